@@ -1,0 +1,28 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "base/log.h"
+
+#include <gtest/gtest.h>
+
+namespace msb {
+namespace {
+
+TEST(LogTest, EscapesWhatCouldForgeALine) {
+  EXPECT_EQ(EscapeForLog("a\nI msbd fine\x1b[2J"), "a\\nI msbd fine\\x1b[2J");
+}
+
+TEST(LogTest, CutsLongText) {
+  const std::string escaped = EscapeForLog(std::string(10'000, 'x'));
+
+  EXPECT_EQ(escaped.size(), 512u + 3u);
+  EXPECT_EQ(escaped.substr(512), "...");
+}
+
+TEST(LogTest, ParsesTheFourLevelsOnly) {
+  EXPECT_EQ(ParseLogLevel("warning"), LogLevel::kWarning);
+  EXPECT_EQ(ParseLogLevel("WARNING"), std::nullopt);
+}
+
+}  // namespace
+}  // namespace msb

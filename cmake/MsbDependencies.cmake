@@ -1,0 +1,35 @@
+# Copyright 2026 The microsandbox authors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Third-party libraries, all from the distribution.
+#
+# Abseil and Protobuf come in two linkages. gRPC is a shared library that brings the shared ones; the
+# VMM and the guest agent are static executables, since neither finds a library in its empty root. So a
+# library of ours never names Abseil or Protobuf; the executable that it ends in chooses:
+#   msb::runtime_static   Abseil, protobuf-lite as archives (vmm, guest-agent, jailer, most tests)
+#   msb::runtime_grpc     gRPC, Protobuf, Abseil as shared libraries (supervisor, msbctl)
+
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+find_package(GTest REQUIRED)
+find_package(Protobuf REQUIRED)
+find_package(gRPC CONFIG REQUIRED)
+find_program(MSB_GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)
+
+get_filename_component(MSB_LIBRARY_DIR ${Protobuf_LIBRARY} DIRECTORY)
+file(GLOB MSB_ABSL_ARCHIVES ${MSB_LIBRARY_DIR}/libabsl_*.a)
+list(FILTER MSB_ABSL_ARCHIVES EXCLUDE REGEX "_test_|scoped_mock")
+if(NOT MSB_ABSL_ARCHIVES)
+  message(FATAL_ERROR "no Abseil archives in ${MSB_LIBRARY_DIR}: install libabsl-dev")
+endif()
+find_library(MSB_PROTOBUF_LITE_ARCHIVE libprotobuf-lite.a REQUIRED)
+
+add_library(msb_runtime_static INTERFACE)
+add_library(msb::runtime_static ALIAS msb_runtime_static)
+target_link_libraries(msb_runtime_static INTERFACE
+  ${MSB_PROTOBUF_LITE_ARCHIVE} -Wl,--start-group ${MSB_ABSL_ARCHIVES} -Wl,--end-group
+  Threads::Threads)
+
+add_library(msb_runtime_grpc INTERFACE)
+add_library(msb::runtime_grpc ALIAS msb_runtime_grpc)
+target_link_libraries(msb_runtime_grpc INTERFACE gRPC::grpc++ protobuf::libprotobuf Threads::Threads)

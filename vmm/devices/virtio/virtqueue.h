@@ -1,0 +1,112 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+// The device's side of a split virtqueue (VIRTIO 1.2, section 2.7), with indirect descriptors and event
+// index. The one walker of the house: MMIO in our machine and vhost-user towards QEMU both drive it.
+//
+// Everything in the rings is the guest's and hostile: indices are checked against the size, a chain has
+// at most `size` descriptors, addresses go through GuestMemory. An error means that the guest broke the
+// rules; the queue is then unusable until the driver resets the device.
+//
+// Threading: belongs to the thread that serves the device.
+
+#ifndef MSB_VMM_DEVICES_VIRTIO_VIRTQUEUE_H_
+#define MSB_VMM_DEVICES_VIRTIO_VIRTQUEUE_H_
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "absl/container/inlined_vector.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "vmm/memory/guest_memory.h"
+
+namespace msb {
+
+class Virtqueue;
+
+// A buffer list that the driver made available. Move-only; completed once, or given back unused by
+// Virtqueue::Return. The bytes stay in guest memory: copy a header out before looking at it.
+class DescriptorChain {
+ public:
+  using Buffers = absl::InlinedVector<absl::Span<uint8_t>, 4>;
+
+  DescriptorChain(DescriptorChain&&) = default;
+  DescriptorChain& operator=(DescriptorChain&&) = default;
+
+  // Driver to device, in order; never empty spans.
+  absl::Span<const absl::Span<uint8_t>> readable() const { return readable_; }
+  // Device to driver.
+  absl::Span<const absl::Span<uint8_t>> writable() const { return writable_; }
+  uint64_t readable_bytes() const { return readable_bytes_; }
+  uint64_t writable_bytes() const { return writable_bytes_; }
+
+  // Copies up to out.size() readable bytes from `offset` on; returns how many there were.
+  size_t CopyOut(uint64_t offset, absl::Span<uint8_t> out) const;
+  // Copies into the writable part from `offset` on; returns how many bytes fitted.
+  size_t CopyIn(uint64_t offset, absl::Span<const uint8_t> in) const;
+
+ private:
+  friend class Virtqueue;
+  DescriptorChain() = default;
+
+  uint16_t head_ = 0;
+  Buffers readable_;
+  Buffers writable_;
+  uint64_t readable_bytes_ = 0;
+  uint64_t writable_bytes_ = 0;
+};
+
+struct VirtqueueLayout {
+  uint16_t size = 0;  // a power of two, at most the device's maximum
+  GuestAddress descriptor_table{};
+  GuestAddress driver_area{};  // "available" ring
+  GuestAddress device_area{};  // "used" ring
+};
+
+class Virtqueue {
+ public:
+  // Raises the queue's interrupt; the transport's.
+  using Interrupt = std::function<void()>;
+
+  // Checks alignment and that each part lies in guest memory. `memory` outlives the queue.
+  static absl::StatusOr<Virtqueue> Create(const GuestMemory& memory, const VirtqueueLayout& layout,
+                                          bool event_index, Interrupt interrupt);
+
+  // Whether Pop would return a chain. Where it answers no, notifications are on (2.7.7, 2.7.10), and a
+  // buffer that came meanwhile has been looked for again: no kick is lost.
+  absl::StatusOr<bool> HasNext();
+  // The next chain. Call only after HasNext was true.
+  absl::StatusOr<DescriptorChain> Pop();
+  // Puts the chain into the used ring with `written` bytes. The driver sees it at once; it is told by
+  // the next Flush.
+  absl::Status Complete(DescriptorChain chain, uint32_t written);
+  // Gives back the chain that was popped last, unused.
+  void Return(DescriptorChain chain);
+  // Interrupts the driver if anything was completed since the last Flush and it wants to know.
+  absl::Status Flush();
+
+  const VirtqueueLayout& layout() const { return layout_; }
+
+  // For Save: what the driver cannot be asked for.
+  uint16_t next_available() const { return next_available_; }
+  uint16_t next_used() const { return next_used_; }
+  // For Restore and vhost-user's SET_VRING_BASE.
+  void SetPosition(uint16_t next_available, uint16_t next_used);
+
+ private:
+  // (the walker's own state and steps: for the one who writes virtqueue.cc)
+  const GuestMemory* memory_ = nullptr;
+  VirtqueueLayout layout_;
+  bool event_index_ = false;
+  Interrupt interrupt_;
+  uint16_t next_available_ = 0;
+  uint16_t next_used_ = 0;
+  uint16_t flushed_used_ = 0;
+};
+
+}  // namespace msb
+
+#endif  // MSB_VMM_DEVICES_VIRTIO_VIRTQUEUE_H_
