@@ -1,0 +1,97 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Starts a VMM process in its jail, finds one again after a restart of the daemon, and clears up behind
+// it. An interface, so that the sandbox's life cycle is tested against a fake.
+
+#ifndef MSB_SUPERVISOR_LAUNCH_LAUNCHER_H_
+#define MSB_SUPERVISOR_LAUNCH_LAUNCHER_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "base/unique_fd.h"
+#include "msb/vmm/v1/vm_spec.pb.h"
+
+namespace msb {
+
+struct LaunchDisk {
+  std::string id;
+  std::string path;
+  bool read_only = true;
+};
+
+struct LaunchSpec {
+  std::string id;  // of the sandbox
+  uint32_t slot = 0;  // unique among sandboxes that are not removed; makes the uid and the CID
+  msb::vmm::v1::Engine engine = msb::vmm::v1::ENGINE_KVM;
+  uint32_t vcpus = 1;
+  uint32_t memory_mib = 512;
+  uint32_t cpu_milli = 0;  // 0: vcpus * 1000
+  std::string kernel_path;
+  std::string initramfs_path;
+  std::string command_line;  // beside what the engine adds
+  std::vector<LaunchDisk> disks;
+  uint32_t boot_timeout_ms = 60'000;
+  uint64_t console_limit_bytes = 1 << 20;
+};
+
+// Where the parts of a sandbox's VMM are. A function of the configuration and the sandbox's id and
+// slot alone: known before anything is made, so that it can be journalled first.
+struct LaunchPlan {
+  std::string runtime_directory;  // holds all of the following
+  std::string control_socket;
+  std::string vsock_socket;
+  std::string console_log;
+  std::string vmm_log;
+  std::string exit_event;  // frame of a msb.vmm.v1.VmEvent once the VMM has ended
+  std::string cgroup;      // name below each controller's (or the unified) mount
+  uint32_t uid = 0;
+  uint32_t guest_cid = 0;
+};
+
+// Names one process for good: a pid comes again, a pid with its start time does not.
+struct ProcessIdentity {
+  int pid = 0;
+  uint64_t start_time_ticks = 0;  // field 22 of /proc/<pid>/stat
+};
+
+struct LaunchedVmm {
+  ProcessIdentity process;
+  UniqueFd pidfd;  // readable when the process has ended
+};
+
+class Launcher {
+ public:
+  virtual ~Launcher() = default;
+
+  virtual LaunchPlan Plan(absl::string_view id, uint32_t slot) const = 0;
+  // Makes the runtime directory, its sockets and logs and the cgroup, and runs jailer and VMM. Returns
+  // when the VMM process stands in its jail; its control socket takes connections from then on. On an
+  // error nothing is left behind. Blocks for some milliseconds; thread-safe.
+  virtual absl::StatusOr<LaunchedVmm> Launch(const LaunchSpec& spec) = 0;
+  // The same process of an earlier life of the daemon. kVmmDied when it is gone.
+  virtual absl::StatusOr<LaunchedVmm> Adopt(const ProcessIdentity& process,
+                                            const LaunchPlan& plan) = 0;
+  // Kills what is left of the VMM (SIGKILL to all in its cgroup), waits for its end, removes cgroup,
+  // sockets and runtime directory, but keeps console_log and vmm_log until RemoveLogs. Idempotent.
+  virtual absl::Status CleanUp(const LaunchPlan& plan) = 0;
+  virtual absl::Status RemoveLogs(const LaunchPlan& plan) = 0;
+
+  struct Usage {
+    uint64_t cpu_ns = 0;
+    uint64_t memory_bytes = 0;
+    uint64_t memory_limit_bytes = 0;
+    bool oom_killed = false;
+  };
+  virtual absl::StatusOr<Usage> ReadUsage(const LaunchPlan& plan) const = 0;
+};
+
+}  // namespace msb
+
+#endif  // MSB_SUPERVISOR_LAUNCH_LAUNCHER_H_
