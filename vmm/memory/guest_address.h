@@ -12,8 +12,8 @@
 
 namespace msb {
 
-// A guest-physical address: cannot be dereferenced or added to by accident. Only GuestMemory turns it
-// into host bytes.
+// A guest-physical address: cannot be dereferenced or added to by accident. Only GuestMemory turns
+// it into host bytes.
 enum class GuestAddress : uint64_t {};
 
 constexpr uint64_t ToUint64(GuestAddress address) { return static_cast<uint64_t>(address); }

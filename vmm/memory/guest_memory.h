@@ -3,13 +3,14 @@
 
 // The guest's RAM, as host memory. The only place where a guest address becomes a pointer.
 //
-// Immutable after it is made, and so safe to use from any thread. The bytes themselves are shared with
-// a hostile guest that may change them at any moment: copy a value out once, check the copy, use the
-// copy.
+// Immutable after it is made, and so safe to use from any thread. The bytes themselves are shared
+// with a hostile guest that may change them at any moment: copy a value out once, check the copy,
+// use the copy.
 
 #ifndef MSB_VMM_MEMORY_GUEST_MEMORY_H_
 #define MSB_VMM_MEMORY_GUEST_MEMORY_H_
 
+#include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
@@ -26,11 +27,13 @@ namespace msb {
 
 class GuestMemory {
  public:
-  // Anonymous, zeroed memory, given by the kernel page by page as it is touched.
+  // Anonymous, zeroed memory, given by the kernel page by page as it is touched. kInvalidArgument
+  // for ranges that overlap, wrap, are empty or are not whole pages of 4 KiB; kHostOutOfMemory.
   static absl::StatusOr<GuestMemory> Allocate(absl::Span<const GuestRange> ranges);
 
   // A part of `fd` that stands at `range` of the guest, mapped shared: the memory of a machine that
-  // another process runs (vhost-user).
+  // another process runs (vhost-user). Ranges as in Allocate; each must lie within its file, which
+  // must not shrink later: touching a page past its end is a SIGBUS.
   struct FilePart {
     UniqueFd fd;
     uint64_t file_offset = 0;
@@ -60,6 +63,8 @@ class GuestMemory {
     MSB_ASSIGN_OR_RETURN(const absl::Span<uint8_t> bytes, Bytes({address, sizeof(T)}));
     T value;
     std::memcpy(&value, bytes.data(), sizeof(T));
+    // Keeps the compiler from reading guest memory again in place of the copy that was checked.
+    std::atomic_signal_fence(std::memory_order_seq_cst);
     return value;
   }
 
@@ -71,7 +76,8 @@ class GuestMemory {
     return absl::OkStatus();
   }
 
-  // Fills `target` with the bytes of `fd` from `file_offset` on. kDataLoss when the file ends early.
+  // Fills `target` with the bytes of `fd` from `file_offset` on. kDataLoss when the file ends
+  // early.
   absl::Status ReadFrom(int fd, uint64_t file_offset, GuestRange target) const;
 
  private:

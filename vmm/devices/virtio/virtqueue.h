@@ -1,12 +1,14 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The device's side of a split virtqueue (VIRTIO 1.2, section 2.7), with indirect descriptors and event
-// index. The one walker of the house: MMIO in our machine and vhost-user towards QEMU both drive it.
+// The device's side of a split virtqueue (VIRTIO 1.2, section 2.7), with indirect descriptors and
+// event index. The one walker of the house: MMIO in our machine and vhost-user towards QEMU both
+// drive it.
 //
-// Everything in the rings is the guest's and hostile: indices are checked against the size, a chain has
-// at most `size` descriptors, addresses go through GuestMemory. An error means that the guest broke the
-// rules; the queue is then unusable until the driver resets the device.
+// Everything in the rings is the guest's and hostile: indices are checked against the size, a chain
+// has at most `size` descriptors and an indirect table at most kMaxIndirectDescriptors, addresses
+// go through GuestMemory. An error means that the guest broke the rules; the queue is then unusable
+// until the driver resets the device.
 //
 // Threading: belongs to the thread that serves the device.
 
@@ -15,6 +17,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <utility>
 #include <vector>
 
 #include "absl/container/inlined_vector.h"
@@ -26,6 +29,10 @@
 namespace msb {
 
 class Virtqueue;
+
+// Linux's drivers make indirect tables longer than the queue, against 2.7.5.3.1, but never longer
+// than this (the limit of QEMU, which they are tested with).
+inline constexpr uint32_t kMaxIndirectDescriptors = 1024;
 
 // A buffer list that the driver made available. Move-only; completed once, or given back unused by
 // Virtqueue::Return. The bytes stay in guest memory: copy a header out before looking at it.
@@ -75,13 +82,14 @@ class Virtqueue {
   static absl::StatusOr<Virtqueue> Create(const GuestMemory& memory, const VirtqueueLayout& layout,
                                           bool event_index, Interrupt interrupt);
 
-  // Whether Pop would return a chain. Where it answers no, notifications are on (2.7.7, 2.7.10), and a
-  // buffer that came meanwhile has been looked for again: no kick is lost.
+  // Whether Pop would return a chain. Where it answers no, notifications are on (2.7.7, 2.7.10),
+  // and a buffer that came meanwhile has been looked for again: no kick is lost.
   absl::StatusOr<bool> HasNext();
-  // The next chain. Call only after HasNext was true.
+  // The next chain. Call only after HasNext was true. Chains may be completed in any order, later
+  // too; a driver that makes more available than the queue has descriptors is refused.
   absl::StatusOr<DescriptorChain> Pop();
-  // Puts the chain into the used ring with `written` bytes. The driver sees it at once; it is told by
-  // the next Flush.
+  // Puts the chain into the used ring with `written` bytes, at most its writable_bytes. The driver
+  // sees it at once; it is told by the next Flush.
   absl::Status Complete(DescriptorChain chain, uint32_t written);
   // Gives back the chain that was popped last, unused.
   void Return(DescriptorChain chain);
@@ -93,18 +101,39 @@ class Virtqueue {
   // For Save: what the driver cannot be asked for.
   uint16_t next_available() const { return next_available_; }
   uint16_t next_used() const { return next_used_; }
-  // For Restore and vhost-user's SET_VRING_BASE.
+  // For Restore and vhost-user's SET_VRING_BASE. The difference is what was popped and not
+  // completed: zero for a queue that was saved at rest.
   void SetPosition(uint16_t next_available, uint16_t next_used);
 
  private:
-  // (the walker's own state and steps: for the one who writes virtqueue.cc)
+  Virtqueue(const GuestMemory& memory, const VirtqueueLayout& layout, bool event_index,
+            Interrupt interrupt)
+      : memory_(&memory),
+        layout_(layout),
+        event_index_(event_index),
+        interrupt_(std::move(interrupt)) {}
+
+  uint16_t in_flight() const { return static_cast<uint16_t>(next_available_ - next_used_); }
+  absl::Status ReadAvailableIndex();
+  void EnableNotifications();
+  void DisableNotifications();
+  bool DriverWantsInterrupt() const;
+
   const GuestMemory* memory_ = nullptr;
   VirtqueueLayout layout_;
   bool event_index_ = false;
   Interrupt interrupt_;
+  // The rings in host memory, found once by Create.
+  uint8_t* descriptors_ = nullptr;
+  uint8_t* driver_area_ = nullptr;
+  uint8_t* device_area_ = nullptr;
+
   uint16_t next_available_ = 0;
+  uint16_t seen_available_ = 0;  // the driver's index as last read and checked
   uint16_t next_used_ = 0;
   uint16_t flushed_used_ = 0;
+  bool notifications_off_ = false;    // only without event index
+  bool completions_wrapped_ = false;  // 65,536 completions since the last Flush
 };
 
 }  // namespace msb
