@@ -183,6 +183,7 @@ void Virtqueue::SetPosition(uint16_t next_available, uint16_t next_used) {
 }
 
 absl::StatusOr<bool> Virtqueue::HasNext() {
+  if (suspended_) return false;
   if (next_available_ != seen_available_) return true;
   MSB_RETURN_IF_ERROR(ReadAvailableIndex());
   if (next_available_ == seen_available_) {

@@ -68,7 +68,8 @@ class DescriptorChain {
 
 struct VirtqueueLayout {
   uint16_t size = 0;  // a power of two, at most the device's maximum
-  GuestAddress descriptor_table{};
+  GuestAddress descriptor_table{  friend bool operator==(const VirtqueueLayout&, const VirtqueueLayout&) = default;
+};
   GuestAddress driver_area{};  // "available" ring
   GuestAddress device_area{};  // "used" ring
 };
@@ -95,6 +96,11 @@ class Virtqueue {
   void Return(DescriptorChain chain);
   // Interrupts the driver if anything was completed since the last Flush and it wants to know.
   absl::Status Flush();
+
+  // Between the two, HasNext answers no and the rings are left alone: the transport has stopped the
+  // queue without resetting the device (vhost-user). The device's next word of it is OnNotify.
+  void Suspend() { suspended_ = true; }
+  void Resume() { suspended_ = false; }
 
   const VirtqueueLayout& layout() const { return layout_; }
 
@@ -132,6 +138,7 @@ class Virtqueue {
   uint16_t seen_available_ = 0;  // the driver's index as last read and checked
   uint16_t next_used_ = 0;
   uint16_t flushed_used_ = 0;
+  bool suspended_ = false;
   bool notifications_off_ = false;    // only without event index
   bool completions_wrapped_ = false;  // 65,536 completions since the last Flush
 };
