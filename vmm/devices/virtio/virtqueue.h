@@ -68,10 +68,10 @@ class DescriptorChain {
 
 struct VirtqueueLayout {
   uint16_t size = 0;  // a power of two, at most the device's maximum
-  GuestAddress descriptor_table{  friend bool operator==(const VirtqueueLayout&, const VirtqueueLayout&) = default;
-};
+  GuestAddress descriptor_table{};
   GuestAddress driver_area{};  // "available" ring
   GuestAddress device_area{};  // "used" ring
+  friend bool operator==(const VirtqueueLayout&, const VirtqueueLayout&) = default;
 };
 
 class Virtqueue {
