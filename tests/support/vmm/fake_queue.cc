@@ -63,7 +63,6 @@ FakeChain FakeQueue::AddIndirectChain(const std::vector<FakeBuffer>& buffers,
 std::vector<UsedElement> FakeQueue::Used() {
   std::vector<UsedElement> elements;
   const uint16_t index = used_index();
-  std::atomic_thread_fence(std::memory_order_acquire);
   for (; next_used_ != index; ++next_used_) {
     const uint64_t offset =
         virtio::kUsedRingOffset + sizeof(UsedElement) * (next_used_ % layout_.size);
@@ -105,7 +104,6 @@ void FakeQueue::SetDescriptor(uint16_t index, const Descriptor& descriptor) {
 void FakeQueue::MakeAvailable(uint16_t head) {
   Write16(layout_.driver_area,
           virtio::kAvailableRingOffset + sizeof(uint16_t) * (next_available_ % layout_.size), head);
-  std::atomic_thread_fence(std::memory_order_release);
   SetAvailableIndex(static_cast<uint16_t>(next_available_ + 1));
 }
 
@@ -169,22 +167,28 @@ std::vector<Descriptor> FakeQueue::Describe(const std::vector<FakeBuffer>& buffe
   std::vector<Descriptor> descriptors;
   for (const FakeBuffer& buffer : buffers) {
     const bool is_writable = buffer.access == FakeBuffer::Access::kWritable;
-    descriptors.push_back({.address = ToUint64(buffer.range.start),
-                           .length = static_cast<uint32_t>(buffer.range.size),
-                           .flags = is_writable ? virtio::kDescriptorWrite : uint16_t{0},
-                           .next = 0});
+    descriptors.push_back(
+        {.address = ToUint64(buffer.range.start),
+         .length = static_cast<uint32_t>(buffer.range.size),
+         .flags = static_cast<uint16_t>(is_writable ? virtio::kDescriptorWrite : 0),
+         .next = 0});
   }
   return descriptors;
 }
 
+// Atomic, since the device may run on a thread of its own.
 uint16_t FakeQueue::Read16(GuestAddress area, size_t offset) const {
-  const auto value = guest_->memory().Load<uint16_t>(*Offset(area, offset));
-  MSB_CHECK(value.ok());
-  return *value;
+  return Field(area, offset).load(std::memory_order_acquire);
 }
 
 void FakeQueue::Write16(GuestAddress area, size_t offset, uint16_t value) {
-  MSB_CHECK(guest_->memory().Store(*Offset(area, offset), value).ok());
+  Field(area, offset).store(value, std::memory_order_release);
+}
+
+std::atomic_ref<uint16_t> FakeQueue::Field(GuestAddress area, size_t offset) const {
+  const auto bytes = guest_->memory().Bytes({*Offset(area, offset), sizeof(uint16_t)});
+  MSB_CHECK(bytes.ok());
+  return std::atomic_ref<uint16_t>(*reinterpret_cast<uint16_t*>(bytes->data()));
 }
 
 }  // namespace msb

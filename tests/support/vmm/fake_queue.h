@@ -7,6 +7,7 @@
 #ifndef MSB_TESTS_SUPPORT_VMM_FAKE_QUEUE_H_
 #define MSB_TESTS_SUPPORT_VMM_FAKE_QUEUE_H_
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -92,6 +93,7 @@ class FakeQueue {
   std::vector<virtio::Descriptor> Describe(const std::vector<FakeBuffer>& buffers) const;
   uint16_t Read16(GuestAddress area, size_t offset) const;
   void Write16(GuestAddress area, size_t offset, uint16_t value);
+  std::atomic_ref<uint16_t> Field(GuestAddress area, size_t offset) const;
 
   FakeGuest* guest_;
   VirtqueueLayout layout_;
