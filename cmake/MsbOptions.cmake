@@ -37,9 +37,11 @@ target_compile_options(msb_options INTERFACE
   -fstack-protector-strong
   $<$<BOOL:${MSB_WARNINGS_AS_ERRORS}>:-Werror>)
 target_compile_definitions(msb_options INTERFACE
-  _GLIBCXX_ASSERTIONS _FILE_OFFSET_BITS=64
-  # _FORTIFY_SOURCE needs optimisation, and the sanitizers replace what it checks.
-  $<$<AND:$<NOT:$<CONFIG:Debug>>,$<NOT:$<BOOL:${MSB_SANITIZE}>>>:_FORTIFY_SOURCE=2>)
+  _GLIBCXX_ASSERTIONS _FILE_OFFSET_BITS=64)
+# _FORTIFY_SOURCE needs optimisation, and the sanitizers replace what it checks.
+if(NOT MSB_SANITIZE)
+  target_compile_definitions(msb_options INTERFACE $<$<NOT:$<CONFIG:Debug>>:_FORTIFY_SOURCE=2>)
+endif()
 target_include_directories(msb_options INTERFACE ${PROJECT_SOURCE_DIR})
 if(MSB_SANITIZE)
   target_compile_options(msb_options INTERFACE
