@@ -16,7 +16,7 @@ namespace {
 
 UniqueFd MakeMemfd(const FakeGuest::Options& options) {
   if (options.memory_kind != FakeGuest::MemoryKind::kMemfd) return UniqueFd();
-  UniqueFd fd(::memfd_create("fake-guest", MFD_CLOEXEC));
+  UniqueFd fd(::memfd_create("fake-guest", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   MSB_CHECK(fd.valid());
   MSB_CHECK(::ftruncate(fd.get(), static_cast<off_t>(options.memory_bytes)) == 0);
   return fd;

@@ -1,0 +1,118 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+// What the messages of one vhost-user connection do to one device: features, memory, rings, config.
+//
+// Protocol features that this back end has: multiqueue, REPLY_ACK, CONFIG, RESET_DEVICE. It has no
+// dirty log (such a machine is not migrated) and no channel of its own to the front end (no device
+// here changes its config behind the driver's back).
+//
+// A ring is served between SET_VRING_ENABLE(1) and GET_VRING_BASE or SET_VRING_ENABLE(0). The
+// protocol has no word for DRIVER_OK: the first ring to be enabled activates the device with all
+// rings that have addresses and a kick by then (QEMU sets up every ring before it enables one). Nor
+// has it a word for "paused": QEMU stops the rings of a paused machine and starts them again with
+// what it was told at the stop. A start that says the same as the stop goes on where the device
+// was; any other resets the device first.
+//
+// Threading: the event loop's.
+
+#ifndef MSB_VMM_VHOST_USER_SESSION_H_
+#define MSB_VMM_VHOST_USER_SESSION_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/event_loop.h"
+#include "base/unique_fd.h"
+#include "vmm/devices/virtio/virtio_device.h"
+#include "vmm/devices/virtio/virtqueue.h"
+#include "vmm/vhost_user/memory_table.h"
+#include "vmm/vhost_user/message.h"
+
+namespace msb::vhost_user {
+
+class Session {
+ public:
+  // All three outlive the session.
+  Session(EventLoop& loop, VirtioDevice& device, MemoryTables& tables);
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+  ~Session();
+
+  // The payload of the reply; empty for none. An error (kQemuError) means that the front end broke
+  // the protocol: the connection is then of no more use. What the guest did wrong is no error here:
+  // its device stands still until the driver resets it.
+  absl::StatusOr<std::string> Handle(Message message);
+
+ private:
+  struct Ring {
+    uint16_t index = 0;
+    uint32_t size = 0;
+    uint16_t base = 0;
+    std::optional<RingAddress> address;
+    UniqueFd kick;
+    UniqueFd call;
+    std::unique_ptr<Virtqueue> queue;  // while the device is active
+    bool running = false;
+
+    bool configured() const { return size != 0 && address.has_value() && kick.valid(); }
+    uint16_t position() const { return queue != nullptr ? queue->next_available() : base; }
+  };
+  enum class State {
+    kIdle,
+    kActive,
+    kBroken,  // the guest broke the rules; nothing is served until the rings are started anew
+  };
+  // What the device was activated with.
+  struct Activation {
+    uint64_t features = 0;
+    std::shared_ptr<const MemoryTable> table;
+  };
+
+  uint64_t OfferedFeatures() const;
+  absl::StatusOr<Ring*> RingAt(uint64_t index);
+  absl::StatusOr<UniqueFd> RingDescriptor(Message& message) const;
+
+  absl::Status SetFeatures(const Message& message);
+  absl::Status SetMemoryTable(Message message);
+  absl::Status SetRingSize(const Message& message);
+  absl::Status SetRingAddress(const Message& message);
+  absl::Status SetRingBase(const Message& message);
+  absl::StatusOr<std::string> GetRingBase(const Message& message);
+  absl::Status SetRingKick(Message message);
+  absl::Status SetRingCall(Message message);
+  absl::Status SetRingEnable(const Message& message);
+  absl::StatusOr<std::string> GetConfig(const Message& message) const;
+  absl::Status SetConfig(const Message& message);
+
+  absl::Status StartRing(Ring& ring);
+  void StopRing(Ring& ring);
+  absl::Status StartDevice();
+  void ResetDevice();
+  bool AnyRunning() const;
+  absl::StatusOr<bool> ContinuesWhereItStopped() const;
+  absl::StatusOr<VirtqueueLayout> LayoutOf(const Ring& ring) const;
+  absl::StatusOr<Virtqueue> MakeQueue(Ring& ring, const VirtqueueLayout& layout) const;
+  absl::Status ActivateDevice();
+  void OnKick(Ring& ring);
+  void Notify(const Ring& ring);
+  void GuestBroke(const absl::Status& how);
+
+  EventLoop& loop_;
+  VirtioDevice& device_;
+  MemoryTables& tables_;
+  std::vector<Ring> rings_;  // its length never changes: closures point into it
+  uint64_t features_ = 0;
+  std::shared_ptr<const MemoryTable> table_;
+  State state_ = State::kIdle;
+  Activation activation_;
+};
+
+}  // namespace msb::vhost_user
+
+#endif  // MSB_VMM_VHOST_USER_SESSION_H_
