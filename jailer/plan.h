@@ -1,0 +1,100 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+// What the jailer is to do, from its command line:
+//
+//   msb-jailer FLAG... -- ARGV...
+//
+// Each flag is one word, --name=value (--proc has no value). Flags marked + may be repeated, the
+// others come at most once; those marked ! must be there. Paths are absolute, without "." and ".."
+// parts.
+//
+//   !--id=NAME                     of the sandbox: host name in the jail. [A-Za-z0-9_.-]{1,64}
+//   !--status-fd=N                 where the jailer reports (below)
+//   !--exec-fd=N                   the executable to run in the jail, opened by the caller (O_PATH
+//   will do)
+//   +--keep-fd=N                   stays open in the jail, beside 0, 1 and 2; N >= 3
+//    --cgroup=NAME                 relative path below each hierarchy's mount; needs a hierarchy
+//   +--cgroup-v1=CONTROLLERS:MOUNT a v1 hierarchy to join; controllers are separated by commas
+//    --cgroup-v2=CONTROLLERS:MOUNT the v2 hierarchy; its controllers may be none
+//    --memory-max=BYTES            limits: set by the hierarchy that has memory, cpu, pids
+//    --cpu-milli=N                 1000 is one CPU
+//    --pids-max=N                  processes and threads
+//   !--root=DIR                    the new root is mounted here, unseen from outside; DIR stays as
+//   it is
+//   +--bind-ro=SRC:DST             file or folder, without what is mounted below it
+//   +--tmpfs=DST:BYTES             writable, belongs to the jail's user
+//    --proc                        /proc with nothing but the jail's own processes
+//    --dev=NAMES                   of null, zero, full, random, urandom; separated by commas
+//   !--uid=N !--gid=N              1..2^31-1
+//    --nofile=N                    open files; default 1024; cut to the hard limit of the caller
+//    --fsize=BYTES                 largest size that a file can be grown to; default: no limit
+//
+// The report: "pid=N\n" once the jailed process exists, N as the caller sees it, then, if a step
+// fails, "error=LINE\n" with the line of stderr. The end of the stream without an error means that
+// the executable runs. The jailed process is a child of the caller's (CLONE_PARENT), who reaps it.
+
+#ifndef MSB_JAILER_PLAN_H_
+#define MSB_JAILER_PLAN_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace msb {
+
+enum class CgroupVersion { kV1, kV2 };
+
+struct CgroupHierarchy {
+  CgroupVersion version;
+  std::string mount;
+  std::vector<std::string> controllers;
+};
+
+struct BindMount {
+  std::string source;
+  std::string target;
+};
+
+struct TmpfsMount {
+  std::string target;
+  uint64_t bytes = 0;
+};
+
+struct Plan {
+  std::string id;
+  int status_fd = -1;
+  int exec_fd = -1;
+  std::vector<int> keep_fds;  // sorted, without repetition
+
+  std::string cgroup;
+  std::vector<CgroupHierarchy> hierarchies;  // v1 before v2
+  std::optional<uint64_t> memory_max;
+  std::optional<uint64_t> cpu_milli;
+  std::optional<uint64_t> pids_max;
+
+  std::string root;
+  std::vector<BindMount> binds;
+  std::vector<TmpfsMount> tmpfs;
+  bool proc = false;
+  std::vector<std::string> devices;
+
+  uid_t uid = 0;
+  gid_t gid = 0;
+  uint64_t nofile = 1024;
+  std::optional<uint64_t> fsize;
+
+  std::vector<std::string> argv;
+};
+
+// `arguments` without the program's own name.
+absl::StatusOr<Plan> ParsePlan(const std::vector<std::string>& arguments);
+
+}  // namespace msb
+
+#endif  // MSB_JAILER_PLAN_H_
