@@ -18,14 +18,6 @@
 namespace msb {
 namespace {
 
-uint32_t DecodeFrameHeader(absl::string_view header) {
-  uint32_t size = 0;
-  for (size_t i = 0; i < kFrameHeaderBytes; ++i) {
-    size |= static_cast<uint32_t>(static_cast<uint8_t>(header[i])) << (8 * i);
-  }
-  return size;
-}
-
 absl::Status CheckFrameSize(size_t size, size_t max) {
   if (size <= max) return absl::OkStatus();
   return MakeError(Reason::kFrameTooLarge,
@@ -78,6 +70,14 @@ std::array<char, kFrameHeaderBytes> EncodeFrameHeader(uint32_t payload_bytes) {
     header[i] = static_cast<char>((payload_bytes >> (8 * i)) & 0xff);
   }
   return header;
+}
+
+uint32_t DecodeFrameHeader(absl::string_view bytes) {
+  uint32_t size = 0;
+  for (size_t i = 0; i < kFrameHeaderBytes; ++i) {
+    size |= static_cast<uint32_t>(static_cast<uint8_t>(bytes[i])) << (8 * i);
+  }
+  return size;
 }
 
 void AppendFrame(absl::string_view payload, std::string& out) {

@@ -25,6 +25,8 @@ inline constexpr size_t kFrameHeaderBytes = 4;
 inline constexpr size_t kMaxFrameBytes = (1u << 20) + 4096;
 
 std::array<char, kFrameHeaderBytes> EncodeFrameHeader(uint32_t payload_bytes);
+// Of the first kFrameHeaderBytes of `bytes`.
+uint32_t DecodeFrameHeader(absl::string_view bytes);
 
 // Appends header and payload to `out`.
 void AppendFrame(absl::string_view payload, std::string& out);
