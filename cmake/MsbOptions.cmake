@@ -33,7 +33,8 @@ target_compile_options(msb_options INTERFACE
   -Wno-sign-conversion -Wno-missing-field-initializers
   # A missed [[nodiscard]] loses a Status, and with it an error.
   $<$<COMPILE_LANGUAGE:CXX>:-Werror=unused-result>
-  $<$<COMPILE_LANGUAGE:CXX>:-fno-exceptions>
+  # MSB_EXCEPTIONS is for programs whose libraries report by exceptions (msbctl: CLI11).
+  $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<NOT:$<BOOL:$<TARGET_PROPERTY:MSB_EXCEPTIONS>>>>:-fno-exceptions>
   -fstack-protector-strong
   $<$<BOOL:${MSB_WARNINGS_AS_ERRORS}>:-Werror>)
 target_compile_definitions(msb_options INTERFACE

@@ -1,0 +1,44 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "sdks/msbctl/command_line.h"
+
+#include "base/error.h"
+#include "base/status_macros.h"
+
+namespace msb {
+
+absl::StatusOr<Client*> Session::client() {
+  if (client_ == nullptr) {
+    MSB_ASSIGN_OR_RETURN(client_, Client::Connect(endpoint));
+  }
+  return client_.get();
+}
+
+void Session::End(const absl::StatusOr<int>& outcome) {
+  if (outcome.ok()) {
+    exit_code_ = *outcome;
+    return;
+  }
+  PrintError(outcome.status());
+  exit_code_ = kExitFailure;
+}
+
+void Session::EndExec(const absl::StatusOr<int>& outcome) {
+  End(outcome);
+  if (!outcome.ok()) exit_code_ = ExitCodeOfExecError(outcome.status());
+}
+
+void TakesGuestCommand(CLI::App& command) { command.prefix_command(); }
+
+absl::StatusOr<std::vector<std::string>> GuestCommand(const CLI::App& command) {
+  std::vector<std::string> argv = command.remaining();
+  if (!argv.empty() && argv.front() == "--") argv.erase(argv.begin());
+  if (argv.empty()) {
+    return MakeError(Reason::kInvalidArgument,
+                     "no command is given: msbctl " + command.get_name() + " ... -- COMMAND");
+  }
+  return argv;
+}
+
+}  // namespace msb

@@ -1,0 +1,194 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+// msbctl cp: files and trees between this machine and a sandbox.
+
+#include <sys/stat.h>
+
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "base/error.h"
+#include "base/status_macros.h"
+#include "sdks/msbctl/command_line.h"
+#include "sdks/msbctl/local_tree.h"
+#include "sdks/msbctl/progress.h"
+
+namespace msb {
+namespace {
+
+struct Place {
+  std::string sandbox;  // empty: this machine
+  std::string path;
+};
+
+struct CopyOptions {
+  std::string from;
+  std::string to;
+  std::string user;
+  bool keep_owner = false;
+};
+
+// As scp: a colon before any slash ends a sandbox's name.
+Place ParsePlace(const std::string& text) {
+  const size_t colon = text.find(':');
+  if (colon == std::string::npos || colon == 0 || text.find('/') < colon) return {"", text};
+  return {text.substr(0, colon), text.substr(colon + 1)};
+}
+
+std::string BaseName(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path.substr(path.rfind('/') + 1);
+}
+
+std::string Join(const std::string& directory, const std::string& name) {
+  return directory.empty() || directory.back() == '/' ? directory + name
+                                                      : absl::StrCat(directory, "/", name);
+}
+
+bool IsLocalDirectory(const std::string& path) {
+  struct stat info {};
+  return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+absl::StatusOr<bool> IsDirectory(Client& client, const Place& place, const std::string& user) {
+  msb::v1::StatRequest request;
+  request.set_sandbox(place.sandbox);
+  request.set_path(place.path);
+  request.set_user(user);
+  request.set_follow_symlinks(true);
+  const auto info = client.Call(client.files(), &msb::v1::FileService::Stub::Stat, request);
+  if (info.ok()) return info->type() == msb::v1::FILE_TYPE_DIRECTORY;
+  if (ReasonOf(info.status()) == Reason::kFileNotFound) return false;
+  return info.status();
+}
+
+// One regular file, and the directory it goes into, as the tree calls want it.
+absl::Status SendFile(Client& client, const CopyOptions& options, const Place& to,
+                      Progress& progress) {
+  const auto context = client.NewContext();
+  msb::v1::WriteFileResponse response;
+  const auto writer = client.files().WriteFile(context.get(), &response);
+  msb::v1::WriteFileRequest request;
+  uint64_t sent = 0;
+  const absl::Status read = ReadLocalTree(
+      options.from,
+      [&](const msb::v1::TreeEntry& entry) {
+        request.mutable_open()->set_sandbox(to.sandbox);
+        request.mutable_open()->set_path(to.path);
+        request.mutable_open()->set_user(options.user);
+        request.mutable_open()->set_mode(entry.mode());
+        return writer->Write(request);
+      },
+      [&](std::string data) {
+        sent += data.size();
+        progress.SetBytes(sent, 0);
+        request.set_data(std::move(data));
+        return writer->Write(request);
+      });
+  if (!read.ok() && !absl::IsCancelled(read)) context->TryCancel();
+  writer->WritesDone();
+  const grpc::Status status = writer->Finish();
+  if (!read.ok() && !absl::IsCancelled(read)) return read;
+  return Client::Outcome(status, *context);
+}
+
+absl::Status SendTree(Client& client, const CopyOptions& options, const Place& to,
+                      Progress& progress) {
+  const auto context = client.NewContext();
+  msb::v1::WriteTreeResponse response;
+  const auto writer = client.files().WriteTree(context.get(), &response);
+  msb::v1::WriteTreeRequest request;
+  request.mutable_open()->set_sandbox(to.sandbox);
+  request.mutable_open()->set_path(to.path);
+  request.mutable_open()->set_user(options.user);
+  request.mutable_open()->set_keep_owner(options.keep_owner);
+  writer->Write(request);
+  const uint64_t total = LocalTreeBytes(options.from);
+  uint64_t sent = 0;
+  const absl::Status read = ReadLocalTree(
+      options.from,
+      [&](const msb::v1::TreeEntry& entry) {
+        *request.mutable_entry() = entry;
+        return writer->Write(request);
+      },
+      [&](std::string data) {
+        sent += data.size();
+        progress.SetBytes(sent, total);
+        request.set_data(std::move(data));
+        return writer->Write(request);
+      });
+  if (!read.ok() && !absl::IsCancelled(read)) context->TryCancel();
+  writer->WritesDone();
+  const grpc::Status status = writer->Finish();
+  if (!read.ok() && !absl::IsCancelled(read)) return read;
+  return Client::Outcome(status, *context);
+}
+
+absl::Status Receive(Client& client, const CopyOptions& options, const Place& from,
+                     const std::string& to, Progress& progress) {
+  const auto context = client.NewContext();
+  msb::v1::ReadTreeRequest request;
+  request.set_sandbox(from.sandbox);
+  request.set_path(from.path);
+  request.set_user(options.user);
+  request.set_follow_top_symlink(true);
+  const auto reader = client.files().ReadTree(context.get(), request);
+  LocalTreeWriter writer(to);
+  msb::v1::TreeChunk chunk;
+  absl::Status written;
+  uint64_t received = 0;
+  while (written.ok() && reader->Read(&chunk)) {
+    if (chunk.has_entry()) {
+      written = writer.Entry(chunk.entry());
+    } else {
+      written = writer.Data(chunk.data());
+      received += chunk.data().size();
+      progress.SetBytes(received, 0);
+    }
+  }
+  if (!written.ok()) context->TryCancel();
+  const grpc::Status status = reader->Finish();
+  MSB_RETURN_IF_ERROR(written);
+  MSB_RETURN_IF_ERROR(Client::Outcome(status, *context));
+  return writer.Finish();
+}
+
+absl::Status Copy(Session& session, const CopyOptions& options) {
+  const Place from = ParsePlace(options.from);
+  Place to = ParsePlace(options.to);
+  if (from.sandbox.empty() == to.sandbox.empty()) {
+    return MakeError(Reason::kInvalidArgument,
+                     "one side is a path of this machine, the other SANDBOX:PATH");
+  }
+  MSB_ASSIGN_OR_RETURN(Client * client, session.client());
+  Progress progress("copying " + options.from);
+  if (from.sandbox.empty()) {
+    MSB_ASSIGN_OR_RETURN(const bool into, IsDirectory(*client, to, options.user));
+    if (into) to.path = Join(to.path, BaseName(from.path));
+    return IsLocalDirectory(from.path) ? SendTree(*client, options, to, progress)
+                                       : SendFile(*client, options, to, progress);
+  }
+  const std::string target =
+      IsLocalDirectory(to.path) ? Join(to.path, BaseName(from.path)) : to.path;
+  return Receive(*client, options, from, target, progress);
+}
+
+}  // namespace
+
+void AddCopyCommand(CLI::App& app, Session& session) {
+  auto* command = app.add_subcommand("cp", "copy files and trees to and from a sandbox");
+  auto options = std::make_shared<CopyOptions>();
+  command->add_option("from", options->from, "PATH or SANDBOX:PATH")->required();
+  command->add_option("to", options->to, "PATH or SANDBOX:PATH")->required();
+  command->add_option("-u,--user", options->user, "whose rights to have in the sandbox");
+  command->add_flag("--keep-owner", options->keep_owner, "numeric owners into the sandbox as well");
+  command->footer(
+      "Into a directory that exists, under its own name; otherwise to the name given.\n\n"
+      "  msbctl cp data.csv box:/tmp/        msbctl cp box:/root/out ./out");
+  command->callback([&session, options] { session.End(Copy(session, *options)); });
+}
+
+}  // namespace msb

@@ -1,0 +1,167 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+// msbctl ls, ps, inspect, images.
+
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "base/error.h"
+#include "base/status_macros.h"
+#include "sdks/msbctl/command_line.h"
+#include "sdks/msbctl/sandbox_options.h"
+
+namespace msb {
+namespace {
+
+constexpr size_t kCommandColumns = 60;
+constexpr size_t kShortId = 10;
+
+std::string StateOf(const msb::v1::Sandbox& sandbox) {
+  std::string state = absl::AsciiStrToLower(
+      msb::v1::SandboxState_Name(sandbox.state()).substr(sizeof("SANDBOX_STATE_") - 1));
+  if (sandbox.reason() != msb::v1::REASON_UNSPECIFIED) {
+    absl::StrAppend(&state, " (",
+                    absl::AsciiStrToLower(msb::v1::Reason_Name(sandbox.reason())
+                                              .substr(sizeof("REASON_") - 1)),
+                    ")");
+  }
+  return state;
+}
+
+std::string EngineOf(const msb::v1::Sandbox& sandbox) {
+  switch (sandbox.engine()) {
+    case msb::v1::ENGINE_KVM:
+      return "kvm";
+    case msb::v1::ENGINE_QEMU:
+      return "qemu";
+    default:
+      return "-";
+  }
+}
+
+struct ListOptions {
+  bool all = false;
+  bool quiet = false;
+  std::vector<std::string> labels;
+};
+
+absl::StatusOr<int> List(Session& session, const ListOptions& options) {
+  MSB_ASSIGN_OR_RETURN(Client * client, session.client());
+  msb::v1::ListRequest request;
+  MSB_RETURN_IF_ERROR(ParseAssignments(options.labels, BareName::kIsEmpty,
+                                       *request.mutable_labels()));
+  if (!options.all) {
+    for (auto state : {msb::v1::SANDBOX_STATE_CREATING, msb::v1::SANDBOX_STATE_STARTING,
+                       msb::v1::SANDBOX_STATE_RUNNING, msb::v1::SANDBOX_STATE_PAUSED,
+                       msb::v1::SANDBOX_STATE_STOPPING, msb::v1::SANDBOX_STATE_FAILED}) {
+      request.add_states(state);
+    }
+  }
+  MSB_ASSIGN_OR_RETURN(const msb::v1::ListResponse response,
+                       client->Call(client->sandboxes(), &msb::v1::SandboxService::Stub::List,
+                                    request));
+  if (session.format() == Format::kJson) {
+    std::fputs(ToJson(response).c_str(), stdout);
+    return kExitOk;
+  }
+  if (options.quiet) {
+    for (const auto& sandbox : response.sandboxes()) std::printf("%s\n", sandbox.name().c_str());
+    return kExitOk;
+  }
+  Table table({"NAME", "ID", "STATE", "IMAGE", "CPUS", "MEMORY", "ENGINE", "CREATED"});
+  for (const auto& sandbox : response.sandboxes()) {
+    const auto& resources = sandbox.spec().resources();
+    table.Add({sandbox.name(), sandbox.id().substr(0, kShortId), StateOf(sandbox),
+               Printable(sandbox.spec().image()), absl::StrCat(resources.vcpus()),
+               Bytes(uint64_t{resources.memory_mib()} << 20), EngineOf(sandbox),
+               Ago(sandbox.created_at())});
+  }
+  std::fputs(table.ToString().c_str(), stdout);
+  return kExitOk;
+}
+
+absl::StatusOr<int> ListExecs(Session& session, const std::string& name) {
+  MSB_ASSIGN_OR_RETURN(Client * client, session.client());
+  msb::v1::ListExecsRequest request;
+  request.set_sandbox(name);
+  MSB_ASSIGN_OR_RETURN(const msb::v1::ListExecsResponse response,
+                       client->Call(client->execs(), &msb::v1::ExecService::Stub::ListExecs,
+                                    request));
+  if (session.format() == Format::kJson) {
+    std::fputs(ToJson(response).c_str(), stdout);
+    return kExitOk;
+  }
+  Table table({"EXEC", "PID", "STATE", "STARTED", "COMMAND"});
+  for (const auto& exec : response.execs()) {
+    std::string state = exec.running() ? (exec.attached() ? "running, attached" : "running")
+                                       : absl::StrCat("exited ", exec.exited().exit_code());
+    table.Add({exec.exec_id(), absl::StrCat(exec.pid()), std::move(state), Ago(exec.started_at()),
+               CommandLine(exec.argv(), kCommandColumns)});
+  }
+  std::fputs(table.ToString().c_str(), stdout);
+  return kExitOk;
+}
+
+absl::StatusOr<int> Inspect(Session& session, const std::vector<std::string>& names) {
+  MSB_ASSIGN_OR_RETURN(Client * client, session.client());
+  for (const std::string& name : names) {
+    msb::v1::GetRequest request;
+    request.set_sandbox(name);
+    MSB_ASSIGN_OR_RETURN(const msb::v1::Sandbox sandbox,
+                         client->Call(client->sandboxes(), &msb::v1::SandboxService::Stub::Get,
+                                      request));
+    std::fputs(ToJson(sandbox).c_str(), stdout);
+  }
+  return kExitOk;
+}
+
+absl::StatusOr<int> ListImages(Session& session) {
+  MSB_ASSIGN_OR_RETURN(Client * client, session.client());
+  MSB_ASSIGN_OR_RETURN(const msb::v1::ListImagesResponse response,
+                       client->Call(client->system(), &msb::v1::SystemService::Stub::ListImages,
+                                    msb::v1::ListImagesRequest()));
+  if (session.format() == Format::kJson) {
+    std::fputs(ToJson(response).c_str(), stdout);
+    return kExitOk;
+  }
+  Table table({"IMAGE", "SIZE", "COMMAND"});
+  for (const auto& image : response.images()) {
+    table.Add({Printable(image.name()), Bytes(image.size_bytes()),
+               CommandLine(image.cmd(), kCommandColumns)});
+  }
+  std::fputs(table.ToString().c_str(), stdout);
+  return kExitOk;
+}
+
+}  // namespace
+
+void AddListCommands(CLI::App& app, Session& session) {
+  auto* ls = app.add_subcommand("ls", "list sandboxes");
+  auto options = std::make_shared<ListOptions>();
+  ls->add_flag("-a,--all", options->all, "stopped ones too");
+  ls->add_flag("-q,--quiet", options->quiet, "names only");
+  ls->add_option("-l,--label", options->labels, "only those with KEY=VALUE; may be given again")
+      ->allow_extra_args(false);
+  ls->callback([&session, options] { session.End(List(session, *options)); });
+
+  auto* ps = app.add_subcommand("ps", "list the commands of a sandbox");
+  auto sandbox = std::make_shared<std::string>();
+  ps->add_option("sandbox", *sandbox, "name or id")->required();
+  ps->callback([&session, sandbox] { session.End(ListExecs(session, *sandbox)); });
+
+  auto* inspect = app.add_subcommand("inspect", "everything about sandboxes, as JSON");
+  auto names = std::make_shared<std::vector<std::string>>();
+  inspect->add_option("sandbox", *names, "names or ids")->required();
+  inspect->callback([&session, names] { session.End(Inspect(session, *names)); });
+
+  app.add_subcommand("images", "list the images of this host")->callback([&session] {
+    session.End(ListImages(session));
+  });
+}
+
+}  // namespace msb

@@ -1,0 +1,264 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "sdks/msbctl/local_tree.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <memory>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/error.h"
+#include "base/status_macros.h"
+#include "base/syscall.h"
+
+namespace msb {
+namespace {
+
+constexpr size_t kChunkBytes = 256 << 10;
+constexpr mode_t kPermissionBits = 0777;
+
+using EntrySink = std::function<bool(const msb::v1::TreeEntry&)>;
+using DataSink = std::function<bool(std::string)>;
+
+absl::StatusOr<msb::v1::TreeEntry> Describe(int parent, const std::string& name,
+                                            const std::string& path) {
+  struct stat info {};
+  MSB_RETURN_IF_ERROR(Syscall(absl::StrCat("stat ", name), [&] {
+    return ::fstatat(parent, name.c_str(), &info, AT_SYMLINK_NOFOLLOW);
+  }));
+  msb::v1::TreeEntry entry;
+  entry.set_path(path);
+  entry.set_mode(info.st_mode & 07777);
+  entry.set_uid(info.st_uid);
+  entry.set_gid(info.st_gid);
+  entry.mutable_modified_at()->set_seconds(info.st_mtim.tv_sec);
+  entry.mutable_modified_at()->set_nanos(static_cast<int32_t>(info.st_mtim.tv_nsec));
+  entry.set_type(msb::v1::FILE_TYPE_OTHER);
+  if (S_ISREG(info.st_mode)) {
+    entry.set_type(msb::v1::FILE_TYPE_REGULAR);
+    entry.set_size(static_cast<uint64_t>(info.st_size));
+  } else if (S_ISDIR(info.st_mode)) {
+    entry.set_type(msb::v1::FILE_TYPE_DIRECTORY);
+  } else if (S_ISLNK(info.st_mode)) {
+    entry.set_type(msb::v1::FILE_TYPE_SYMLINK);
+    std::string target(4096, '\0');
+    MSB_ASSIGN_OR_RETURN(const ssize_t length, Syscall(absl::StrCat("readlink ", name), [&] {
+                           return ::readlinkat(parent, name.c_str(), target.data(), target.size());
+                         }));
+    entry.set_symlink_target(target.substr(0, static_cast<size_t>(length)));
+  }
+  return entry;
+}
+
+absl::Status SendContent(int fd, uint64_t size, const DataSink& sink) {
+  for (uint64_t left = size; left > 0;) {
+    std::string chunk(std::min<uint64_t>(left, kChunkBytes), '\0');
+    MSB_ASSIGN_OR_RETURN(const ssize_t got, Syscall("read", [&] {
+                           return ::read(fd, chunk.data(), chunk.size());
+                         }));
+    if (got > 0) chunk.resize(static_cast<size_t>(got));
+    left -= chunk.size();
+    if (!sink(std::move(chunk))) return absl::CancelledError("the receiver ended the transfer");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Walk(int parent, const std::string& name, const std::string& path,
+                  const EntrySink& entry_sink, const DataSink& data_sink) {
+  MSB_ASSIGN_OR_RETURN(const msb::v1::TreeEntry entry, Describe(parent, name, path));
+  if (entry.type() == msb::v1::FILE_TYPE_OTHER) return absl::OkStatus();
+  if (entry.type() == msb::v1::FILE_TYPE_SYMLINK) {
+    return entry_sink(entry) ? absl::OkStatus() : absl::CancelledError("ended by the receiver");
+  }
+  MSB_ASSIGN_OR_RETURN(const int raw, Syscall(absl::StrCat("open ", name), [&] {
+                         return ::openat(parent, name.c_str(),
+                                         O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+                       }));
+  UniqueFd fd(raw);
+  if (!entry_sink(entry)) return absl::CancelledError("the receiver ended the transfer");
+  if (entry.type() == msb::v1::FILE_TYPE_REGULAR) {
+    return SendContent(fd.get(), entry.size(), data_sink);
+  }
+  const std::unique_ptr<DIR, int (*)(DIR*)> directory(::fdopendir(::dup(fd.get())), ::closedir);
+  if (directory == nullptr) return absl::ErrnoToStatus(errno, absl::StrCat("list ", name));
+  std::vector<std::string> names;
+  while (const dirent* child = ::readdir(directory.get())) names.emplace_back(child->d_name);
+  std::sort(names.begin(), names.end());
+  for (const std::string& child : names) {
+    if (child == "." || child == "..") continue;
+    MSB_RETURN_IF_ERROR(Walk(fd.get(), child, path.empty() ? child : absl::StrCat(path, "/", child),
+                             entry_sink, data_sink));
+  }
+  return absl::OkStatus();
+}
+
+timespec TimeOf(const msb::v1::TreeEntry& entry) {
+  return {.tv_sec = entry.modified_at().seconds(), .tv_nsec = entry.modified_at().nanos()};
+}
+
+void SetTime(int fd, const msb::v1::TreeEntry& entry) {
+  const timespec times[] = {{.tv_sec = 0, .tv_nsec = UTIME_OMIT}, TimeOf(entry)};
+  ::futimens(fd, times);  // a file system without times is no reason to fail
+}
+
+absl::Status CheckPath(const std::string& path) {
+  const auto refuse = [&](absl::string_view why) {
+    return MakeError(Reason::kPathInvalid,
+                     absl::StrCat("the sandbox sent a name that is refused (", why, "): ", path));
+  };
+  if (path.find('\0') != std::string::npos) return refuse("NUL");
+  if (!path.empty() && path.front() == '/') return refuse("absolute");
+  for (size_t start = 0; start < path.size();) {
+    const size_t end = std::min(path.find('/', start), path.size());
+    const std::string part = path.substr(start, end - start);
+    if (part.empty() || part == "." || part == "..") return refuse("not a plain name");
+    start = end + 1;
+  }
+  return absl::OkStatus();
+}
+
+std::string BaseName(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+
+}  // namespace
+
+absl::Status ReadLocalTree(const std::string& top, const EntrySink& entry, const DataSink& data) {
+  return Walk(AT_FDCWD, top, "", entry, data);
+}
+
+uint64_t LocalTreeBytes(const std::string& top) {
+  uint64_t total = 0;
+  Walk(
+      AT_FDCWD, top, "",
+      [&](const msb::v1::TreeEntry& entry) {
+        total += entry.size();
+        return true;
+      },
+      [](std::string) { return false; })
+      .IgnoreError();
+  return total;
+}
+
+absl::StatusOr<UniqueFd> LocalTreeWriter::OpenParent(const std::string& path) const {
+  const size_t slash = path.rfind('/');
+  const std::string parent = slash == std::string::npos ? "." : path.substr(0, slash);
+  open_how how{};
+  how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  MSB_ASSIGN_OR_RETURN(const long fd, Syscall(absl::StrCat("open ", parent), [&] {
+                         return ::syscall(SYS_openat2, root_.get(), parent.c_str(), &how,
+                                          sizeof(how));
+                       }));
+  return UniqueFd(static_cast<int>(fd));
+}
+
+absl::Status LocalTreeWriter::MakeTop(const msb::v1::TreeEntry& entry) {
+  if (entry.type() != msb::v1::FILE_TYPE_DIRECTORY) return absl::OkStatus();
+  if (::mkdir(top_.c_str(), 0700) != 0 && errno != EEXIST) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("make ", top_));
+  }
+  MSB_ASSIGN_OR_RETURN(const int fd, Syscall(absl::StrCat("open ", top_), [&] {
+                         return ::open(top_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                       }));
+  root_ = UniqueFd(fd);
+  return absl::OkStatus();
+}
+
+absl::Status LocalTreeWriter::Entry(const msb::v1::TreeEntry& entry) {
+  MSB_RETURN_IF_ERROR(CloseFile());
+  MSB_RETURN_IF_ERROR(CheckPath(entry.path()));
+  current_ = entry;
+  const bool is_top = entry.path().empty();
+  if (is_top) {
+    MSB_RETURN_IF_ERROR(MakeTop(entry));
+  } else if (!root_.valid()) {
+    return MakeError(Reason::kAgentProtocol, "the sandbox sent a child before its directory");
+  }
+  UniqueFd parent;
+  if (!is_top) {
+    MSB_ASSIGN_OR_RETURN(parent, OpenParent(entry.path()));
+  }
+  const int at = is_top ? AT_FDCWD : parent.get();
+  const std::string name = is_top ? top_ : BaseName(entry.path());
+  switch (entry.type()) {
+    case msb::v1::FILE_TYPE_DIRECTORY:
+      if (!is_top && ::mkdirat(at, name.c_str(), 0700) != 0 && errno != EEXIST) {
+        return absl::ErrnoToStatus(errno, absl::StrCat("make ", entry.path()));
+      }
+      directories_.push_back(entry);
+      return absl::OkStatus();
+    case msb::v1::FILE_TYPE_SYMLINK:
+      ::unlinkat(at, name.c_str(), 0);
+      return status_internal::ToStatus(Syscall(absl::StrCat("symlink ", entry.path()), [&] {
+        return ::symlinkat(entry.symlink_target().c_str(), at, name.c_str());
+      }));
+    case msb::v1::FILE_TYPE_REGULAR: {
+      // Whatever stands there is replaced, not written through: it may be a symlink.
+      ::unlinkat(at, name.c_str(), 0);
+      MSB_ASSIGN_OR_RETURN(const int fd, Syscall(absl::StrCat("create ", name), [&] {
+                             return ::openat(at, name.c_str(),
+                                             O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                                             0600);
+                           }));
+      file_ = UniqueFd(fd);
+      left_ = entry.size();
+      return absl::OkStatus();
+    }
+    default:
+      return MakeError(Reason::kAgentProtocol, "the sandbox sent an entry of no known type");
+  }
+}
+
+absl::Status LocalTreeWriter::Data(absl::string_view data) {
+  if (!file_.valid() || data.size() > left_) {
+    return MakeError(Reason::kAgentProtocol, "the sandbox sent more content than it announced");
+  }
+  left_ -= data.size();
+  while (!data.empty()) {
+    MSB_ASSIGN_OR_RETURN(const ssize_t written, Syscall("write", [&] {
+                           return ::write(file_.get(), data.data(), data.size());
+                         }));
+    data.remove_prefix(static_cast<size_t>(written));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status LocalTreeWriter::CloseFile() {
+  if (!file_.valid()) return absl::OkStatus();
+  if (left_ > 0) {
+    return MakeError(Reason::kAgentProtocol, "the sandbox sent less content than it announced");
+  }
+  ::fchmod(file_.get(), current_.mode() & kPermissionBits);
+  SetTime(file_.get(), current_);
+  file_.Reset();
+  return absl::OkStatus();
+}
+
+absl::Status LocalTreeWriter::Finish() {
+  MSB_RETURN_IF_ERROR(CloseFile());
+  // Children first: a directory that is closed to writing would not take them.
+  for (auto entry = directories_.rbegin(); entry != directories_.rend(); ++entry) {
+    UniqueFd parent;
+    if (!entry->path().empty()) {
+      MSB_ASSIGN_OR_RETURN(parent, OpenParent(entry->path()));
+    }
+    const int at = entry->path().empty() ? root_.get() : parent.get();
+    const std::string name = entry->path().empty() ? "." : BaseName(entry->path());
+    UniqueFd directory(
+        ::openat(at, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!directory.valid()) continue;
+    ::fchmod(directory.get(), entry->mode() & kPermissionBits);
+    SetTime(directory.get(), *entry);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace msb

@@ -1,0 +1,62 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Files of this machine as the tree entries of the API, in both directions.
+
+#ifndef MSB_SDKS_MSBCTL_LOCAL_TREE_H_
+#define MSB_SDKS_MSBCTL_LOCAL_TREE_H_
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "base/unique_fd.h"
+#include "msb/v1/files.pb.h"
+
+namespace msb {
+
+// Hands `top` and all below it to `entry`, parents before children, and a regular file's content to
+// `data` behind its entry, exactly as many bytes as the entry says (zeros where the file has shrunk
+// meanwhile). Devices, FIFOs and sockets are left out. Both callbacks return false to end it early.
+absl::Status ReadLocalTree(const std::string& top,
+                           const std::function<bool(const msb::v1::TreeEntry&)>& entry,
+                           const std::function<bool(std::string data)>& data);
+
+// Bytes of the regular files that ReadLocalTree would hand out.
+uint64_t LocalTreeBytes(const std::string& top);
+
+// Writes a tree that comes from a guest, which is hostile: an entry cannot leave the destination,
+// neither by its name nor through a symlink that an earlier entry made, and no file gets setuid, setgid
+// or another owner.
+class LocalTreeWriter {
+ public:
+  // Entries go below `top`, which is the name of the first entry (the one with an empty path).
+  explicit LocalTreeWriter(std::string top) : top_(std::move(top)) {}
+
+  absl::Status Entry(const msb::v1::TreeEntry& entry);
+  // Content of the entry before.
+  absl::Status Data(absl::string_view data);
+  // After the last one: sets times and modes of directories.
+  absl::Status Finish();
+
+ private:
+  absl::Status CloseFile();
+  absl::Status MakeTop(const msb::v1::TreeEntry& entry);
+  absl::StatusOr<UniqueFd> OpenParent(const std::string& path) const;
+
+  std::string top_;
+  UniqueFd root_;  // the directory `top_`, when it is one
+  UniqueFd file_;
+  uint64_t left_ = 0;
+  msb::v1::TreeEntry current_;
+  std::vector<msb::v1::TreeEntry> directories_;
+};
+
+}  // namespace msb
+
+#endif  // MSB_SDKS_MSBCTL_LOCAL_TREE_H_

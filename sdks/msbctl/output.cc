@@ -1,0 +1,184 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "sdks/msbctl/output.h"
+
+#include <google/protobuf/util/json_util.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <string_view>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "base/error.h"
+
+namespace msb {
+namespace {
+
+struct Unit {
+  absl::string_view name;
+  double factor;
+};
+
+// Splits "1.5GiB" into 1.5 and the factor of "GiB"; false when it is neither.
+bool ParseWithUnit(absl::string_view text, absl::Span<const Unit> units, double& value) {
+  const size_t digits = std::min(text.find_first_not_of("0123456789."), text.size());
+  if (!absl::SimpleAtod(text.substr(0, digits), &value)) return false;
+  const std::string unit = absl::AsciiStrToLower(absl::StripAsciiWhitespace(text.substr(digits)));
+  for (const Unit& known : units) {
+    if (unit != known.name) continue;
+    value *= known.factor;
+    return std::isfinite(value);
+  }
+  return false;
+}
+
+std::string Json(const google::protobuf::Message& message, bool pretty) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.add_whitespace = pretty;
+  options.always_print_primitive_fields = true;
+  options.preserve_proto_field_names = true;
+  std::string out;
+  if (!google::protobuf::util::MessageToJsonString(message, &out, options).ok()) return "{}";
+  return out;
+}
+
+bool IsPlain(const std::string& word) {
+  return !word.empty() && std::all_of(word.begin(), word.end(), [](unsigned char c) {
+    return absl::ascii_isalnum(c) || std::string_view("_-./=:,@%+").find(static_cast<char>(c)) != std::string_view::npos;
+  });
+}
+
+std::string Quoted(const std::string& word) {
+  if (IsPlain(word)) return word;
+  std::string out = "'";
+  for (char c : word) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
+}
+
+}  // namespace
+
+std::string Table::ToString() const {
+  std::vector<size_t> widths(rows_.front().size(), 0);
+  for (const auto& row : rows_) {
+    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  std::string out;
+  for (const auto& row : rows_) {
+    std::string line;
+    for (size_t i = 0; i < row.size(); ++i) {
+      line += row[i];
+      line.append(widths[i] - row[i].size() + 3, ' ');
+    }
+    absl::StrAppend(&out, absl::StripTrailingAsciiWhitespace(line), "\n");
+  }
+  return out;
+}
+
+std::string ToJson(const google::protobuf::Message& message) { return Json(message, true); }
+
+std::string ToJsonLine(const google::protobuf::Message& message) {
+  return Json(message, false) + "\n";
+}
+
+std::string Ago(const google::protobuf::Timestamp& time) {
+  if (time.seconds() == 0) return "-";
+  const absl::Duration since = absl::Now() - absl::FromUnixSeconds(time.seconds());
+  const auto say = [](int64_t count, absl::string_view unit) {
+    return absl::StrCat(count, " ", unit, count == 1 ? "" : "s", " ago");
+  };
+  if (since < absl::Minutes(1)) return say(std::max<int64_t>(absl::ToInt64Seconds(since), 0), "second");
+  if (since < absl::Hours(1)) return say(absl::ToInt64Minutes(since), "minute");
+  if (since < absl::Hours(48)) return say(absl::ToInt64Hours(since), "hour");
+  return say(absl::ToInt64Hours(since) / 24, "day");
+}
+
+std::string Bytes(uint64_t bytes) {
+  static constexpr absl::string_view kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+  double value = static_cast<double>(bytes);
+  size_t unit = 0;
+  while (value >= 1024 && unit + 1 < std::size(kUnits)) {
+    value /= 1024;
+    ++unit;
+  }
+  return absl::StrFormat(unit == 0 || value >= 100 ? "%.0f %s" : "%.1f %s", value, kUnits[unit]);
+}
+
+std::string ForPeople(const google::protobuf::Duration& duration) {
+  const double seconds = static_cast<double>(duration.seconds()) + duration.nanos() / 1e9;
+  if (seconds < 1) return absl::StrFormat("%.0f ms", seconds * 1000);
+  if (seconds < 60) return absl::StrFormat("%.1f s", seconds);
+  const int64_t minutes = duration.seconds() / 60;
+  if (minutes < 60) return absl::StrFormat("%d min %d s", minutes, duration.seconds() % 60);
+  return absl::StrFormat("%d h %d min", minutes / 60, minutes % 60);
+}
+
+absl::StatusOr<google::protobuf::Duration> ParseDuration(absl::string_view text) {
+  static constexpr Unit kUnits[] = {{"", 1},     {"s", 1},     {"sec", 1},   {"ms", 1e-3},
+                                    {"us", 1e-6}, {"m", 60},   {"min", 60},  {"h", 3600},
+                                    {"d", 86400}};
+  double seconds = 0;
+  if (!ParseWithUnit(text, kUnits, seconds) || seconds > 1e10) {
+    return MakeError(Reason::kInvalidArgument,
+                     absl::StrCat("'", text, "' is no duration; write 90, 1.5s, 300ms, 10m, 2h or 1d"));
+  }
+  google::protobuf::Duration duration;
+  duration.set_seconds(static_cast<int64_t>(seconds));
+  duration.set_nanos(static_cast<int32_t>((seconds - std::floor(seconds)) * 1e9));
+  return duration;
+}
+
+absl::StatusOr<uint32_t> ParseMebibytes(absl::string_view text) {
+  static constexpr Unit kUnits[] = {{"", 1},       {"m", 1},         {"mb", 1},
+                                    {"mib", 1},    {"g", 1024},      {"gb", 1024},
+                                    {"gib", 1024}, {"t", 1024 * 1024}, {"tib", 1024 * 1024}};
+  double mebibytes = 0;
+  if (!ParseWithUnit(text, kUnits, mebibytes) || mebibytes > 4e9) {
+    return MakeError(Reason::kInvalidArgument,
+                     absl::StrCat("'", text, "' is no size; write 512, 512M or 2G"));
+  }
+  return static_cast<uint32_t>(mebibytes);
+}
+
+std::string CommandLine(const google::protobuf::RepeatedPtrField<std::string>& argv, size_t width) {
+  std::string line = Printable(
+      absl::StrJoin(argv, " ", [](std::string* out, const std::string& word) {
+        out->append(Quoted(word));
+      }));
+  if (line.size() > width) line = absl::StrCat(line.substr(0, width - 3), "...");
+  return line;
+}
+
+std::string Printable(absl::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    if (absl::ascii_iscntrl(static_cast<unsigned char>(c))) {
+      absl::StrAppend(&out, c == '\n' ? "\\n" : absl::CHexEscape(absl::string_view(&c, 1)));
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
+void PrintError(const absl::Status& status) {
+  const Reason reason = ReasonOf(status);
+  const std::string message = Printable(status.message());
+  if (reason == Reason::kUnspecified) {
+    std::fprintf(stderr, "msbctl: %s\n", message.c_str());
+    return;
+  }
+  std::fprintf(stderr, "msbctl: %s [%s]\n", message.c_str(),
+               std::string(ReasonName(reason)).c_str());
+}
+
+}  // namespace msb

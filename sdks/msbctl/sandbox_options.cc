@@ -1,0 +1,85 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "sdks/msbctl/sandbox_options.h"
+
+#include <cstdlib>
+
+#include "absl/strings/str_cat.h"
+#include "base/error.h"
+#include "base/status_macros.h"
+#include "sdks/msbctl/output.h"
+
+namespace msb {
+
+void SandboxOptions::Declare(CLI::App& command) {
+  const char* group = "Sandbox";
+  command.add_option("--name", name, "its name (default: one is made up)")->group(group);
+  command.add_option("--image", image, "its image (default: the daemon's)")->group(group);
+  command.add_option("-c,--vcpus", vcpus, "virtual CPUs, 1 to 32")->group(group);
+  command.add_option("-m,--memory", memory, "memory: 512, 512M, 2G")->group(group);
+  command.add_option("--cpus", cpus, "CPU time per second, e.g. 0.5 (default: one per vCPU)")
+      ->check(CLI::PositiveNumber)
+      ->group(group);
+  command.add_option("--disk", disk, "size of the writable layer: 4G")->group(group);
+  command.add_option("--engine", engine, "auto, kvm or qemu")
+      ->check(CLI::IsMember({"auto", "kvm", "qemu"}))
+      ->group(group);
+  command.add_option("-l,--label", labels, "KEY=VALUE, may be given again")
+      ->allow_extra_args(false)
+      ->group(group);
+  command.add_option("--idle-timeout", idle_timeout, "stop it when unused for this long")
+      ->group(group);
+  command.add_option("--lifetime", lifetime, "stop it this long after its start")->group(group);
+}
+
+absl::StatusOr<msb::v1::SandboxSpec> SandboxOptions::ToSpec() const {
+  msb::v1::SandboxSpec spec;
+  spec.set_name(name);
+  spec.set_image(image);
+  if (vcpus != 0) spec.mutable_resources()->set_vcpus(vcpus);
+  if (cpus != 0) spec.mutable_resources()->set_cpu_milli(static_cast<uint32_t>(cpus * 1000));
+  if (!memory.empty()) {
+    MSB_ASSIGN_OR_RETURN(const uint32_t mib, ParseMebibytes(memory));
+    if (mib == 0) return MakeError(Reason::kInvalidResources, "--memory must be more than 0");
+    spec.mutable_resources()->set_memory_mib(mib);
+  }
+  if (!disk.empty()) {
+    MSB_ASSIGN_OR_RETURN(const uint32_t mib, ParseMebibytes(disk));
+    if (mib == 0) return MakeError(Reason::kInvalidResources, "--disk must be more than 0");
+    spec.mutable_resources()->set_disk_mib(mib);
+  }
+  if (engine == "auto") spec.set_engine(msb::v1::ENGINE_AUTO);
+  if (engine == "kvm") spec.set_engine(msb::v1::ENGINE_KVM);
+  if (engine == "qemu") spec.set_engine(msb::v1::ENGINE_QEMU);
+  MSB_RETURN_IF_ERROR(ParseAssignments(labels, BareName::kIsEmpty, *spec.mutable_labels()));
+  if (!idle_timeout.empty()) {
+    MSB_ASSIGN_OR_RETURN(*spec.mutable_limits()->mutable_idle_timeout(),
+                         ParseDuration(idle_timeout));
+  }
+  if (!lifetime.empty()) {
+    MSB_ASSIGN_OR_RETURN(*spec.mutable_limits()->mutable_lifetime(), ParseDuration(lifetime));
+  }
+  return spec;
+}
+
+absl::Status ParseAssignments(const std::vector<std::string>& words, BareName bare,
+                              google::protobuf::Map<std::string, std::string>& map) {
+  for (const std::string& word : words) {
+    const size_t equals = word.find('=');
+    const std::string name = word.substr(0, equals);
+    if (name.empty()) {
+      return MakeError(Reason::kInvalidArgument, absl::StrCat("'", word, "' is no NAME=VALUE"));
+    }
+    if (equals != std::string::npos) {
+      map[name] = word.substr(equals + 1);
+    } else if (bare == BareName::kIsEmpty) {
+      map[name] = "";
+    } else if (const char* value = std::getenv(name.c_str())) {
+      map[name] = value;
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace msb

@@ -1,0 +1,43 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+// The options that describe a new sandbox, shared by `run` and `create`.
+
+#ifndef MSB_SDKS_MSBCTL_SANDBOX_OPTIONS_H_
+#define MSB_SDKS_MSBCTL_SANDBOX_OPTIONS_H_
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "google/protobuf/map.h"
+#include "msb/v1/sandbox.pb.h"
+
+namespace msb {
+
+struct SandboxOptions {
+  std::string name;
+  std::string image;
+  uint32_t vcpus = 0;
+  std::string memory;
+  std::string disk;
+  double cpus = 0;
+  std::string engine;
+  std::vector<std::string> labels;
+  std::string idle_timeout;
+  std::string lifetime;
+
+  void Declare(CLI::App& command);
+  absl::StatusOr<msb::v1::SandboxSpec> ToSpec() const;
+};
+
+// "NAME=VALUE" words into `map`. A bare NAME takes its value from this process's environment, or is empty.
+enum class BareName { kFromEnvironment, kIsEmpty };
+absl::Status ParseAssignments(const std::vector<std::string>& words, BareName bare,
+                              google::protobuf::Map<std::string, std::string>& map);
+
+}  // namespace msb
+
+#endif  // MSB_SDKS_MSBCTL_SANDBOX_OPTIONS_H_
