@@ -1,0 +1,77 @@
+# Copyright 2026 The microsandbox authors
+# SPDX-License-Identifier: Apache-2.0
+"""The edges between the rooms, as docs/architecture.md draws them."""
+import re
+
+# room -> rooms whose headers it may include, beside its own.
+ALLOWED = {
+    "base": set(),
+    "jailer": {"base"},
+    "vmm": {"base", "jailer/policy"},
+    "guest-agent": {"base"},
+    "supervisor": {"base"},
+    "sdks": {"base"},
+}
+# Packages of proto/ whose generated headers a room may include.
+ALLOWED_PROTO = {
+    "base": set(),
+    "jailer": set(),
+    "vmm": {"msb/vmm/v1", "msb/agent/v1"},
+    "guest-agent": {"msb/agent/v1"},
+    "supervisor": {"msb/v1", "msb/vmm/v1", "msb/agent/v1"},
+    "sdks": {"msb/v1"},
+}
+INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
+
+
+def is_test(path):
+    return path.stem.endswith("_test") or path.stem.endswith("_fuzzer")
+
+
+def test_rooms_include_only_what_the_architecture_allows(root, files):
+    wrong = []
+    for path in files:
+        if path.suffix not in {".h", ".cc"}:
+            continue
+        name = path.relative_to(root).as_posix()
+        room = name.split("/")[0]
+        if room not in ALLOWED:
+            continue
+        for include in INCLUDE.findall(path.read_text()):
+            if include.startswith("msb/"):
+                package = include.rsplit("/", 1)[0]
+                if package not in ALLOWED_PROTO[room]:
+                    wrong.append(f"{name} includes {include}")
+                continue
+            if include == "base/version_stamp.h":
+                continue
+            other = include.split("/")[0]
+            if other == room or other in ALLOWED[room]:
+                continue
+            if any(include.startswith(prefix + "/") for prefix in ALLOWED[room]):
+                continue
+            if other == "tests" and is_test(path):
+                continue
+            wrong.append(f"{name} includes {include}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_grpc_stays_at_the_edges(root, files):
+    """Only the supervisor's API and the clients know gRPC: the VMM and the agent are static."""
+    wrong = [
+        path.relative_to(root).as_posix() for path in files
+        if path.suffix in {".h", ".cc"}
+        and path.relative_to(root).parts[0] in {"base", "jailer", "vmm", "guest-agent"}
+        and re.search(r"#\s*include\s+<grpc", path.read_text())
+    ]
+    assert not wrong, wrong
+
+
+def test_our_code_throws_no_exceptions(root, files):
+    """Errors are absl::Status (toml++ and SQLite are built without exceptions too)."""
+    wrong = [
+        path.relative_to(root).as_posix() for path in files
+        if path.suffix in {".h", ".cc"} and re.search(r"^\s*(throw\b|try\s*\{)", path.read_text(), re.M)
+        and path.relative_to(root).as_posix() != "sdks/msbctl/main.cc"  # CLI11's end there
+    ]
+    assert not wrong, wrong
