@@ -1,0 +1,86 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Everything that an operator can set. The one table of names, defaults, ranges and meanings is
+// settings.cc; docs/configuration.md is made from it.
+
+#ifndef MSB_SUPERVISOR_CONFIG_CONFIG_H_
+#define MSB_SUPERVISOR_CONFIG_CONFIG_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/time/time.h"
+
+namespace msb {
+
+struct DaemonConfig {
+  std::string socket;
+  std::string socket_group;
+  std::string tcp_address;  // empty: no TCP
+  std::string token_file;
+  std::string runtime_directory;
+  std::string data_directory;
+  std::string assets_directory;
+  std::string libexec_directory;
+  std::string vmm;
+  std::string jailer;
+  std::string log_level;
+  uint32_t workers = 0;
+  absl::Duration shutdown_grace;
+};
+
+struct SandboxDefaults {
+  std::string image;
+  std::string engine;  // "auto", "kvm" or "qemu"
+  uint32_t vcpus = 0;
+  uint32_t memory_mib = 0;
+  uint32_t disk_mib = 0;
+  uint32_t cpu_milli = 0;
+  // Zero: no limit.
+  absl::Duration idle_timeout;
+  absl::Duration lifetime;
+  absl::Duration exec_timeout;
+  absl::Duration stop_grace;
+  absl::Duration stop_margin;
+  absl::Duration start_timeout;
+};
+
+struct LimitsConfig {
+  uint32_t max_sandboxes = 0;
+  uint32_t max_vcpus = 0;
+  uint32_t max_memory_mib = 0;
+  uint32_t max_total_memory_mib = 0;  // 0: no limit
+  uint32_t max_disk_mib = 0;
+  uint32_t max_execs_per_sandbox = 0;
+  uint32_t max_connections_per_user = 0;
+  uint32_t max_calls_per_connection = 0;
+  uint32_t exec_ring_kib = 0;
+  uint32_t max_exec_ring_kib = 0;
+  uint32_t stream_window_kib = 0;
+  uint32_t console_log_kib = 0;
+};
+
+struct AgentConfig {
+  absl::Duration connect_timeout;
+  absl::Duration request_timeout;
+  absl::Duration loss_settle;
+  uint32_t warm_connections = 0;
+  uint32_t io_threads = 0;
+};
+
+struct EventsConfig {
+  uint32_t kept = 0;
+};
+
+struct Config {
+  DaemonConfig daemon;
+  SandboxDefaults sandbox;
+  LimitsConfig limits;
+  AgentConfig agent;
+  EventsConfig events;
+};
+
+}  // namespace msb
+
+#endif  // MSB_SUPERVISOR_CONFIG_CONFIG_H_

@@ -1,0 +1,298 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "supervisor/config/settings.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/check.h"
+#include "base/error.h"
+
+namespace msb {
+namespace {
+
+// Accessors instead of pointers to members: the fields are two levels deep.
+#define MSB_FIELD(path) [](Config& config) -> auto& { return config.path; }
+
+constexpr uint32_t kMaxMemoryMib = 1u << 20;  // what a VmSpec can carry
+constexpr uint32_t kMaxDiskMib = 16u << 20;
+const absl::Duration kLongest = absl::Hours(24 * 365);
+
+std::vector<Setting> DaemonSettings() {
+  return {
+      {"daemon", "socket", "", PathSetting{MSB_FIELD(daemon.socket)},
+       "Unix socket of the API. Empty: `msbd.sock` in the runtime directory. Everybody may connect; "
+       "root, the daemon's user and members of `socket_group` are served."},
+      {"daemon", "socket_group", "msb", TextSetting{MSB_FIELD(daemon.socket_group), true},
+       "Group whose members may use the daemon. Empty: root and the daemon's user alone."},
+      {"daemon", "tcp_address", "127.0.0.1:5556", TextSetting{MSB_FIELD(daemon.tcp_address), true},
+       "Loopback address and port of the API for callers that send the token, or empty for none. "
+       "An address that other hosts reach is refused: the connection is not encrypted."},
+      {"daemon", "token_file", "/etc/microsandbox/token", PathSetting{MSB_FIELD(daemon.token_file)},
+       "Bearer token for TCP callers, made at the first start; readable by the daemon's user and "
+       "`socket_group`."},
+      {"daemon", "runtime_directory", "/run/microsandbox",
+       PathSetting{MSB_FIELD(daemon.runtime_directory)},
+       "Sockets and logs of running sandboxes."},
+      {"daemon", "data_directory", "/var/lib/microsandbox",
+       PathSetting{MSB_FIELD(daemon.data_directory)},
+       "Database and disks. One daemon at a time."},
+      {"daemon", "assets_directory", "/usr/share/microsandbox",
+       PathSetting{MSB_FIELD(daemon.assets_directory)},
+       "`vmlinux`, `initramfs.cpio`, `disk-template.ext4`, `images/`, `qemu/`."},
+      {"daemon", "libexec_directory", "/usr/libexec/microsandbox",
+       PathSetting{MSB_FIELD(daemon.libexec_directory)}, "Where `msb-vmm` and `msb-jailer` are."},
+      {"daemon", "vmm", "", PathSetting{MSB_FIELD(daemon.vmm)},
+       "The VMM's program. Empty: `msb-vmm` in the libexec directory."},
+      {"daemon", "jailer", "", PathSetting{MSB_FIELD(daemon.jailer)},
+       "The jailer's program. Empty: `msb-jailer` in the libexec directory."},
+      {"daemon", "log_level", "info",
+       ChoiceSetting{MSB_FIELD(daemon.log_level), {"debug", "info", "warning", "error"}},
+       "Lowest level that is written to stderr."},
+      {"daemon", "workers", int64_t{4}, NumberSetting{MSB_FIELD(daemon.workers), 1, 64},
+       "Threads for what blocks: copying disks, starting and clearing up VMMs."},
+      {"daemon", "shutdown_grace", "2s",
+       DurationSetting{MSB_FIELD(daemon.shutdown_grace), absl::ZeroDuration(), absl::Minutes(5)},
+       "How long calls under way may take to end when the daemon ends. Sandboxes go on."},
+  };
+}
+
+std::vector<Setting> SandboxSettings() {
+  return {
+      {"sandbox", "image", "default", TextSetting{MSB_FIELD(sandbox.image)},
+       "Image of a sandbox that names none."},
+      {"sandbox", "engine", "auto",
+       ChoiceSetting{MSB_FIELD(sandbox.engine), {"auto", "kvm", "qemu"}},
+       "Engine of a sandbox that names none. `auto` measures this host once at each start of the "
+       "daemon."},
+      {"sandbox", "vcpus", int64_t{1}, NumberSetting{MSB_FIELD(sandbox.vcpus), 1, 32},
+       "Virtual CPUs."},
+      {"sandbox", "memory_mib", int64_t{512},
+       NumberSetting{MSB_FIELD(sandbox.memory_mib), 64, kMaxMemoryMib}, "Memory of the guest, MiB."},
+      {"sandbox", "disk_mib", int64_t{4096},
+       NumberSetting{MSB_FIELD(sandbox.disk_mib), 16, kMaxDiskMib},
+       "Size of the writable layer, MiB. Takes space on the host as it fills."},
+      {"sandbox", "cpu_milli", int64_t{0}, NumberSetting{MSB_FIELD(sandbox.cpu_milli), 0, 32000},
+       "CPU time per second, in thousandths of a CPU. 0: as many CPUs as there are virtual ones."},
+      {"sandbox", "idle_timeout", "0",
+       DurationSetting{MSB_FIELD(sandbox.idle_timeout), absl::ZeroDuration(), kLongest},
+       "Stop a sandbox that nothing has used for this long. 0: never."},
+      {"sandbox", "lifetime", "0",
+       DurationSetting{MSB_FIELD(sandbox.lifetime), absl::ZeroDuration(), kLongest},
+       "Stop a sandbox this long after its start. 0: never."},
+      {"sandbox", "exec_timeout", "0",
+       DurationSetting{MSB_FIELD(sandbox.exec_timeout), absl::ZeroDuration(), kLongest},
+       "Kill a command that has run for this long. 0: never."},
+      {"sandbox", "stop_grace", "5s",
+       DurationSetting{MSB_FIELD(sandbox.stop_grace), absl::ZeroDuration(), absl::Hours(1)},
+       "Between SIGTERM and SIGKILL for the guest's processes at a stop."},
+      {"sandbox", "stop_margin", "15s",
+       DurationSetting{MSB_FIELD(sandbox.stop_margin), absl::Seconds(1), absl::Hours(1)},
+       "What a guest may take beyond the grace to sync and power off, before its VMM is killed."},
+      {"sandbox", "start_timeout", "60s",
+       DurationSetting{MSB_FIELD(sandbox.start_timeout), absl::Seconds(1), absl::Hours(1)},
+       "From the call to the agent's first answer."},
+  };
+}
+
+std::vector<Setting> LimitSettings() {
+  return {
+      {"limits", "max_sandboxes", int64_t{1000},
+       NumberSetting{MSB_FIELD(limits.max_sandboxes), 1, 16384},
+       "Sandboxes that exist, running or not."},
+      {"limits", "max_vcpus", int64_t{32}, NumberSetting{MSB_FIELD(limits.max_vcpus), 1, 32},
+       "Of one sandbox."},
+      {"limits", "max_memory_mib", int64_t{65536},
+       NumberSetting{MSB_FIELD(limits.max_memory_mib), 64, kMaxMemoryMib}, "Of one sandbox."},
+      {"limits", "max_total_memory_mib", int64_t{0},
+       NumberSetting{MSB_FIELD(limits.max_total_memory_mib), 0, UINT32_MAX},
+       "Of all sandboxes that are not stopped. 0: no limit."},
+      {"limits", "max_disk_mib", int64_t{1} << 20,
+       NumberSetting{MSB_FIELD(limits.max_disk_mib), 16, kMaxDiskMib}, "Of one sandbox."},
+      {"limits", "max_execs_per_sandbox", int64_t{512},
+       NumberSetting{MSB_FIELD(limits.max_execs_per_sandbox), 1, 65536},
+       "Commands that run at the same time in one sandbox."},
+      {"limits", "max_connections_per_user", int64_t{256},
+       NumberSetting{MSB_FIELD(limits.max_connections_per_user), 1, 4096},
+       "Connections of one user on the Unix socket. A further one is closed at once."},
+      {"limits", "max_calls_per_connection", int64_t{1024},
+       NumberSetting{MSB_FIELD(limits.max_calls_per_connection), 1, 65536},
+       "Calls that one connection may have under way."},
+      {"limits", "exec_ring_kib", int64_t{1024},
+       NumberSetting{MSB_FIELD(limits.exec_ring_kib), 4, 65536},
+       "Output of a command that is kept in the guest for a client that attaches later, KiB for each "
+       "of stdout and stderr."},
+      {"limits", "max_exec_ring_kib", int64_t{16384},
+       NumberSetting{MSB_FIELD(limits.max_exec_ring_kib), 4, 65536},
+       "The most that a command may ask for."},
+      {"limits", "stream_window_kib", int64_t{1024},
+       NumberSetting{MSB_FIELD(limits.stream_window_kib), 64, 65536},
+       "What the daemon holds of one command's or file's data that its client has not taken, KiB; "
+       "then the guest waits."},
+      {"limits", "console_log_kib", int64_t{1024},
+       NumberSetting{MSB_FIELD(limits.console_log_kib), 16, 1u << 20},
+       "How much of a guest's console is kept, KiB."},
+  };
+}
+
+std::vector<Setting> AgentSettings() {
+  return {
+      {"agent", "connect_timeout", "10s",
+       DurationSetting{MSB_FIELD(agent.connect_timeout), absl::Milliseconds(100), absl::Hours(1)},
+       "For a new connection to the agent in a guest."},
+      {"agent", "request_timeout", "30s",
+       DurationSetting{MSB_FIELD(agent.request_timeout), absl::Milliseconds(100), absl::Hours(1)},
+       "For the agent's or the VMM's answer to a short request."},
+      {"agent", "loss_settle", "3s",
+       DurationSetting{MSB_FIELD(agent.loss_settle), absl::ZeroDuration(), absl::Minutes(5)},
+       "When a command's connection breaks: how long to wait for the news that its sandbox has ended "
+       "before the client is told that only the connection was lost."},
+      {"agent", "warm_connections", int64_t{2},
+       NumberSetting{MSB_FIELD(agent.warm_connections), 0, 64},
+       "Connections to each running guest that are made in advance."},
+      {"agent", "io_threads", int64_t{1}, NumberSetting{MSB_FIELD(agent.io_threads), 1, 64},
+       "Threads that carry data between guests and clients."},
+  };
+}
+
+std::vector<Setting> EventSettings() {
+  return {
+      {"events", "kept", int64_t{4096}, NumberSetting{MSB_FIELD(events.kept), 16, 1u << 20},
+       "Events that a client can ask for after they happened."},
+  };
+}
+
+absl::Status Wrong(const Setting& setting) {
+  return MakeError(Reason::kConfigInvalid,
+                   absl::StrCat(setting.section, ".", setting.key, " must be ", RangeOf(setting)));
+}
+
+std::string Literal(const SettingValue& value) {
+  if (const auto* number = std::get_if<int64_t>(&value)) return absl::StrCat(*number);
+  return absl::StrCat("\"", std::get<std::string>(value), "\"");
+}
+
+template <typename... Ts>
+struct Overloaded : Ts... {
+  using Ts::operator()...;
+};
+template <typename... Ts>
+Overloaded(Ts...) -> Overloaded<Ts...>;
+
+std::string DurationText(absl::Duration duration) {
+  return duration == kLongest ? "365 days" : absl::FormatDuration(duration);
+}
+
+}  // namespace
+
+absl::Span<const Setting> AllSettings() {
+  static const auto& all = *new std::vector<Setting>([] {
+    std::vector<Setting> settings;
+    for (auto&& part : {DaemonSettings(), SandboxSettings(), LimitSettings(), AgentSettings(),
+                        EventSettings()}) {
+      settings.insert(settings.end(), part.begin(), part.end());
+    }
+    return settings;
+  }());
+  return all;
+}
+
+const Setting* FindSetting(absl::string_view section, absl::string_view key) {
+  for (const Setting& setting : AllSettings()) {
+    if (setting.section == section && setting.key == key) return &setting;
+  }
+  return nullptr;
+}
+
+absl::Status ApplySetting(const Setting& setting, const SettingValue& value, Config& config) {
+  const auto* text = std::get_if<std::string>(&value);
+  const auto* number = std::get_if<int64_t>(&value);
+  return std::visit(
+      Overloaded{
+          [&](const TextSetting& kind) {
+            if (!text || (text->empty() && !kind.may_be_empty)) return Wrong(setting);
+            kind.field(config) = *text;
+            return absl::OkStatus();
+          },
+          [&](const PathSetting& kind) {
+            const bool derived = std::get<std::string>(setting.default_value).empty();
+            if (!text || (text->empty() ? !derived : text->front() != '/')) return Wrong(setting);
+            kind.field(config) = *text;
+            return absl::OkStatus();
+          },
+          [&](const ChoiceSetting& kind) {
+            if (!text) return Wrong(setting);
+            for (const absl::string_view choice : kind.choices) {
+              if (*text != choice) continue;
+              kind.field(config) = *text;
+              return absl::OkStatus();
+            }
+            return Wrong(setting);
+          },
+          [&](const NumberSetting& kind) {
+            if (!number || *number < kind.min || *number > kind.max) return Wrong(setting);
+            kind.field(config) = static_cast<uint32_t>(*number);
+            return absl::OkStatus();
+          },
+          [&](const DurationSetting& kind) {
+            absl::Duration parsed;
+            if (!text || !absl::ParseDuration(*text, &parsed)) return Wrong(setting);
+            if (parsed < kind.min || parsed > kind.max) return Wrong(setting);
+            kind.field(config) = parsed;
+            return absl::OkStatus();
+          }},
+      setting.kind);
+}
+
+std::string RangeOf(const Setting& setting) {
+  return std::visit(
+      Overloaded{[](const TextSetting& kind) -> std::string {
+                   return kind.may_be_empty ? "a string" : "a string that is not empty";
+                 },
+                 [](const PathSetting&) -> std::string { return "an absolute path"; },
+                 [](const ChoiceSetting& kind) -> std::string {
+                   return absl::StrCat("one of \"", absl::StrJoin(kind.choices, "\", \""), "\"");
+                 },
+                 [](const NumberSetting& kind) -> std::string {
+                   return absl::StrCat("a whole number, ", kind.min, " to ", kind.max);
+                 },
+                 [](const DurationSetting& kind) -> std::string {
+                   return absl::StrCat("a duration such as \"90s\" or \"1h30m\", ",
+                                       DurationText(kind.min), " to ", DurationText(kind.max));
+                 }},
+      setting.kind);
+}
+
+Config DefaultConfig() {
+  Config config;
+  for (const Setting& setting : AllSettings()) {
+    MSB_CHECK(ApplySetting(setting, setting.default_value, config).ok());
+  }
+  return config;
+}
+
+std::string DescribeSettings() {
+  std::string text =
+      "# Configuration\n\n"
+      "`msbd` reads `/etc/microsandbox/config.toml` and then, over it,\n"
+      "`$XDG_CONFIG_HOME/microsandbox/config.toml` (`~/.config` when unset); with `--config FILE` that\n"
+      "file alone. Neither needs to exist. An unknown key or a value outside its range is an error that\n"
+      "names file, line and key; `msbd --check-config` tells without starting. A change takes effect\n"
+      "with a restart of the daemon, which running sandboxes survive.\n\n"
+      "This file is written by `msbd --describe-config`.\n";
+  absl::string_view section;
+  for (const Setting& setting : AllSettings()) {
+    if (setting.section != section) {
+      section = setting.section;
+      absl::StrAppend(&text, "\n## [", section, "]\n\n| key | default | value | meaning |\n",
+                      "| --- | --- | --- | --- |\n");
+    }
+    absl::StrAppend(&text, "| `", setting.key, "` | `", Literal(setting.default_value), "` | ",
+                    RangeOf(setting), " | ", setting.meaning, " |\n");
+  }
+  return text;
+}
+
+}  // namespace msb

@@ -1,0 +1,104 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "supervisor/store/database.h"
+
+#include <sqlite3.h>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "base/error.h"
+#include "base/status_macros.h"
+
+namespace msb {
+namespace {
+
+absl::Status JournalError(sqlite3* database, absl::string_view what) {
+  return MakeError(Reason::kJournalError,
+                   absl::StrCat(what, ": ", ::sqlite3_errmsg(database), " (SQLite ",
+                                ::sqlite3_extended_errcode(database), ")"));
+}
+
+}  // namespace
+
+void Statement::Finalize::operator()(sqlite3_stmt* statement) const {
+  ::sqlite3_finalize(statement);  // its error is that of the last Step, which was told already
+}
+
+Statement& Statement::Bind(int parameter, int64_t value) {
+  MSB_CHECK(::sqlite3_bind_int64(statement_.get(), parameter, value) == SQLITE_OK);
+  return *this;
+}
+
+Statement& Statement::Bind(int parameter, absl::string_view text) {
+  MSB_CHECK(::sqlite3_bind_text64(statement_.get(), parameter, text.data(), text.size(),
+                                  SQLITE_TRANSIENT, SQLITE_UTF8) == SQLITE_OK);
+  return *this;
+}
+
+Statement& Statement::BindBlob(int parameter, absl::string_view bytes) {
+  MSB_CHECK(::sqlite3_bind_blob64(statement_.get(), parameter, bytes.data(), bytes.size(),
+                                  SQLITE_TRANSIENT) == SQLITE_OK);
+  return *this;
+}
+
+absl::StatusOr<bool> Statement::Step() {
+  const int result = ::sqlite3_step(statement_.get());
+  if (result == SQLITE_ROW) return true;
+  if (result == SQLITE_DONE) return false;
+  const absl::Status error = JournalError(database_, "the database");
+  ::sqlite3_reset(statement_.get());
+  return error;
+}
+
+absl::Status Statement::Run() {
+  MSB_RETURN_IF_ERROR(Step());
+  ::sqlite3_reset(statement_.get());
+  return absl::OkStatus();
+}
+
+int64_t Statement::Integer(int column) const {
+  return ::sqlite3_column_int64(statement_.get(), column);
+}
+
+std::string Statement::Text(int column) const { return Blob(column); }
+
+std::string Statement::Blob(int column) const {
+  const void* const data = ::sqlite3_column_blob(statement_.get(), column);
+  const int size = ::sqlite3_column_bytes(statement_.get(), column);
+  if (data == nullptr) return "";
+  return std::string(static_cast<const char*>(data), static_cast<size_t>(size));
+}
+
+void Database::CloseHandle::operator()(sqlite3* database) const { ::sqlite3_close_v2(database); }
+
+absl::StatusOr<Database> Database::Open(const std::string& path) {
+  sqlite3* handle = nullptr;
+  const int result = ::sqlite3_open_v2(
+      path.c_str(), &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+      nullptr);
+  Database database(handle);
+  if (result != SQLITE_OK) return JournalError(handle, absl::StrCat("cannot open ", path));
+  ::sqlite3_extended_result_codes(handle, 1);
+  MSB_RETURN_IF_ERROR(database.Execute(
+      "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;"));
+  return database;
+}
+
+absl::Status Database::Execute(const std::string& sql) {
+  if (::sqlite3_exec(handle_.get(), sql.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK) {
+    return absl::OkStatus();
+  }
+  return JournalError(handle_.get(), "the database");
+}
+
+absl::StatusOr<Statement> Database::Prepare(absl::string_view sql) {
+  sqlite3_stmt* statement = nullptr;
+  if (::sqlite3_prepare_v3(handle_.get(), sql.data(), static_cast<int>(sql.size()),
+                           SQLITE_PREPARE_PERSISTENT, &statement, nullptr) != SQLITE_OK) {
+    return JournalError(handle_.get(), "the database");
+  }
+  return Statement(handle_.get(), statement);
+}
+
+}  // namespace msb

@@ -1,0 +1,162 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "supervisor/store/sandbox_store.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/error.h"
+#include "base/status_macros.h"
+
+namespace msb {
+namespace {
+
+// Each step brings a database of its index to the next version (PRAGMA user_version). Never changed
+// once released, only added to.
+constexpr absl::string_view kMigrations[] = {
+    R"sql(
+CREATE TABLE sandboxes (
+  id TEXT PRIMARY KEY NOT NULL,
+  name TEXT NOT NULL UNIQUE,
+  owner_uid INTEGER NOT NULL,
+  slot INTEGER NOT NULL UNIQUE,
+  spec BLOB NOT NULL,
+  state INTEGER NOT NULL,
+  reason INTEGER NOT NULL,
+  reason_detail TEXT NOT NULL,
+  engine INTEGER NOT NULL,
+  engine_choice TEXT NOT NULL,
+  has_disk INTEGER NOT NULL,
+  has_vmm INTEGER NOT NULL,
+  removing INTEGER NOT NULL,
+  pid INTEGER NOT NULL,
+  start_time_ticks INTEGER NOT NULL,
+  created_at_ns INTEGER NOT NULL,
+  started_at_ns INTEGER NOT NULL,
+  stopped_at_ns INTEGER NOT NULL,
+  start_stages BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+)sql",
+};
+constexpr int64_t kSchemaVersion = std::size(kMigrations);
+
+constexpr absl::string_view kColumns[] = {
+    "id",           "name",          "owner_uid",        "slot",          "spec",
+    "state",        "reason",        "reason_detail",    "engine",        "engine_choice",
+    "has_disk",     "has_vmm",       "removing",         "pid",           "start_time_ticks",
+    "created_at_ns", "started_at_ns", "stopped_at_ns",    "start_stages"};
+
+// Not INSERT OR REPLACE: that would silently delete the row of another sandbox with the same slot.
+std::string PutSql() {
+  std::vector<std::string> placeholders;
+  std::vector<std::string> updates;
+  for (const absl::string_view column : kColumns) {
+    placeholders.push_back("?");
+    updates.push_back(absl::StrCat(column, " = excluded.", column));
+  }
+  return absl::StrCat("INSERT INTO sandboxes (", absl::StrJoin(kColumns, ", "), ") VALUES (",
+                      absl::StrJoin(placeholders, ","), ") ON CONFLICT (id) DO UPDATE SET ",
+                      absl::StrJoin(updates, ", "));
+}
+
+absl::Status Migrate(Database& database) {
+  MSB_ASSIGN_OR_RETURN(Statement version_query, database.Prepare("PRAGMA user_version"));
+  MSB_RETURN_IF_ERROR(version_query.Step());
+  const int64_t version = version_query.Integer(0);
+  if (version > kSchemaVersion) {
+    return MakeError(Reason::kJournalError,
+                     absl::StrCat("the database is of schema version ", version,
+                                  ", this daemon knows up to ", kSchemaVersion,
+                                  "; run the newer daemon again, or use another data_directory"));
+  }
+  for (int64_t step = version; step < kSchemaVersion; ++step) {
+    MSB_RETURN_IF_ERROR(database.Execute(absl::StrCat("BEGIN IMMEDIATE;", kMigrations[step],
+                                                      "PRAGMA user_version = ", step + 1,
+                                                      "; COMMIT;")));
+  }
+  return absl::OkStatus();
+}
+
+// A repeated field needs a message round it to be serialised.
+std::string EncodeStages(const std::vector<msb::v1::StartStage>& stages) {
+  msb::v1::Sandbox carrier;
+  for (const auto& stage : stages) *carrier.add_start_stages() = stage;
+  return carrier.SerializeAsString();
+}
+
+absl::StatusOr<SandboxRecord> ReadRow(const Statement& row) {
+  SandboxRecord record;
+  msb::v1::Sandbox stages;
+  record.id = row.Text(0);
+  record.owner_uid = static_cast<uint32_t>(row.Integer(2));
+  record.slot = static_cast<uint32_t>(row.Integer(3));
+  if (!record.spec.ParseFromString(row.Blob(4)) || !stages.ParseFromString(row.Blob(18))) {
+    return MakeError(Reason::kJournalError,
+                     absl::StrCat("the row of sandbox ", record.id, " is damaged"));
+  }
+  record.state = static_cast<msb::v1::SandboxState>(row.Integer(5));
+  record.reason = ReasonFromNumber(static_cast<int>(row.Integer(6)));
+  record.reason_detail = row.Text(7);
+  record.engine = static_cast<msb::v1::Engine>(row.Integer(8));
+  record.engine_choice = row.Text(9);
+  record.has_disk = row.Integer(10) != 0;
+  record.has_vmm = row.Integer(11) != 0;
+  record.removing = row.Integer(12) != 0;
+  record.pid = static_cast<int>(row.Integer(13));
+  record.start_time_ticks = static_cast<uint64_t>(row.Integer(14));
+  record.created_at = absl::FromUnixNanos(row.Integer(15));
+  record.started_at = absl::FromUnixNanos(row.Integer(16));
+  record.stopped_at = absl::FromUnixNanos(row.Integer(17));
+  record.start_stages.assign(stages.start_stages().begin(), stages.start_stages().end());
+  return record;
+}
+
+}  // namespace
+
+absl::StatusOr<SandboxStore> SandboxStore::Open(const std::string& path) {
+  MSB_ASSIGN_OR_RETURN(Database database, Database::Open(path));
+  MSB_RETURN_IF_ERROR(Migrate(database));
+  MSB_ASSIGN_OR_RETURN(Statement put, database.Prepare(PutSql()));
+  MSB_ASSIGN_OR_RETURN(Statement remove, database.Prepare("DELETE FROM sandboxes WHERE id = ?"));
+  return SandboxStore(std::move(database), std::move(put), std::move(remove));
+}
+
+absl::Status SandboxStore::Put(const SandboxRecord& record) {
+  put_.Bind(1, record.id)
+      .Bind(2, record.spec.name())
+      .Bind(3, int64_t{record.owner_uid})
+      .Bind(4, int64_t{record.slot})
+      .BindBlob(5, record.spec.SerializeAsString())
+      .Bind(6, int64_t{record.state})
+      .Bind(7, static_cast<int64_t>(record.reason))
+      .Bind(8, record.reason_detail)
+      .Bind(9, int64_t{record.engine})
+      .Bind(10, record.engine_choice)
+      .Bind(11, int64_t{record.has_disk})
+      .Bind(12, int64_t{record.has_vmm})
+      .Bind(13, int64_t{record.removing})
+      .Bind(14, int64_t{record.pid})
+      .Bind(15, static_cast<int64_t>(record.start_time_ticks))
+      .Bind(16, absl::ToUnixNanos(record.created_at))
+      .Bind(17, absl::ToUnixNanos(record.started_at))
+      .Bind(18, absl::ToUnixNanos(record.stopped_at))
+      .BindBlob(19, EncodeStages(record.start_stages));
+  return put_.Run();
+}
+
+absl::Status SandboxStore::Delete(absl::string_view id) { return delete_.Bind(1, id).Run(); }
+
+absl::StatusOr<std::vector<SandboxRecord>> SandboxStore::LoadAll() {
+  MSB_ASSIGN_OR_RETURN(Statement query,
+                       database_.Prepare(absl::StrCat("SELECT ", absl::StrJoin(kColumns, ", "),
+                                                      " FROM sandboxes")));
+  std::vector<SandboxRecord> records;
+  while (true) {
+    MSB_ASSIGN_OR_RETURN(const bool row, query.Step());
+    if (!row) return records;
+    MSB_ASSIGN_OR_RETURN(SandboxRecord record, ReadRow(query));
+    records.push_back(std::move(record));
+  }
+}
+
+}  // namespace msb

@@ -1,0 +1,159 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <set>
+
+#include "supervisor/store/data_directory.h"
+#include "supervisor/store/ids.h"
+#include "supervisor/store/sandbox_store.h"
+#include "tests/support/matchers.h"
+#include "tests/support/temp_dir.h"
+
+namespace msb {
+namespace {
+
+using testing::HasSubstr;
+using testing::MatchesRegex;
+
+SandboxRecord Example(const std::string& id, const std::string& name, uint32_t slot) {
+  SandboxRecord record;
+  record.id = id;
+  record.slot = slot;
+  record.spec.set_name(name);
+  record.spec.set_image("default");
+  (*record.spec.mutable_env())["A"] = std::string("b\0c", 3);
+  record.owner_uid = 4294967295;
+  record.state = msb::v1::SANDBOX_STATE_RUNNING;
+  record.reason = Reason::kTripleFault;
+  record.reason_detail = "rip=0";
+  record.engine = msb::v1::ENGINE_KVM;
+  record.engine_choice = "measured";
+  record.has_disk = true;
+  record.has_vmm = true;
+  record.pid = 42;
+  record.start_time_ticks = 1234567890123;
+  record.created_at = absl::FromUnixNanos(1'700'000'000'123'456'789);
+  record.start_stages.emplace_back().set_name("jailed");
+  return record;
+}
+
+mode_t ModeOf(const std::string& path) {
+  struct stat info{};
+  EXPECT_EQ(::stat(path.c_str(), &info), 0) << path;
+  return info.st_mode & 07777;
+}
+
+TEST(SandboxStoreTest, ARecordComesBackAsItWasWrittenByAnEarlierDaemon) {
+  const TempDir dir;
+  {
+    ASSERT_OK_AND_ASSIGN(SandboxStore store, SandboxStore::Open(dir.path() + "/state.db"));
+    SandboxRecord record = Example("a", "one", 3);
+    ASSERT_OK(store.Put(record));
+    record.state = msb::v1::SANDBOX_STATE_STOPPED;
+    ASSERT_OK(store.Put(record));
+  }
+  ASSERT_OK_AND_ASSIGN(SandboxStore store, SandboxStore::Open(dir.path() + "/state.db"));
+  ASSERT_OK_AND_ASSIGN(const auto records, store.LoadAll());
+  ASSERT_EQ(records.size(), 1u);
+  const SandboxRecord& read = records[0];
+  const SandboxRecord written = Example("a", "one", 3);
+  EXPECT_EQ(read.id, "a");
+  EXPECT_EQ(read.slot, 3u);
+  EXPECT_EQ(read.owner_uid, written.owner_uid);
+  EXPECT_EQ(read.spec.SerializeAsString(), written.spec.SerializeAsString());
+  EXPECT_EQ(read.state, msb::v1::SANDBOX_STATE_STOPPED);
+  EXPECT_EQ(read.reason, Reason::kTripleFault);
+  EXPECT_EQ(read.reason_detail, "rip=0");
+  EXPECT_EQ(read.engine, msb::v1::ENGINE_KVM);
+  EXPECT_EQ(read.engine_choice, "measured");
+  EXPECT_TRUE(read.has_disk && read.has_vmm && !read.removing);
+  EXPECT_EQ(read.pid, 42);
+  EXPECT_EQ(read.start_time_ticks, written.start_time_ticks);
+  EXPECT_EQ(read.created_at, written.created_at);
+  ASSERT_EQ(read.start_stages.size(), 1u);
+  EXPECT_EQ(read.start_stages[0].name(), "jailed");
+}
+
+TEST(SandboxStoreTest, ADeletedRecordIsGone) {
+  const TempDir dir;
+  ASSERT_OK_AND_ASSIGN(SandboxStore store, SandboxStore::Open(dir.path() + "/state.db"));
+  ASSERT_OK(store.Put(Example("a", "one", 0)));
+  ASSERT_OK(store.Put(Example("b", "two", 1)));
+  ASSERT_OK(store.Delete("a"));
+  ASSERT_OK_AND_ASSIGN(const auto records, store.LoadAll());
+  ASSERT_EQ(records.size(), 1u);
+  EXPECT_EQ(records[0].id, "b");
+}
+
+TEST(SandboxStoreTest, ASlotThatIsTakenIsAnErrorAndCostsNobodyTheirRow) {
+  const TempDir dir;
+  ASSERT_OK_AND_ASSIGN(SandboxStore store, SandboxStore::Open(dir.path() + "/state.db"));
+  ASSERT_OK(store.Put(Example("a", "one", 0)));
+  EXPECT_THAT(store.Put(Example("b", "two", 0)), HasReason(Reason::kJournalError));
+  ASSERT_OK_AND_ASSIGN(const auto records, store.LoadAll());
+  ASSERT_EQ(records.size(), 1u);
+  EXPECT_EQ(records[0].id, "a");
+}
+
+TEST(SandboxStoreTest, ADatabaseOfANewerVersionIsRefusedUntouched) {
+  const TempDir dir;
+  {
+    ASSERT_OK_AND_ASSIGN(Database database, Database::Open(dir.path() + "/state.db"));
+    ASSERT_OK(database.Execute("PRAGMA user_version = 99"));
+  }
+  EXPECT_THAT(SandboxStore::Open(dir.path() + "/state.db"), HasReason(Reason::kJournalError));
+}
+
+TEST(SandboxStoreTest, AFileThatIsNoDatabaseIsAnError) {
+  const TempDir dir;
+  dir.Write("state.db", std::string(4096, 'x'));
+  EXPECT_THAT(SandboxStore::Open(dir.path() + "/state.db"), HasReason(Reason::kJournalError));
+}
+
+TEST(NewIdTest, IsOfTwentyLowerCaseLettersAndDigitsAndNeverTheSame) {
+  std::set<std::string> seen;
+  for (int i = 0; i < 1000; ++i) {
+    const std::string id = NewId();
+    EXPECT_THAT(id, MatchesRegex("[0-9a-z]+"));
+    EXPECT_EQ(id.size(), 20u);
+    EXPECT_TRUE(seen.insert(id).second);
+  }
+}
+
+TEST(DataDirectoryTest, IsMadeForTheDaemonsUserAlone) {
+  const TempDir dir;
+  const std::string path = dir.path() + "/var/lib/msb";
+  ASSERT_OK_AND_ASSIGN(const DataDirectory data, DataDirectory::Open(path));
+  EXPECT_EQ(ModeOf(path), 0700u);
+  EXPECT_EQ(ModeOf(path + "/sandboxes"), 0700u);
+  EXPECT_EQ(ModeOf(dir.path() + "/var"), 0755u);
+  EXPECT_EQ(data.DiskOf("abc"), path + "/sandboxes/abc/disk.ext4");
+}
+
+TEST(DataDirectoryTest, ASecondDaemonIsToldOfTheFirst) {
+  const TempDir dir;
+  {
+    ASSERT_OK_AND_ASSIGN(const DataDirectory first, DataDirectory::Open(dir.path() + "/d"));
+    const auto second = DataDirectory::Open(dir.path() + "/d");
+    ASSERT_THAT(second, HasReason(Reason::kConfigInvalid));
+    EXPECT_THAT(std::string(second.status().message()),
+                HasSubstr("another msbd (pid " + std::to_string(::getpid()) + ")"));
+  }
+  EXPECT_OK(DataDirectory::Open(dir.path() + "/d"));
+}
+
+TEST(RemoveTreeTest, DeletesAllAndToleratesNothing) {
+  const TempDir dir;
+  ASSERT_OK(EnsureDirectory(dir.path() + "/a/b/c", 0700));
+  dir.Write("a/b/file", "x");
+  EXPECT_OK(RemoveTree(dir.path() + "/a"));
+  EXPECT_OK(RemoveTree(dir.path() + "/a"));
+  EXPECT_NE(::access((dir.path() + "/a").c_str(), F_OK), 0);
+}
+
+}  // namespace
+}  // namespace msb
