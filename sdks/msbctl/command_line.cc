@@ -29,7 +29,11 @@ void Session::EndExec(const absl::StatusOr<int>& outcome) {
   if (!outcome.ok()) exit_code_ = ExitCodeOfExecError(outcome.status());
 }
 
-void TakesGuestCommand(CLI::App& command) { command.prefix_command(); }
+void TakesGuestCommand(CLI::App& command) {
+  command.prefix_command();
+  // Else the guest's words would be looked for among our global options and commands.
+  command.fallthrough(false);
+}
 
 absl::StatusOr<std::vector<std::string>> GuestCommand(const CLI::App& command) {
   std::vector<std::string> argv = command.remaining();
