@@ -35,12 +35,22 @@ void TakesGuestCommand(CLI::App& command) {
   command.fallthrough(false);
 }
 
-absl::StatusOr<std::vector<std::string>> GuestCommand(const CLI::App& command) {
+absl::StatusOr<std::vector<std::string>> GuestCommand(const CLI::App& command,
+                                                      const Session& session) {
   std::vector<std::string> argv = command.remaining();
-  if (!argv.empty() && argv.front() == "--") argv.erase(argv.begin());
+  const std::string how = "msbctl " + command.get_name() + " ... -- COMMAND";
   if (argv.empty()) {
+    if (!session.behind_dashes.empty()) return session.behind_dashes;
+    return MakeError(Reason::kInvalidArgument, "no command is given: " + how);
+  }
+  if (argv.front().front() == '-') {
     return MakeError(Reason::kInvalidArgument,
-                     "no command is given: msbctl " + command.get_name() + " ... -- COMMAND");
+                     "unknown option " + argv.front() + "; see msbctl " + command.get_name() +
+                         " --help, or write " + how);
+  }
+  if (!session.behind_dashes.empty()) {
+    argv.push_back("--");
+    argv.insert(argv.end(), session.behind_dashes.begin(), session.behind_dashes.end());
   }
   return argv;
 }

@@ -29,6 +29,9 @@ class Session {
 
   Format format() const { return format_name == "json" ? Format::kJson : Format::kTable; }
 
+  // What stood behind the first "--" of the command line: CLI11 never sees the guest's words.
+  std::vector<std::string> behind_dashes;
+
   // Connected at the first call.
   absl::StatusOr<Client*> client();
 
@@ -50,8 +53,10 @@ class Session {
 // For commands that end in a command of the guest: everything from the first word that is no option of
 // ours on, with or without "--" before it.
 void TakesGuestCommand(CLI::App& command);
-// That command line, once `command` has been parsed; kInvalidArgument when there is none.
-absl::StatusOr<std::vector<std::string>> GuestCommand(const CLI::App& command);
+// That command line, once `command` has been parsed; kInvalidArgument when there is none, or an option
+// that nobody knows stands before it.
+absl::StatusOr<std::vector<std::string>> GuestCommand(const CLI::App& command,
+                                                      const Session& session);
 
 void AddRunCommand(CLI::App& app, Session& session);
 void AddLifecycleCommands(CLI::App& app, Session& session);  // create start stop restart pause resume rm

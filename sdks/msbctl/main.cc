@@ -3,9 +3,10 @@
 
 // msbctl: the command line of microsandbox.
 
-#include <cstdio>
-#include <cstdlib>
+#include <algorithm>
+#include <span>
 #include <string>
+#include <string_view>
 
 #include "base/version.h"
 #include "sdks/msbctl/command_line.h"
@@ -14,8 +15,11 @@ namespace {
 
 // CLI11 reports by exceptions; they end here.
 int ParseAndRun(CLI::App& app, msb::Session& session, int argc, char** argv) {
+  const auto words = std::span(argv, static_cast<size_t>(argc));
+  const auto dashes = std::find(words.begin(), words.end(), std::string_view("--"));
+  if (dashes != words.end()) session.behind_dashes.assign(dashes + 1, words.end());
   try {
-    app.parse(argc, argv);
+    app.parse(static_cast<int>(dashes - words.begin()), argv);
   } catch (const CLI::ParseError& error) {
     const int code = app.exit(error);
     return code == 0 ? msb::kExitOk : msb::kExitUsage;

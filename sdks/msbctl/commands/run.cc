@@ -67,7 +67,8 @@ absl::StatusOr<msb::v1::Sandbox> CreateSandbox(Client& client, const RunOptions&
 
 absl::StatusOr<int> Run(Session& session, const RunOptions& options) {
   BlockForwardedSignals();
-  MSB_ASSIGN_OR_RETURN(const std::vector<std::string> argv, GuestCommand(*options.command));
+  MSB_ASSIGN_OR_RETURN(const std::vector<std::string> argv,
+                       GuestCommand(*options.command, session));
   MSB_ASSIGN_OR_RETURN(Client * client, session.client());
   msb::v1::ExecRequest first;
   MSB_ASSIGN_OR_RETURN(*first.mutable_start(), options.exec.ToStart(argv));
