@@ -103,7 +103,7 @@ void AddExecCommands(CLI::App& app, Session& session) {
   command->options.Declare(*exec);
   exec->add_flag("-d,--detach", command->detach, "in the background; prints the exec's id");
   exec->add_option("sandbox", command->sandbox, "name or id")->required();
-  TakesGuestCommand(*exec, session);
+  TakesGuestCommand(*exec);
   exec->callback([&session, command, exec] {
     const auto argv = GuestCommand(*exec, session);
     session.EndExec(argv.ok() ? Exec(session, *command, *argv) : argv.status());
