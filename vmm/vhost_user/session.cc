@@ -334,10 +334,8 @@ absl::StatusOr<Virtqueue> Session::MakeQueue(Ring& ring, const VirtqueueLayout& 
   if ((features_ & kFeatureVersion1) == 0) {
     return MakeError(Reason::kGuestViolation, "driver of the time before VIRTIO 1.0");
   }
-  const uint16_t most = device_.max_queue_sizes()[ring.index];
-  if (ring.size > most) {
-    return MakeError(Reason::kGuestViolation,
-                     absl::StrCat("queue of ", ring.size, ", the device has ", most));
+  if (ring.size > kMaxRingSize) {
+    return MakeError(Reason::kGuestViolation, absl::StrCat("queue of ", ring.size));
   }
   return Virtqueue::Create(table_->memory(), layout, (features_ & kFeatureEventIndex) != 0,
                            [&ring] { RaiseInterrupt(ring.call); });

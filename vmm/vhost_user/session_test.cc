@@ -193,11 +193,11 @@ TEST_F(SessionTest, ServesAgainWhatTheGuestBrokeOnceItsDriverStartsAnew) {
   EXPECT_TRUE(device_.active());
 }
 
-TEST_F(SessionTest, RefusesToActivateAQueueThatIsLargerThanTheDeviceHas) {
+TEST_F(SessionTest, RefusesToActivateAQueueThatIsLargerThanQemuOffers) {
   ASSERT_OK(front_end_->Send(Request::kSetFeatures, Payload(FakeFrontEnd::kFeatureVersion1)));
   ASSERT_OK(front_end_->SendMemory({front_end_->WholeMemory()}));
   ASSERT_OK(front_end_->SetUpRing(0, 0));
-  ASSERT_OK(front_end_->Send(Request::kSetRingSize, Payload(RingState{0, 16})));
+  ASSERT_OK(front_end_->Send(Request::kSetRingSize, Payload(RingState{0, 2048})));
 
   ASSERT_OK(front_end_->Send(Request::kSetRingEnable, Payload(RingState{0, 1})));
 

@@ -62,6 +62,10 @@ inline constexpr uint64_t kProtocolResetDevice = uint64_t{1} << 13;
 // Bit 30 of the virtio features says that protocol features can be negotiated.
 inline constexpr uint64_t kFeatureProtocolFeatures = uint64_t{1} << 30;
 
+// QEMU's VIRTQUEUE_MAX_SIZE: what its virtio-mmio offers a driver for every queue, whatever the
+// maximum of the device's own (the protocol has no message for that).
+inline constexpr uint32_t kMaxRingSize = 1024;
+
 // "A vring state description".
 struct RingState {
   uint32_t index;

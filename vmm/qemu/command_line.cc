@@ -1,0 +1,130 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "vmm/qemu/command_line.h"
+
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "base/error.h"
+#include "base/status_macros.h"
+
+namespace msb {
+namespace {
+
+absl::Status SpecError(absl::string_view detail) {
+  return MakeError(Reason::kVmSpecInvalid, detail);
+}
+
+// Places on the machine's virtio buses. Of interrupts 5 to 12 the first transports share theirs
+// with the real-time clock (8): the last one is taken first.
+std::string BusOf(size_t place) {
+  return absl::StrCat(",bus=virtio-mmio-bus.", kMaxQemuDevices - 1 - place);
+}
+
+absl::StatusOr<std::string> FrontEndOf(DeviceId device) {
+  switch (device) {
+    case DeviceId::kVsock:
+      return std::string("vhost-user-vsock-device");
+    case DeviceId::kBlock:
+      return std::string("vhost-user-blk,num-queues=1");
+    case DeviceId::kRng:
+      return std::string("vhost-user-rng");
+    case DeviceId::kFs:
+    case DeviceId::kNet:
+    case DeviceId::kBalloon:
+      break;
+  }
+  return SpecError(absl::StrCat("QEMU has no vhost-user front end for virtio device ",
+                                static_cast<uint32_t>(device)));
+}
+
+std::string Machine() {
+  return absl::StrCat("microvm,memory-backend=ram",
+                      // Without ACPI QEMU names its virtio devices on the kernel's command line,
+                      // and the guest's kernel has no ACPI.
+                      ",acpi=off",
+                      // No boot loader from an option ROM: qboot finds the kernel by itself.
+                      ",x-option-roms=off");
+}
+
+std::string Accelerator(const QemuCommandLineInput& input) {
+  if (input.accelerator == QemuAccelerator::kKvm) return "kvm";
+  return absl::StrCat("tcg,thread=", input.vcpus > 1 ? "multi" : "single");
+}
+
+// A place for each vhost-user device, then the balloon.
+absl::Status AppendDevices(const QemuCommandLineInput& input, std::vector<std::string>& line) {
+  const size_t devices = input.vhost_user.size() + (input.balloon.has_value() ? 1 : 0);
+  if (devices > kMaxQemuDevices) {
+    return SpecError(absl::StrCat(devices,
+                                  " devices (disks, vsock, rng, balloon), the engine qemu has ",
+                                  kMaxQemuDevices, " places"));
+  }
+  size_t place = 0;
+  for (const auto& [device, fd] : input.vhost_user) {
+    MSB_ASSIGN_OR_RETURN(const std::string front_end, FrontEndOf(device));
+    const std::string id = absl::StrCat("vhost", place);
+    line.insert(line.end(), {"-chardev", absl::StrCat("socket,id=", id, ",fd=", fd), "-device",
+                             absl::StrCat(front_end, ",chardev=", id, BusOf(place))});
+    ++place;
+  }
+  if (!input.balloon.has_value()) return absl::OkStatus();
+  using Balloon = QemuCommandLineInput::Balloon;
+  const bool deflates = input.balloon->out_of_memory == Balloon::OutOfMemory::kDeflate;
+  const bool reports = input.balloon->free_pages == Balloon::FreePages::kReport;
+  line.insert(line.end(), {"-device", absl::StrCat("virtio-balloon-device,id=", kQemuBalloonId,
+                                                   ",deflate-on-oom=", deflates ? "on" : "off",
+                                                   ",free-page-reporting=", reports ? "on" : "off",
+                                                   BusOf(place))});
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<std::string>> BuildQemuCommandLine(const QemuCommandLineInput& input) {
+  const std::string& directory = input.directory;
+  // The folder's own loader and libraries: the jail has no others.
+  std::vector<std::string> line = {directory + "/lib/ld-linux-x86-64.so.2",
+                                   "--inhibit-cache",
+                                   "--library-path",
+                                   directory + "/lib",
+                                   directory + "/bin/qemu-system-x86_64",
+                                   "-L",
+                                   directory + "/share"};
+  line.insert(line.end(), {"-no-user-config", "-nodefaults", "-display", "none", "-no-reboot"});
+  // QEMU's own filter: no fork, no exec, no new privileges, whatever its guest talks it into.
+  line.insert(line.end(), {"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny"});
+  line.insert(line.end(), {"-M", Machine(), "-accel", Accelerator(input)});
+  line.insert(line.end(),
+              {"-cpu", input.accelerator == QemuAccelerator::kKvm ? "host" : "max", "-smp",
+               absl::StrCat(input.vcpus), "-m", absl::StrCat(input.memory_mib, "M")});
+  // Shared, so that our devices reach it; given by the host page by page.
+  line.insert(line.end(),
+              {"-object",
+               absl::StrCat("memory-backend-memfd,id=ram,share=on,size=", input.memory_mib, "M")});
+  line.insert(line.end(), {"-global", "virtio-mmio.force-legacy=false"});
+  line.insert(line.end(), {"-kernel", absl::StrCat("/proc/self/fd/", input.kernel_fd), "-initrd",
+                           absl::StrCat("/proc/self/fd/", input.initramfs_fd), "-append",
+                           input.kernel_command_line});
+  line.insert(line.end(), {"-chardev", absl::StrCat("socket,id=qmp,fd=", input.monitor_fd), "-mon",
+                           "chardev=qmp,mode=control"});
+  line.insert(line.end(), {"-chardev", absl::StrCat("socket,id=console,fd=", input.console_fd),
+                           "-serial", "chardev:console"});
+  MSB_RETURN_IF_ERROR(AppendDevices(input, line));
+  return line;
+}
+
+absl::StatusOr<std::string> BuildQemuGuestCommandLine(const GuestCommandLineInput& input) {
+  if (!std::all_of(input.extra.begin(), input.extra.end(), absl::ascii_isprint)) {
+    return SpecError("command_line: only printable ASCII is allowed");
+  }
+  // reboot=t: by a triple fault, which needs no device. panic=-1: at once. quiet: each character on
+  // the console is an exit, and the console holds the last of them only.
+  std::string line = "console=ttyS0 quiet reboot=t panic=-1";
+  if (!input.extra.empty()) absl::StrAppend(&line, " ", input.extra);
+  return line;
+}
+
+}  // namespace msb

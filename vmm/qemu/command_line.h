@@ -1,0 +1,75 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+// What QEMU is started with. A function of its input alone; every choice has its reason, and its
+// measure, in the source.
+
+#ifndef MSB_VMM_QEMU_COMMAND_LINE_H_
+#define MSB_VMM_QEMU_COMMAND_LINE_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "vmm/devices/virtio/virtio_device.h"
+
+namespace msb {
+
+enum class QemuAccelerator { kTcg, kKvm };
+
+// Descriptors are numbers in the QEMU process, which are those in ours.
+struct QemuCommandLineInput {
+  std::string directory;  // with bin/, lib/ and share/
+  QemuAccelerator accelerator = QemuAccelerator::kTcg;
+  uint32_t vcpus = 1;
+  uint32_t memory_mib = 0;
+  int kernel_fd = -1;
+  int initramfs_fd = -1;
+  std::string kernel_command_line;
+  int monitor_fd = -1;  // connected sockets from here on
+  int console_fd = -1;
+  // The device at the other end of each vhost-user socket, in the order in which the guest finds
+  // them.
+  struct VhostUser {
+    DeviceId device;
+    int fd = -1;
+  };
+  std::vector<VhostUser> vhost_user;
+  struct Balloon {
+    enum class OutOfMemory { kKeep, kDeflate };
+    enum class FreePages { kKeep, kReport };
+    OutOfMemory out_of_memory = OutOfMemory::kKeep;
+    FreePages free_pages = FreePages::kKeep;
+  };
+  std::optional<Balloon> balloon;
+};
+
+// microvm without ACPI has so many virtio transports.
+inline constexpr size_t kMaxQemuDevices = 8;
+
+// The first is the path to execute. kVmSpecInvalid for more devices than the machine has places, or
+// one that QEMU has no front end for.
+absl::StatusOr<std::vector<std::string>> BuildQemuCommandLine(const QemuCommandLineInput& input);
+
+// The name by which BuildQemuCommandLine tells QEMU's balloon from other devices (QMP:
+// /machine/...).
+inline constexpr char kQemuBalloonId[] = "balloon";
+
+struct GuestCommandLineInput {
+  // Of the host's time stamp counter, which the guest sees; nullopt when it is not fit to be a
+  // clock.
+  std::optional<uint64_t> tsc_khz;
+  uint32_t vcpus = 1;
+  // The spec's own words, behind ours: the later word wins in Linux.
+  std::string extra;
+};
+
+// The kernel's command line. kVmSpecInvalid when it is too long or `extra` holds anything but
+// printable ASCII.
+absl::StatusOr<std::string> BuildQemuGuestCommandLine(const GuestCommandLineInput& input);
+
+}  // namespace msb
+
+#endif  // MSB_VMM_QEMU_COMMAND_LINE_H_

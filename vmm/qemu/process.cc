@@ -1,0 +1,172 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "vmm/qemu/process.h"
+
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "base/syscall.h"
+
+namespace msb {
+namespace {
+
+// Exit codes of the child before QEMU runs, a number each; QEMU itself exits with 0 or 1.
+enum ChildStep : int {
+  kStepParentDied = 101,
+  kStepParentDeathSignal = 102,
+  kStepOutput = 103,
+  kStepDescriptors = 104,
+  kStepSignals = 105,
+  kStepExecute = 106,
+};
+
+struct ChildPlan {
+  char* const* arguments;
+  absl::Span<const int> inherited;
+  int error_output;
+  pid_t parent;
+};
+
+// In the child of a fork: async-signal-safe calls only.
+[[noreturn]] void RunChild(const ChildPlan& plan) {
+  if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) ::_exit(kStepParentDeathSignal);
+  if (::getppid() != plan.parent) ::_exit(kStepParentDied);  // it went before the signal was set
+  if (::dup2(plan.error_output, STDOUT_FILENO) < 0 ||
+      ::dup2(plan.error_output, STDERR_FILENO) < 0) {
+    ::_exit(kStepOutput);
+  }
+  // Whatever else this process was given (disks, listeners, the control socket) is not QEMU's.
+  if (::syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_CLOEXEC) != 0) ::_exit(kStepDescriptors);
+  for (const int fd : plan.inherited) {
+    if (::fcntl(fd, F_SETFD, 0) != 0) ::_exit(kStepDescriptors);
+  }
+  sigset_t none;
+  ::sigemptyset(&none);
+  if (::sigprocmask(SIG_SETMASK, &none, nullptr) != 0) ::_exit(kStepSignals);
+  char* const environment[] = {nullptr};
+  ::execve(plan.arguments[0], plan.arguments, environment);
+  ::_exit(kStepExecute);
+}
+
+struct Pipe {
+  UniqueFd read_end;
+  UniqueFd write_end;
+};
+
+absl::StatusOr<Pipe> MakePipe() {
+  int ends[2];
+  MSB_RETURN_IF_ERROR(Syscall("pipe2", [&] { return ::pipe2(ends, O_CLOEXEC); }));
+  Pipe pipe{UniqueFd(ends[0]), UniqueFd(ends[1])};
+  // Only ours: QEMU may wait for room.
+  MSB_RETURN_IF_ERROR(
+      Syscall("O_NONBLOCK", [&] { return ::fcntl(pipe.read_end.get(), F_SETFL, O_NONBLOCK); }));
+  return pipe;
+}
+
+}  // namespace
+
+void StreamTail::Append(absl::string_view bytes) {
+  bytes_.append(bytes.data(), bytes.size());
+  if (bytes_.size() > kMaxBytes) bytes_.erase(0, bytes_.size() - kMaxBytes);
+}
+
+std::string StreamTail::Text() const {
+  absl::string_view text = absl::StripSuffix(bytes_, "\n");
+  constexpr size_t kLogged = 512;  // as much as EscapeForLog keeps
+  if (text.size() > kLogged) text.remove_prefix(text.size() - kLogged);
+  return EscapeForLog(text);
+}
+
+bool ProcessEnd::exited_cleanly() const {
+  return WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0;
+}
+
+std::string ProcessEnd::Text() const {
+  std::string text = WIFSIGNALED(wait_status)
+                         ? absl::StrCat("was ended by signal ", WTERMSIG(wait_status))
+                         : absl::StrCat("exited with code ", WEXITSTATUS(wait_status));
+  if (!error_output.empty()) absl::StrAppend(&text, ": ", error_output);
+  return text;
+}
+
+absl::StatusOr<std::unique_ptr<QemuProcess>> QemuProcess::Spawn(
+    EventLoop& loop, const std::vector<std::string>& arguments, absl::Span<const int> inherited,
+    OnExit on_exit) {
+  std::vector<char*> pointers;
+  for (const std::string& argument : arguments) {
+    pointers.push_back(const_cast<char*>(argument.c_str()));
+  }
+  pointers.push_back(nullptr);
+  MSB_ASSIGN_OR_RETURN(Pipe output, MakePipe());
+  const ChildPlan plan{.arguments = pointers.data(),
+                       .inherited = inherited,
+                       .error_output = output.write_end.get(),
+                       .parent = ::getpid()};
+  std::unique_ptr<QemuProcess> process(new QemuProcess(loop, std::move(on_exit)));
+  MSB_ASSIGN_OR_RETURN(process->pid_, Syscall("fork", [] { return ::fork(); }));
+  if (process->pid_ == 0) RunChild(plan);
+  process->error_output_ = std::move(output.read_end);
+  MSB_RETURN_IF_ERROR(process->WatchChild());
+  return process;
+}
+
+absl::Status QemuProcess::WatchChild() {
+  MSB_ASSIGN_OR_RETURN(const long pidfd,
+                       Syscall("pidfd_open", [&] { return ::syscall(SYS_pidfd_open, pid_, 0); }));
+  pidfd_ = UniqueFd(static_cast<int>(pidfd));
+  MSB_RETURN_IF_ERROR(
+      loop_.Watch(error_output_.get(), EPOLLIN, [this](uint32_t) { OnErrorOutput(); }));
+  return loop_.Watch(pidfd_.get(), EPOLLIN, [this](uint32_t) { OnExited(); });
+}
+
+void QemuProcess::OnErrorOutput() {
+  char bytes[4096];
+  while (true) {
+    const absl::StatusOr<ssize_t> got = Syscall(
+        "read QEMU's output", [&] { return ::read(error_output_.get(), bytes, sizeof(bytes)); });
+    if (absl::IsUnavailable(got.status())) return;  // nothing more for now
+    if (!got.ok() || *got == 0) return loop_.Unwatch(error_output_.get());
+    tail_.Append(absl::string_view(bytes, static_cast<size_t>(*got)));
+  }
+}
+
+void QemuProcess::OnExited() {
+  OnErrorOutput();
+  Unwatch();
+  ProcessEnd end{.error_output = tail_.Text()};
+  // The pidfd was readable: this does not wait.
+  (void)Syscall("waitpid", [&] { return ::waitpid(pid_, &end.wait_status, 0); });
+  pid_ = -1;
+  const OnExit on_exit = std::move(on_exit_);
+  on_exit(std::move(end));  // may have destroyed us
+}
+
+void QemuProcess::Kill() {
+  if (pid_ < 0) return;
+  Unwatch();
+  ::kill(pid_, SIGKILL);
+  (void)Syscall("waitpid", [&] { return ::waitpid(pid_, nullptr, 0); });
+  pid_ = -1;
+}
+
+void QemuProcess::Unwatch() {
+  if (pidfd_.valid()) loop_.Unwatch(pidfd_.get());
+  if (error_output_.valid()) loop_.Unwatch(error_output_.get());
+}
+
+}  // namespace msb

@@ -1,0 +1,197 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "vmm/qemu/qemu_machine.h"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "base/syscall.h"
+
+namespace msb {
+namespace {
+
+constexpr uint64_t kMiB = uint64_t{1} << 20;
+constexpr size_t kConsoleReadBytes = 4096;
+
+}  // namespace
+
+QemuMachine::QemuMachine(EventLoop& loop, MachineObserver& observer, QemuMachineConfig config)
+    : loop_(loop), observer_(observer), config_(std::move(config)) {}
+
+absl::Status QemuMachine::Start() {
+  QemuCommandLineInput input{.directory = config_.directory,
+                             .accelerator = config_.accelerator,
+                             .vcpus = config_.vcpus,
+                             .memory_mib = config_.memory_mib,
+                             .kernel_fd = config_.kernel.get(),
+                             .initramfs_fd = config_.initramfs.get()};
+  if (config_.balloon.has_value()) input.balloon = config_.balloon->options;
+  UniqueFd monitor;
+  MSB_ASSIGN_OR_RETURN(input.monitor_fd, Connect(monitor));
+  MSB_ASSIGN_OR_RETURN(input.console_fd, Connect(console_));
+  MSB_RETURN_IF_ERROR(ServeDevices(input));
+  MSB_RETURN_IF_ERROR(ServeConsole());
+  QmpObserver& qmp_observer = *this;
+  MSB_ASSIGN_OR_RETURN(qmp_, QmpClient::Create(loop_, std::move(monitor), qmp_observer));
+  MSB_ASSIGN_OR_RETURN(
+      input.kernel_command_line,
+      BuildQemuGuestCommandLine(
+          {.tsc_khz = tsc_.Khz(), .vcpus = config_.vcpus, .extra = config_.command_line}));
+  MSB_ASSIGN_OR_RETURN(const std::vector<std::string> arguments, BuildQemuCommandLine(input));
+  std::vector<int> descriptors = {config_.kernel.get(), config_.initramfs.get()};
+  for (const UniqueFd& end : inherited_) descriptors.push_back(end.get());
+  absl::StatusOr<std::unique_ptr<QemuProcess>> process = QemuProcess::Spawn(
+      loop_, arguments, descriptors, [this](ProcessEnd end) { OnExit(std::move(end)); });
+  if (!process.ok()) return WithReason(Reason::kQemuError, "cannot start QEMU", process.status());
+  process_ = *std::move(process);
+  inherited_.clear();
+  config_.kernel.Reset();
+  config_.initramfs.Reset();
+  if (config_.balloon.has_value() && config_.balloon->size_mib > 0) {
+    return SetBalloon(config_.balloon->size_mib);
+  }
+  return absl::OkStatus();
+}
+
+// A pair of connected sockets: our end, and the number of QEMU's.
+absl::StatusOr<int> QemuMachine::Connect(UniqueFd& ours) {
+  int ends[2];
+  MSB_RETURN_IF_ERROR(Syscall(
+      "socketpair", [&] { return ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends); }));
+  ours = UniqueFd(ends[0]);
+  inherited_.emplace_back(ends[1]);
+  return ends[1];
+}
+
+absl::Status QemuMachine::ServeDevices(QemuCommandLineInput& input) {
+  for (VirtioDevice* const device : config_.devices) {
+    UniqueFd ours;
+    MSB_ASSIGN_OR_RETURN(const int theirs, Connect(ours));
+    input.vhost_user.push_back({device->id(), theirs});
+    // That QEMU hung up is told, with its reason, by the end of the process.
+    auto on_end = [this](absl::Status why) {
+      if (!absl::IsUnavailable(why)) End(std::move(why));
+    };
+    MSB_ASSIGN_OR_RETURN(auto server,
+                         vhost_user::DeviceServer::Create(loop_, std::move(ours), *device,
+                                                          memory_tables_, std::move(on_end)));
+    servers_.push_back(std::move(server));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status QemuMachine::ServeConsole() {
+  return loop_.Watch(console_.get(), EPOLLIN, [this](uint32_t) { OnConsole(); });
+}
+
+// At most one read a turn of the loop, so that a guest that floods its console keeps nobody
+// waiting.
+void QemuMachine::OnConsole() {
+  if (ReadConsole() == ConsoleRead::kEnd) loop_.Unwatch(console_.get());
+}
+
+QemuMachine::ConsoleRead QemuMachine::ReadConsole() {
+  char bytes[kConsoleReadBytes];
+  const absl::StatusOr<ssize_t> got = Syscall(
+      "recv console", [&] { return ::recv(console_.get(), bytes, sizeof(bytes), MSG_DONTWAIT); });
+  if (absl::IsUnavailable(got.status())) return ConsoleRead::kNothing;
+  if (!got.ok() || *got == 0) return ConsoleRead::kEnd;
+  config_.console(absl::string_view(bytes, static_cast<size_t>(*got)));
+  return ConsoleRead::kData;
+}
+
+void QemuMachine::Pause(Done done) {
+  if (ended_ || qmp_ == nullptr) return done(absl::UnavailableError("the machine has ended"));
+  qmp_->Stop(std::move(done));
+}
+
+void QemuMachine::Resume(Done done) {
+  if (ended_ || qmp_ == nullptr) return done(absl::UnavailableError("the machine has ended"));
+  qmp_->Continue(std::move(done));
+}
+
+absl::Status QemuMachine::SetBalloon(uint32_t mib) {
+  if (!config_.balloon.has_value()) {
+    return MakeError(Reason::kUnsupportedByEngine, "the machine was made without a balloon");
+  }
+  if (mib >= config_.memory_mib) {
+    return MakeError(Reason::kInvalidArgument,
+                     absl::StrCat("balloon of ", mib, " MiB in a machine of ", config_.memory_mib));
+  }
+  if (ended_ || qmp_ == nullptr) return absl::UnavailableError("the machine has ended");
+  qmp_->Balloon((config_.memory_mib - mib) * kMiB, [](const absl::Status& status) {
+    if (!status.ok()) {
+      MSB_LOG(kWarning) << "balloon: " << status.message();
+    }
+  });
+  return absl::OkStatus();
+}
+
+msb::vmm::v1::Stats QemuMachine::stats() const {
+  msb::vmm::v1::Stats stats;
+  stats.set_balloon_mib(balloon_bytes_ / kMiB);
+  return stats;
+}
+
+void QemuMachine::Stop() {
+  ended_ = true;
+  if (process_ != nullptr) process_->Kill();
+  servers_.clear();
+  qmp_.reset();
+  if (console_.valid()) loop_.Unwatch(console_.get());
+  console_.Reset();
+}
+
+void QemuMachine::OnQmpReady() { observer_.OnMachineReady(); }
+
+// An enumerator of QEMU's own; but QEMU is not trusted with a log line.
+void QemuMachine::OnQmpShutdown(absl::string_view reason) {
+  shutdown_reason_ = EscapeForLog(reason);
+}
+
+void QemuMachine::OnQmpBalloonChange(uint64_t bytes) {
+  const uint64_t whole = config_.memory_mib * kMiB;
+  balloon_bytes_ = bytes < whole ? whole - bytes : 0;
+}
+
+void QemuMachine::OnQmpEnd(absl::Status why) {
+  // That QEMU hung up is told, with its reason, by the end of the process.
+  if (!absl::IsUnavailable(why)) End(std::move(why));
+}
+
+void QemuMachine::OnExit(ProcessEnd end) {
+  // The event that says why, and a panic's last words, may still stand in their sockets; QEMU can
+  // add no more, so that both are finite.
+  qmp_->Drain();
+  while (ReadConsole() == ConsoleRead::kData) {
+  }
+  End(EndOf(end));
+}
+
+absl::Status QemuMachine::EndOf(const ProcessEnd& end) const {
+  // With -no-reboot, a reset by the guest is the orderly end of a QEMU; reboot=t makes each end of
+  // a Linux guest one, a panic too.
+  if (!end.exited_cleanly() || shutdown_reason_.empty()) {
+    return MakeError(Reason::kQemuError, absl::StrCat("QEMU ", end.Text()));
+  }
+  if (shutdown_reason_ != "guest-reset" && shutdown_reason_ != "guest-shutdown") {
+    return MakeError(Reason::kQemuError, absl::StrCat("QEMU shut down: ", shutdown_reason_));
+  }
+  if (config_.shutdown_announced()) return MakeError(Reason::kGuestShutdown, "the guest shut down");
+  return MakeError(Reason::kGuestReset, "the guest reset the machine without shutting down");
+}
+
+void QemuMachine::End(absl::Status why) {
+  if (std::exchange(ended_, true)) return;
+  if (process_ != nullptr) process_->Kill();
+  observer_.OnEnded(std::move(why));
+}
+
+}  // namespace msb

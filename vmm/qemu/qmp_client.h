@@ -1,0 +1,88 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+// QEMU's machine protocol (docs/interop/qmp-spec): JSON objects, one a line. Commands go out in the
+// order of the calls; those made before QEMU has said hello wait for it.
+//
+// QEMU is as hostile as its guest: a line has a limit, and what is no QMP ends the connection.
+// Threading: the event loop's.
+
+#ifndef MSB_VMM_QEMU_QMP_CLIENT_H_
+#define MSB_VMM_QEMU_QMP_CLIENT_H_
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "base/event_loop.h"
+#include "base/unique_fd.h"
+
+namespace msb {
+
+// What the machine wants to know of QEMU's events.
+class QmpObserver {
+ public:
+  virtual ~QmpObserver() = default;
+  // QEMU has built the machine and serves its monitor.
+  virtual void OnQmpReady() = 0;
+  // SHUTDOWN: QEMU is about to exit; `reason` is a ShutdownCause ("guest-reset", "guest-panic",
+  // ...).
+  virtual void OnQmpShutdown(absl::string_view reason) = 0;
+  // BALLOON_CHANGE: the guest's memory is now so large.
+  virtual void OnQmpBalloonChange(uint64_t bytes) = 0;
+  // The connection has ended: kUnavailable when QEMU hung up, kQemuError when it spoke no QMP.
+  // Every command under way was answered by that status. Called once.
+  virtual void OnQmpEnd(absl::Status why) = 0;
+};
+
+class QmpClient {
+ public:
+  // kQemuError when QEMU refused the command.
+  using Done = std::function<void(absl::Status)>;
+  static constexpr size_t kMaxLineBytes = 64 << 10;
+
+  // `loop` and `observer` outlive the client. The observer may not destroy it from a call.
+  static absl::StatusOr<std::unique_ptr<QmpClient>> Create(EventLoop& loop, UniqueFd socket,
+                                                           QmpObserver& observer);
+  QmpClient(const QmpClient&) = delete;
+  QmpClient& operator=(const QmpClient&) = delete;
+  ~QmpClient();
+
+  void Stop(Done done) { Execute("stop", "", std::move(done)); }
+  void Continue(Done done) { Execute("cont", "", std::move(done)); }
+  // The size that the guest's memory is to have.
+  void Balloon(uint64_t bytes, Done done);
+
+  // Takes what has come, without waiting: for the time when QEMU is known to have exited.
+  void Drain() { OnReadable(); }
+
+ private:
+  QmpClient(EventLoop& loop, UniqueFd socket, QmpObserver& observer)
+      : loop_(loop), socket_(std::move(socket)), observer_(observer) {}
+  // `arguments` is JSON, or empty.
+  void Execute(absl::string_view command, absl::string_view arguments, Done done);
+  void Send(const std::string& line);
+  void OnReadable();
+  absl::Status ReadLines();
+  absl::Status HandleLine(absl::string_view line);
+  void End(absl::Status why);
+
+  EventLoop& loop_;
+  UniqueFd socket_;
+  QmpObserver& observer_;
+  std::string received_;
+  bool greeted_ = false;
+  std::deque<std::string> waiting_;  // until QEMU has greeted
+  uint64_t next_id_ = 1;
+  std::map<uint64_t, Done> pending_;
+};
+
+}  // namespace msb
+
+#endif  // MSB_VMM_QEMU_QMP_CLIENT_H_
