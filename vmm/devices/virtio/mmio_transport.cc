@@ -327,6 +327,7 @@ void MmioTransport::ActivateDevice() {
 
 absl::Status MmioTransport::BuildQueues(const Registers& registers) {
   const bool event_index = (registers.driver_features & virtio::kFeatureEventIndex) != 0;
+  queues_.clear();
   queue_of_.assign(registers.queues.size(), nullptr);
   for (size_t i = 0; i < registers.queues.size(); ++i) {
     if (!registers.queues[i].ready) continue;
