@@ -1,0 +1,217 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "vmm/devices/virtio/vsock/vsock_device.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "base/error.h"
+#include "base/status_macros.h"
+#include "vmm/devices/virtio/vsock/packet.h"
+
+namespace msb {
+
+using virtio::VsockHeader;
+
+namespace {
+
+// Room for 512 KiB of Linux's own receive buffers (4 KiB each). The driver fills a whole queue of
+// them before it is ready, which a longer one would make felt in the time to boot. 8 is how many
+// event buffers Linux brings.
+constexpr std::array<uint16_t, 3> kQueueSizes = {128, 128, 8};
+
+// After so much the loop looks after its other descriptors.
+constexpr size_t kMaxSentBytesPerTurn = 1 << 20;
+constexpr int kMaxReceivedPacketsPerTurn = 256;
+// A guest with more than one CPU works on the first part of a long batch while we do the rest.
+constexpr size_t kFlushEveryBytes = 128 << 10;
+constexpr int kFlushEveryPackets = 32;
+
+}  // namespace
+
+VsockDevice::VsockDevice(EventLoop& loop, uint32_t guest_cid, const VsockLimits& limits)
+    : loop_(loop),
+      config_{.guest_cid = guest_cid},
+      muxer_(loop, guest_cid, limits, [this] { OnMuxerReady(); }),
+      listener_(
+          loop, limits,
+          [this](UniqueFd socket, uint32_t port) { muxer_.Connect(std::move(socket), port); }),
+      transport_reset_(loop, limits.transport_reset_timeout, [this] { ContinueLater(); }) {
+  MSB_CHECK(guest_cid >= virtio::kVsockFirstGuestCid && guest_cid <= virtio::kVsockLastGuestCid);
+}
+
+VsockDevice::~VsockDevice() {
+  if (next_turn_.has_value()) loop_.Cancel(*next_turn_);
+}
+
+void VsockDevice::FillStats(msb::vmm::v1::Stats& stats) const {
+  stats.set_vsock_connections(muxer_.connections());
+  stats.set_vsock_rx_bytes(muxer_.counters().from_guest_bytes);
+  stats.set_vsock_tx_bytes(muxer_.counters().to_guest_bytes);
+}
+
+absl::Span<const uint16_t> VsockDevice::max_queue_sizes() const { return kQueueSizes; }
+
+absl::Span<const uint8_t> VsockDevice::config() const {
+  return absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(&config_), sizeof(config_));
+}
+
+absl::Status VsockDevice::Activate(uint64_t, absl::Span<Virtqueue* const> queues) {
+  MSB_CHECK(queues.size() == kQueueSizes.size());
+  rx_ = queues[virtio::kVsockRxQueue];
+  tx_ = queues[virtio::kVsockTxQueue];
+  transport_reset_.Activate(queues[virtio::kVsockEventQueue]);
+  // A restored queue may hold packets that the guest has kicked for already. Not at once: no
+  // interrupt before the rest of the machine is restored.
+  more_to_receive_ = true;
+  ContinueLater();
+  return absl::OkStatus();
+}
+
+absl::Status VsockDevice::OnNotify(uint16_t index) {
+  MSB_RETURN_IF_ERROR(broken_);
+  if (index == virtio::kVsockEventQueue) {
+    const absl::Status status = transport_reset_.OnNotify();
+    return status.ok() ? status : Fail(status);
+  }
+  if (index == virtio::kVsockTxQueue) more_to_receive_ = true;
+  return Pump();
+}
+
+void VsockDevice::Reset() {
+  muxer_.DropAll();
+  transport_reset_.Deactivate();
+  rx_ = nullptr;
+  tx_ = nullptr;
+  more_to_receive_ = false;
+  broken_ = absl::OkStatus();
+}
+
+absl::Status VsockDevice::Fail(absl::Status why) {
+  Reset();
+  broken_ = std::move(why);
+  return broken_;
+}
+
+msb::vmm::v1::DeviceState VsockDevice::Save() const {
+  msb::vmm::v1::DeviceState state;
+  state.mutable_vsock()->set_guest_cid(config_.guest_cid);
+  return state;
+}
+
+absl::Status VsockDevice::Restore(const msb::vmm::v1::DeviceState& state) {
+  if (!state.has_vsock()) return MakeError(Reason::kStateInvalid, "vsock: another device's state");
+  const uint64_t cid = state.vsock().guest_cid();
+  if (cid < virtio::kVsockFirstGuestCid || cid > virtio::kVsockLastGuestCid) {
+    return MakeError(Reason::kStateInvalid, absl::StrCat("vsock: guest_cid ", cid));
+  }
+  transport_reset_.Arm();
+  return absl::OkStatus();
+}
+
+// --- Moving packets ---
+
+// An error is kept in broken_: the transport gets it when the guest next kicks.
+void VsockDevice::OnMuxerReady() {
+  const absl::Status status = SendToGuest();
+  if (!status.ok()) (void)Fail(status);
+}
+
+void VsockDevice::ContinueLater() {
+  if (next_turn_.has_value()) return;
+  next_turn_ = loop_.After(absl::ZeroDuration(), [this] {
+    next_turn_.reset();
+    RunTurn();
+  });
+}
+
+void VsockDevice::RunTurn() {
+  const absl::Status status = transport_reset_.OnNotify();
+  (void)(status.ok() ? Pump() : Fail(status));
+}
+
+absl::Status VsockDevice::Pump() {
+  absl::Status status = ReceiveFromGuest();
+  if (status.ok()) status = SendToGuest();
+  return status.ok() ? status : Fail(std::move(status));
+}
+
+absl::Status VsockDevice::ReceiveFromGuest() {
+  if (tx_ == nullptr || !more_to_receive_) return absl::OkStatus();
+  int packets = 0;
+  while (muxer_.CanReceive()) {
+    if (packets == kMaxReceivedPacketsPerTurn) {
+      ContinueLater();
+      break;
+    }
+    MSB_ASSIGN_OR_RETURN(more_to_receive_, tx_->HasNext());
+    if (!more_to_receive_) break;
+    MSB_ASSIGN_OR_RETURN(DescriptorChain chain, tx_->Pop());
+    MSB_ASSIGN_OR_RETURN(const TxPacket packet, ReadPacket(chain));
+    muxer_.Receive(packet);
+    MSB_RETURN_IF_ERROR(tx_->Complete(std::move(chain), 0));
+    if (++packets % kFlushEveryPackets == 0) MSB_RETURN_IF_ERROR(tx_->Flush());
+  }
+  return tx_->Flush();
+}
+
+bool VsockDevice::HasSomethingForGuest() const {
+  return muxer_.HasReset() || (muxer_.HasReady() && !transport_reset_.pending());
+}
+
+absl::Status VsockDevice::SendToGuest() {
+  if (rx_ == nullptr) return absl::OkStatus();
+  RxBatch batch(*rx_);
+  size_t sent = 0;
+  size_t unflushed = 0;
+  while (HasSomethingForGuest()) {
+    if (sent >= kMaxSentBytesPerTurn) {
+      ContinueLater();
+      break;
+    }
+    MSB_ASSIGN_OR_RETURN(const bool room, batch.HasRoom());
+    if (!room) break;
+    MSB_ASSIGN_OR_RETURN(const size_t bytes, SendNext(batch));
+    sent += bytes;
+    unflushed += bytes;
+    if (unflushed >= kFlushEveryBytes) {
+      MSB_RETURN_IF_ERROR(rx_->Flush());
+      unflushed = 0;
+    }
+  }
+  // Its packets may have waited for the RSTs to go.
+  if (more_to_receive_ && muxer_.CanReceive()) ContinueLater();
+  return rx_->Flush();
+}
+
+absl::StatusOr<size_t> VsockDevice::SendNext(RxBatch& batch) {
+  if (muxer_.HasReset()) {
+    MSB_RETURN_IF_ERROR(batch.WritePacket(muxer_.TakeReset()));
+    return sizeof(VsockHeader);
+  }
+  Connection& connection = muxer_.NextReady();
+  if (const std::optional<VsockHeader> header = connection.TakeControl(); header.has_value()) {
+    MSB_RETURN_IF_ERROR(batch.WritePacket(*header));
+    muxer_.Sent(0);
+    return sizeof(VsockHeader);
+  }
+  return SendData(batch, connection);
+}
+
+absl::StatusOr<size_t> VsockDevice::SendData(RxBatch& batch, Connection& connection) {
+  size_t bytes = 0;
+  size_t packets = 0;
+  if (const size_t goal = connection.ReadGoal(); goal > 0) {
+    MSB_ASSIGN_OR_RETURN(const absl::Span<const iovec> room, batch.Reserve(goal));
+    bytes = connection.ReadInto(room);
+    MSB_ASSIGN_OR_RETURN(packets,
+                         batch.Commit(bytes > 0 ? connection.DataHeader() : VsockHeader{}, bytes));
+  }
+  muxer_.Sent(bytes);
+  return bytes + packets * sizeof(VsockHeader);
+}
+
+}  // namespace msb
