@@ -36,7 +36,8 @@ absl::StatusOr<std::string> FrontEndOf(DeviceId device) {
     case DeviceId::kBalloon:
       break;
   }
-  return SpecError(absl::StrCat("QEMU has no vhost-user front end for virtio device ",
+  return MakeError(Reason::kUnsupportedByEngine,
+                   absl::StrCat("QEMU has no vhost-user front end for virtio device ",
                                 static_cast<uint32_t>(device)));
 }
 
@@ -58,9 +59,10 @@ std::string Accelerator(const QemuCommandLineInput& input) {
 absl::Status AppendDevices(const QemuCommandLineInput& input, std::vector<std::string>& line) {
   const size_t devices = input.vhost_user.size() + (input.balloon.has_value() ? 1 : 0);
   if (devices > kMaxQemuDevices) {
-    return SpecError(absl::StrCat(devices,
-                                  " devices (disks, vsock, rng, balloon), the engine qemu has ",
-                                  kMaxQemuDevices, " places"));
+    return MakeError(
+        Reason::kUnsupportedByEngine,
+        absl::StrCat(devices, " devices (disks, vsock, rng, balloon); the engine qemu has ",
+                     kMaxQemuDevices, " places"));
   }
   size_t place = 0;
   for (const auto& [device, fd] : input.vhost_user) {
@@ -74,10 +76,10 @@ absl::Status AppendDevices(const QemuCommandLineInput& input, std::vector<std::s
   using Balloon = QemuCommandLineInput::Balloon;
   const bool deflates = input.balloon->out_of_memory == Balloon::OutOfMemory::kDeflate;
   const bool reports = input.balloon->free_pages == Balloon::FreePages::kReport;
-  line.insert(line.end(), {"-device", absl::StrCat("virtio-balloon-device,id=", kQemuBalloonId,
-                                                   ",deflate-on-oom=", deflates ? "on" : "off",
-                                                   ",free-page-reporting=", reports ? "on" : "off",
-                                                   BusOf(place))});
+  line.insert(
+      line.end(),
+      {"-device", absl::StrCat("virtio-balloon-device,deflate-on-oom=", deflates ? "on" : "off",
+                               ",free-page-reporting=", reports ? "on" : "off", BusOf(place))});
   return absl::OkStatus();
 }
 
@@ -105,9 +107,11 @@ absl::StatusOr<std::vector<std::string>> BuildQemuCommandLine(const QemuCommandL
               {"-object",
                absl::StrCat("memory-backend-memfd,id=ram,share=on,size=", input.memory_mib, "M")});
   line.insert(line.end(), {"-global", "virtio-mmio.force-legacy=false"});
-  line.insert(line.end(), {"-kernel", absl::StrCat("/proc/self/fd/", input.kernel_fd), "-initrd",
-                           absl::StrCat("/proc/self/fd/", input.initramfs_fd), "-append",
+  line.insert(line.end(), {"-kernel", absl::StrCat("/proc/self/fd/", input.kernel_fd), "-append",
                            input.kernel_command_line});
+  if (input.initramfs_fd >= 0) {
+    line.insert(line.end(), {"-initrd", absl::StrCat("/proc/self/fd/", input.initramfs_fd)});
+  }
   line.insert(line.end(), {"-chardev", absl::StrCat("socket,id=qmp,fd=", input.monitor_fd), "-mon",
                            "chardev=qmp,mode=control"});
   line.insert(line.end(), {"-chardev", absl::StrCat("socket,id=console,fd=", input.console_fd),
@@ -120,10 +124,25 @@ absl::StatusOr<std::string> BuildQemuGuestCommandLine(const GuestCommandLineInpu
   if (!std::all_of(input.extra.begin(), input.extra.end(), absl::ascii_isprint)) {
     return SpecError("command_line: only printable ASCII is allowed");
   }
-  // reboot=t: by a triple fault, which needs no device. panic=-1: at once. quiet: each character on
-  // the console is an exit, and the console holds the last of them only.
-  std::string line = "console=ttyS0 quiet reboot=t panic=-1";
+  // quiet: each character on the console is an exit, and the log keeps only the last of them.
+  // reboot=t: by a triple fault, which needs no device. panic=-1: at once.
+  // noreplace-smp: code that is patched is translated again; that costs TCG more than the LOCK
+  // prefixes, which it leaves out by itself where there is one CPU.
+  // rcu_expedited: a grace period is a few interrupts rather than a few ticks of 10 ms, and mounts
+  // wait for many of them. random.trust_cpu: nobody waits for the first random bytes.
+  std::string line =
+      "console=ttyS0 quiet reboot=t panic=-1 noreplace-smp rcupdate.rcu_expedited=1 "
+      "random.trust_cpu=on";
+  // Without it the guest measures its clock, for 5 ms at the least.
+  if (input.tsc_khz.has_value()) {
+    absl::StrAppend(&line, " tsc=reliable tsc_early_khz=", *input.tsc_khz);
+  }
   if (!input.extra.empty()) absl::StrAppend(&line, " ", input.extra);
+  if (line.size() > kMaxQemuGuestCommandLineBytes) {
+    return SpecError(absl::StrCat("command_line: ", line.size(),
+                                  " bytes with the machine's own, 0..",
+                                  kMaxQemuGuestCommandLineBytes, " are allowed"));
+  }
   return line;
 }
 

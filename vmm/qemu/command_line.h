@@ -26,7 +26,7 @@ struct QemuCommandLineInput {
   uint32_t vcpus = 1;
   uint32_t memory_mib = 0;
   int kernel_fd = -1;
-  int initramfs_fd = -1;
+  int initramfs_fd = -1;  // -1: none
   std::string kernel_command_line;
   int monitor_fd = -1;  // connected sockets from here on
   int console_fd = -1;
@@ -49,25 +49,24 @@ struct QemuCommandLineInput {
 // microvm without ACPI has so many virtio transports.
 inline constexpr size_t kMaxQemuDevices = 8;
 
-// The first is the path to execute. kVmSpecInvalid for more devices than the machine has places, or
-// one that QEMU has no front end for.
+// The first is the path to execute. kUnsupportedByEngine for more devices than the machine has
+// places, or one that QEMU has no front end for.
 absl::StatusOr<std::vector<std::string>> BuildQemuCommandLine(const QemuCommandLineInput& input);
 
-// The name by which BuildQemuCommandLine tells QEMU's balloon from other devices (QMP:
-// /machine/...).
-inline constexpr char kQemuBalloonId[] = "balloon";
+// COMMAND_LINE_SIZE of arch/x86, less the final NUL, and less what QEMU adds for each of its
+// devices.
+inline constexpr size_t kMaxQemuGuestCommandLineBytes = 2047 - kMaxQemuDevices * 40;
 
 struct GuestCommandLineInput {
   // Of the host's time stamp counter, which the guest sees; nullopt when it is not fit to be a
   // clock.
   std::optional<uint64_t> tsc_khz;
-  uint32_t vcpus = 1;
   // The spec's own words, behind ours: the later word wins in Linux.
   std::string extra;
 };
 
-// The kernel's command line. kVmSpecInvalid when it is too long or `extra` holds anything but
-// printable ASCII.
+// The kernel's command line, without what QEMU adds. kVmSpecInvalid when it is too long, or `extra`
+// holds anything but printable ASCII.
 absl::StatusOr<std::string> BuildQemuGuestCommandLine(const GuestCommandLineInput& input);
 
 }  // namespace msb

@@ -42,10 +42,10 @@ absl::Status QemuMachine::Start() {
   MSB_ASSIGN_OR_RETURN(qmp_, QmpClient::Create(loop_, std::move(monitor), qmp_observer));
   MSB_ASSIGN_OR_RETURN(
       input.kernel_command_line,
-      BuildQemuGuestCommandLine(
-          {.tsc_khz = tsc_.Khz(), .vcpus = config_.vcpus, .extra = config_.command_line}));
+      BuildQemuGuestCommandLine({.tsc_khz = tsc_.Khz(), .extra = config_.command_line}));
   MSB_ASSIGN_OR_RETURN(const std::vector<std::string> arguments, BuildQemuCommandLine(input));
-  std::vector<int> descriptors = {config_.kernel.get(), config_.initramfs.get()};
+  std::vector<int> descriptors = {config_.kernel.get()};
+  if (config_.initramfs.valid()) descriptors.push_back(config_.initramfs.get());
   for (const UniqueFd& end : inherited_) descriptors.push_back(end.get());
   absl::StatusOr<std::unique_ptr<QemuProcess>> process = QemuProcess::Spawn(
       loop_, arguments, descriptors, [this](ProcessEnd end) { OnExit(std::move(end)); });
@@ -103,7 +103,9 @@ QemuMachine::ConsoleRead QemuMachine::ReadConsole() {
       "recv console", [&] { return ::recv(console_.get(), bytes, sizeof(bytes), MSG_DONTWAIT); });
   if (absl::IsUnavailable(got.status())) return ConsoleRead::kNothing;
   if (!got.ok() || *got == 0) return ConsoleRead::kEnd;
-  config_.console(absl::string_view(bytes, static_cast<size_t>(*got)));
+  if (config_.console != nullptr) {
+    config_.console(absl::string_view(bytes, static_cast<size_t>(*got)));
+  }
   return ConsoleRead::kData;
 }
 
@@ -184,7 +186,9 @@ absl::Status QemuMachine::EndOf(const ProcessEnd& end) const {
   if (shutdown_reason_ != "guest-reset" && shutdown_reason_ != "guest-shutdown") {
     return MakeError(Reason::kQemuError, absl::StrCat("QEMU shut down: ", shutdown_reason_));
   }
-  if (config_.shutdown_announced()) return MakeError(Reason::kGuestShutdown, "the guest shut down");
+  if (config_.shutdown_announced != nullptr && config_.shutdown_announced()) {
+    return MakeError(Reason::kGuestShutdown, "the guest shut down");
+  }
   return MakeError(Reason::kGuestReset, "the guest reset the machine without shutting down");
 }
 

@@ -34,8 +34,8 @@ namespace msb {
 struct QemuMachineConfig {
   uint32_t vcpus = 1;
   uint32_t memory_mib = 0;
-  UniqueFd kernel;  // vmlinux
-  UniqueFd initramfs;
+  UniqueFd kernel;           // vmlinux
+  UniqueFd initramfs;        // may be invalid: none
   std::string command_line;  // the spec's own words
   std::string directory;     // QEMU's, see deploy/qemu
   QemuAccelerator accelerator = QemuAccelerator::kTcg;
@@ -46,9 +46,10 @@ struct QemuMachineConfig {
   std::optional<Balloon> balloon;
   // In the order in which the guest is to find them. They outlive the machine.
   std::vector<VirtioDevice*> devices;
-  // Takes what the guest writes to its serial console.
+  // Takes what the guest writes to its serial console; may be null.
   std::function<void(absl::string_view)> console;
-  // Whether the guest has announced (STAGE_SHUTTING_DOWN) that its end is meant.
+  // Whether the guest has announced (STAGE_SHUTTING_DOWN) that its end is meant; may be null:
+  // never.
   std::function<bool()> shutdown_announced;
 };
 
