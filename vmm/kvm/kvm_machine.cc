@@ -1,0 +1,247 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "vmm/kvm/kvm_machine.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "base/error.h"
+#include "base/status_macros.h"
+#include "vmm/boot/address_map.h"
+#include "vmm/boot/linux_boot.h"
+#include "vmm/kvm/boot_registers.h"
+#include "vmm/kvm/cpuid.h"
+
+namespace msb {
+
+KvmMachine::KvmMachine(EventLoop& loop, MachineObserver& observer, KvmMachineConfig config)
+    : loop_(loop), observer_(observer), config_(std::move(config)) {}
+
+absl::Status KvmMachine::Start() {
+  MSB_CHECK(!memory_.has_value());
+  MSB_ASSIGN_OR_RETURN(Kvm kvm, Kvm::Create(std::move(config_.kvm)));
+  kvm_.emplace(std::move(kvm));
+  MSB_RETURN_IF_ERROR(LoadGuest());
+  MSB_RETURN_IF_ERROR(CreateVm());
+  MSB_RETURN_IF_ERROR(CreateVcpus());
+  return StartThreads();
+}
+
+std::vector<MmioWindow> KvmMachine::Windows() const {
+  std::vector<MmioWindow> windows;
+  for (size_t i = 0; i < config_.devices.size(); ++i) {
+    const uint64_t start = address_map::kVirtioMmioStart + i * address_map::kVirtioMmioBytes;
+    windows.push_back({{GuestAddress{start}, address_map::kVirtioMmioBytes},
+                       address_map::kVirtioInterrupts[i]});
+  }
+  return windows;
+}
+
+absl::Status KvmMachine::LoadGuest() {
+  if (config_.devices.size() > kMaxDevices) {
+    return MakeError(Reason::kVmSpecInvalid,
+                     absl::StrCat(config_.devices.size(), " virtio devices, the machine has ",
+                                  kMaxDevices, " interrupt lines for them"));
+  }
+  MSB_ASSIGN_OR_RETURN(
+      std::string command_line,
+      BuildCommandLine({.emulated_ring0 = config_.emulated_ring0, .virtio_devices = Windows(),
+                        .extra = config_.command_line}));
+  MSB_ASSIGN_OR_RETURN(GuestMemory memory,
+                       GuestMemory::Allocate(address_map::RamRanges(config_.memory_mib)));
+  memory_.emplace(std::move(memory));
+  MSB_ASSIGN_OR_RETURN(entry_, LoadLinux(*memory_, {.kernel = config_.kernel.get(),
+                                                    .initramfs = config_.initramfs.get(),
+                                                    .command_line = std::move(command_line),
+                                                    .vcpus = config_.vcpus,
+                                                    .placement = config_.placement}));
+  config_.kernel.Reset();
+  config_.initramfs.Reset();
+  return absl::OkStatus();
+}
+
+absl::Status KvmMachine::CreateVm() {
+  MSB_ASSIGN_OR_RETURN(Vm vm, kvm_->CreateVm());
+  vm_.emplace(std::move(vm));
+  MSB_RETURN_IF_ERROR(vm_->SetMemory(*memory_));
+  return PlugDevices();
+}
+
+// What registers on KVM's buses comes before the interrupt controllers, what uses their lines behind.
+absl::Status KvmMachine::PlugDevices() {
+  const std::vector<MmioWindow> windows = Windows();
+  for (size_t i = 0; i < config_.devices.size(); ++i) {
+    MSB_ASSIGN_OR_RETURN(std::unique_ptr<MmioTransport> transport,
+                         MmioTransport::Create(loop_, *memory_, *config_.devices[i]));
+    const uint64_t start = ToUint64(windows[i].range.start);
+    mmio_.Add(start, windows[i].range.size, *transport);
+    for (size_t queue = 0; queue < transport->queue_count(); ++queue) {
+      MSB_RETURN_IF_ERROR(vm_->SignalOnWrite({.event = transport->notify_fd(queue),
+                                              .address = start + MmioTransport::kNotifyOffset,
+                                              .bytes = sizeof(uint32_t),
+                                              .value = queue}));
+    }
+    transports_.push_back(std::move(transport));
+  }
+  MSB_ASSIGN_OR_RETURN(board_, LegacyBoard::Create(loop_, ports_, {
+      .console = config_.console,
+      .boot_mark = config_.boot_mark,
+      .reset = [this] {
+        EndSoon(MakeError(Reason::kGuestReset, "the guest has reset the machine by its keyboard "
+                                               "controller; see the console log"));
+      }}));
+  MSB_RETURN_IF_ERROR(vm_->CreateInterruptControllers());
+  MSB_RETURN_IF_ERROR(
+      vm_->RaiseByEvent(board_->serial_interrupt_fd(), address_map::kSerialInterrupt));
+  for (size_t i = 0; i < transports_.size(); ++i) {
+    MSB_RETURN_IF_ERROR(vm_->RaiseByEvent(transports_[i]->irq_fd(), windows[i].interrupt));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status KvmMachine::CreateVcpus() {
+  const CpuidOptions options{
+      .vcpus = config_.vcpus,
+      .tsc_deadline_timer = kvm_->HasExtension(KVM_CAP_TSC_DEADLINE_TIMER),
+      .emulated_ring0 = config_.emulated_ring0,
+  };
+  MSB_ASSIGN_OR_RETURN(const kvm::CpuidTable supported, kvm_->SupportedCpuid());
+  VcpuThread::Observer& observer = *this;
+  for (uint32_t id = 0; id < config_.vcpus; ++id) {
+    MSB_ASSIGN_OR_RETURN(Vcpu vcpu, vm_->CreateVcpu(id));
+    MSB_RETURN_IF_ERROR(vcpu.SetCpuid(GuestCpuid(supported, id, options)));
+    MSB_RETURN_IF_ERROR(SetFirmwareState(vcpu));
+    if (id == 0) MSB_RETURN_IF_ERROR(SetBootRegisters(vcpu, entry_));
+    threads_.push_back(std::make_unique<VcpuThread>(
+        std::move(vcpu), VcpuSurroundings{&ports_, &mmio_, &*memory_}, observer));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status KvmMachine::StartThreads() {
+  for (const auto& thread : threads_) MSB_RETURN_IF_ERROR(thread->Start());
+  observer_.OnMachineReady();
+  for (const auto& thread : threads_) thread->Unpark();
+  return absl::OkStatus();
+}
+
+void KvmMachine::Pause(Done done) {
+  transitions_.push_back({Transition::Kind::kPause, std::move(done)});
+  BeginNextTransition();
+}
+
+void KvmMachine::Resume(Done done) {
+  transitions_.push_back({Transition::Kind::kResume, std::move(done)});
+  BeginNextTransition();
+}
+
+void KvmMachine::BeginNextTransition() {
+  while (!in_transition_ && !transitions_.empty()) {
+    in_transition_ = true;
+    const bool pause = transitions_.front().kind == Transition::Kind::kPause;
+    if (pause && !paused_ && !stopped_) {
+      parked_ = 0;
+      for (const auto& thread : threads_) thread->RequestPark();
+      return;  // CountParked goes on
+    }
+    if (!pause && paused_ && !stopped_) Unpark();
+    paused_ = pause;
+    FinishTransition();
+  }
+}
+
+void KvmMachine::Unpark() {
+  for (const auto& thread : threads_) {
+    // Keeps the guest's watchdogs from taking the pause for a hang. Refused where the guest has no KVM
+    // clock, and then there is nothing to tell.
+    (void)thread->vcpu().Control("KVM_KVMCLOCK_CTRL", KVM_KVMCLOCK_CTRL, nullptr);
+    thread->Unpark();
+  }
+}
+
+// A `done` may ask for the next transition.
+void KvmMachine::FinishTransition() {
+  const Done done = std::move(transitions_.front().done);
+  transitions_.pop_front();
+  in_transition_ = false;
+  done(stopped_ ? MakeError(Reason::kSandboxStopped, "the machine has ended") : absl::OkStatus());
+}
+
+void KvmMachine::OnParked(uint32_t) {
+  loop_.Post([this, alive = std::weak_ptr<bool>(alive_)] {
+    if (!alive.expired()) CountParked();
+  });
+}
+
+void KvmMachine::CountParked() {
+  if (stopped_ || ++parked_ < threads_.size()) return;
+  paused_ = true;
+  FinishTransition();
+  BeginNextTransition();
+}
+
+void KvmMachine::OnEnded(uint32_t, absl::Status why) {
+  loop_.Post([this, alive = std::weak_ptr<bool>(alive_), why = std::move(why)] {
+    if (!alive.expired()) EndSoon(why);
+  });
+}
+
+// What the guest did before its end, the mark that announces it above all, may be waiting in the same
+// turn of the loop behind this call. One turn later it has been served.
+void KvmMachine::EndSoon(absl::Status why) {
+  loop_.Post([this, alive = std::weak_ptr<bool>(alive_), why = std::move(why)] {
+    if (!alive.expired()) End(why);
+  });
+}
+
+void KvmMachine::End(absl::Status why) {
+  if (stopped_) return;
+  Stop();
+  observer_.OnEnded(Interpret(std::move(why)));
+}
+
+absl::Status KvmMachine::Interpret(absl::Status why) const {
+  const Reason reason = ReasonOf(why);
+  if (reason != Reason::kTripleFault && reason != Reason::kGuestReset) return why;
+  if (config_.shutdown_announced != nullptr && config_.shutdown_announced()) {
+    return MakeError(Reason::kGuestShutdown, "the guest has shut down");
+  }
+  if (reason == Reason::kGuestReset) return why;
+  return MakeError(Reason::kGuestReset,
+                   absl::StrCat("the guest has reset the machine or crashed (", why.message(),
+                                "); see the console log"));
+}
+
+// First whoever waits for this thread is let go, then the vCPUs are stopped.
+void KvmMachine::Stop() {
+  if (stopped_) return;
+  stopped_ = true;
+  for (const auto& transport : transports_) transport->Close();
+  if (board_ != nullptr) board_->Close();
+  for (const auto& thread : threads_) thread->Stop();
+  if (board_ != nullptr) board_->Flush();  // the last words of the guest
+  in_transition_ = false;
+  for (std::deque<Transition> rest = std::move(transitions_); Transition& transition : rest) {
+    transition.done(MakeError(Reason::kSandboxStopped, "the machine has ended"));
+  }
+  transitions_.clear();
+}
+
+absl::Status KvmMachine::SetBalloon(uint32_t mib) {
+  if (config_.set_balloon == nullptr) {
+    return MakeError(Reason::kUnsupportedByEngine, "the machine has no balloon");
+  }
+  return config_.set_balloon(mib);
+}
+
+msb::vmm::v1::Stats KvmMachine::stats() const {
+  msb::vmm::v1::Stats stats;
+  uint64_t exits = 0;
+  for (const auto& thread : threads_) exits += thread->exits();
+  stats.set_vcpu_exits(exits);
+  return stats;
+}
+
+}  // namespace msb

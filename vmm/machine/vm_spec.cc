@@ -1,0 +1,136 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "vmm/machine/vm_spec.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <set>
+#include <string>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "base/error.h"
+#include "base/status_macros.h"
+#include "vmm/boot/mp_table.h"
+#include "vmm/machine/console_log.h"
+
+namespace msb {
+namespace {
+
+using msb::vmm::v1::VmSpec;
+
+constexpr int kFirstDescriptor = 3;
+
+absl::Status Invalid(absl::string_view field, absl::string_view what) {
+  return MakeError(Reason::kVmSpecInvalid, absl::StrCat(field, ": ", what));
+}
+
+absl::Status CheckRange(absl::string_view field, uint64_t value, uint64_t least, uint64_t most) {
+  if (value >= least && value <= most) return absl::OkStatus();
+  return Invalid(field, absl::StrCat(value, " is not in ", least, "..", most));
+}
+
+absl::Status CheckText(absl::string_view field, absl::string_view text, size_t max_bytes) {
+  const auto visible = [](char c) { return absl::ascii_isgraph(c); };
+  if (!text.empty() && text.size() <= max_bytes && std::all_of(text.begin(), text.end(), visible)) {
+    return absl::OkStatus();
+  }
+  return Invalid(field, absl::StrCat("1..", max_bytes, " printable characters are allowed"));
+}
+
+enum class Presence { kRequired, kOptional };
+
+// Remembers what was named, since each descriptor gets one owner.
+class Descriptors {
+ public:
+  absl::Status Check(absl::string_view field, int fd, Presence presence) {
+    if (fd == 0 && presence == Presence::kOptional) return absl::OkStatus();
+    if (fd < kFirstDescriptor) {
+      return Invalid(field, absl::StrCat(fd, " is no descriptor, ", kFirstDescriptor,
+                                         " or more is"));
+    }
+    if (::fcntl(fd, F_GETFD) < 0) return Invalid(field, absl::StrCat(fd, " is not open"));
+    if (!named_.insert(fd).second) return Invalid(field, absl::StrCat(fd, " is named twice"));
+    return absl::OkStatus();
+  }
+
+ private:
+  std::set<int> named_;
+};
+
+absl::Status CheckDisks(const VmSpec& spec, Descriptors& descriptors) {
+  MSB_RETURN_IF_ERROR(CheckRange("disks", static_cast<uint64_t>(spec.disks_size()), 0, kMaxDisks));
+  for (int i = 0; i < spec.disks_size(); ++i) {
+    const std::string field = absl::StrCat("disks[", i, "]");
+    MSB_RETURN_IF_ERROR(CheckText(absl::StrCat(field, ".id"), spec.disks(i).id(), kMaxDiskIdBytes));
+    MSB_RETURN_IF_ERROR(
+        descriptors.Check(absl::StrCat(field, ".fd"), spec.disks(i).fd(), Presence::kRequired));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckDevices(const VmSpec& spec, Descriptors& descriptors) {
+  MSB_RETURN_IF_ERROR(CheckDisks(spec, descriptors));
+  if (spec.has_vsock()) {
+    MSB_RETURN_IF_ERROR(
+        CheckRange("vsock.guest_cid", spec.vsock().guest_cid(), kMinGuestCid, kMaxGuestCid));
+    MSB_RETURN_IF_ERROR(
+        descriptors.Check("vsock.listener_fd", spec.vsock().listener_fd(), Presence::kRequired));
+  }
+  if (spec.balloon().enabled()) {
+    MSB_RETURN_IF_ERROR(
+        CheckRange("balloon.size_mib", spec.balloon().size_mib(), 0, spec.memory_mib()));
+  }
+  if (spec.has_console()) {
+    MSB_RETURN_IF_ERROR(descriptors.Check("console.fd", spec.console().fd(), Presence::kRequired));
+    if (spec.console().limit_bytes() != 0) {
+      MSB_RETURN_IF_ERROR(CheckRange("console.limit_bytes", spec.console().limit_bytes(),
+                                     ConsoleLog::kMinLimitBytes, ConsoleLog::kMaxLimitBytes));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckDirectory(absl::string_view field, absl::string_view path) {
+  if (absl::StartsWith(path, "/") && !absl::StrContains(path, '\0')) return absl::OkStatus();
+  return Invalid(field, "an absolute path is needed");
+}
+
+absl::Status CheckEngine(const VmSpec& spec, Descriptors& descriptors) {
+  switch (spec.engine()) {
+    case msb::vmm::v1::ENGINE_KVM:
+      MSB_RETURN_IF_ERROR(
+          descriptors.Check("initramfs_fd", spec.initramfs_fd(), Presence::kOptional));
+      return descriptors.Check("kvm.kvm_fd", spec.kvm().kvm_fd(), Presence::kRequired);
+    case msb::vmm::v1::ENGINE_QEMU:
+      MSB_RETURN_IF_ERROR(
+          descriptors.Check("initramfs_fd", spec.initramfs_fd(), Presence::kRequired));
+      MSB_RETURN_IF_ERROR(CheckDirectory("qemu.directory", spec.qemu().directory()));
+      if (spec.qemu().accelerator() != "tcg" && spec.qemu().accelerator() != "kvm") {
+        return Invalid("qemu.accelerator", "tcg and kvm are allowed");
+      }
+      return absl::OkStatus();
+    default:
+      return Invalid("engine", absl::StrCat(static_cast<int>(spec.engine()), " is no engine"));
+  }
+}
+
+}  // namespace
+
+absl::Status ValidateSpec(const VmSpec& spec) {
+  Descriptors descriptors;
+  MSB_RETURN_IF_ERROR(CheckText("id", spec.id(), kMaxIdBytes));
+  MSB_RETURN_IF_ERROR(CheckRange("vcpus", spec.vcpus(), 1, kMaxVcpus));
+  MSB_RETURN_IF_ERROR(CheckRange("memory_mib", spec.memory_mib(), kMinMemoryMib, kMaxMemoryMib));
+  MSB_RETURN_IF_ERROR(descriptors.Check("kernel_fd", spec.kernel_fd(), Presence::kRequired));
+  MSB_RETURN_IF_ERROR(descriptors.Check("control_fd", spec.control_fd(), Presence::kRequired));
+  MSB_RETURN_IF_ERROR(
+      descriptors.Check("exit_event_fd", spec.exit_event_fd(), Presence::kOptional));
+  MSB_RETURN_IF_ERROR(CheckEngine(spec, descriptors));
+  return CheckDevices(spec, descriptors);
+}
+
+}  // namespace msb

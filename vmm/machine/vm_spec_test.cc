@@ -1,0 +1,126 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "vmm/machine/vm_spec.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "tests/guests/memory_file.h"
+#include "tests/support/matchers.h"
+
+namespace msb {
+namespace {
+
+using msb::vmm::v1::VmSpec;
+using ::testing::StartsWith;
+
+class VmSpecTest : public ::testing::Test {
+ protected:
+  VmSpecTest() {
+    spec_.set_id("box1");
+    spec_.set_engine(msb::vmm::v1::ENGINE_KVM);
+    spec_.set_vcpus(1);
+    spec_.set_memory_mib(512);
+    spec_.set_kernel_fd(Fd());
+    spec_.set_initramfs_fd(Fd());
+    spec_.set_control_fd(Fd());
+    spec_.mutable_kvm()->set_kvm_fd(Fd());
+    auto* disk = spec_.add_disks();
+    disk->set_id("root");
+    disk->set_fd(Fd());
+    spec_.mutable_vsock()->set_guest_cid(3);
+    spec_.mutable_vsock()->set_listener_fd(Fd());
+    spec_.mutable_balloon()->set_enabled(true);
+    spec_.mutable_console()->set_fd(Fd());
+    spec_.set_exit_event_fd(Fd());
+  }
+  int Fd() { return files_.emplace_back(MemoryFile("")).get(); }
+
+  // `bend` makes the spec invalid, and the message names `field`.
+  void ExpectInvalid(const std::string& field, const std::function<void(VmSpec&)>& bend) {
+    VmSpec bent = spec_;
+    bend(bent);
+    const absl::Status status = ValidateSpec(bent);
+    EXPECT_THAT(status, HasReason(Reason::kVmSpecInvalid)) << field;
+    EXPECT_THAT(std::string(status.message()), StartsWith(field + ": "));
+  }
+
+  std::vector<UniqueFd> files_;
+  VmSpec spec_;
+};
+
+TEST_F(VmSpecTest, AcceptsTheWholeAndTheLeast) {
+  EXPECT_OK(ValidateSpec(spec_));
+  spec_.set_initramfs_fd(0);
+  spec_.clear_disks();
+  spec_.clear_vsock();
+  spec_.clear_balloon();
+  spec_.clear_console();
+  spec_.set_exit_event_fd(0);
+  EXPECT_OK(ValidateSpec(spec_));
+}
+
+TEST_F(VmSpecTest, AcceptsTheEndsOfTheRanges) {
+  spec_.set_vcpus(32);
+  spec_.set_memory_mib(1048576);
+  spec_.mutable_vsock()->set_guest_cid(0xfffffffe);
+  spec_.mutable_console()->set_limit_bytes(4096);
+  spec_.mutable_balloon()->set_size_mib(1048576);
+  EXPECT_OK(ValidateSpec(spec_));
+  spec_.mutable_balloon()->set_size_mib(64);
+  spec_.set_memory_mib(64);
+  EXPECT_OK(ValidateSpec(spec_));
+}
+
+TEST_F(VmSpecTest, NamesTheFieldThatIsOutOfRange) {
+  ExpectInvalid("id", [](VmSpec& s) { s.set_id(""); });
+  ExpectInvalid("id", [](VmSpec& s) { s.set_id(std::string(65, 'x')); });
+  ExpectInvalid("id", [](VmSpec& s) { s.set_id("a\nb"); });
+  ExpectInvalid("engine", [](VmSpec& s) { s.clear_engine(); });
+  ExpectInvalid("vcpus", [](VmSpec& s) { s.set_vcpus(0); });
+  ExpectInvalid("vcpus", [](VmSpec& s) { s.set_vcpus(33); });
+  ExpectInvalid("memory_mib", [](VmSpec& s) { s.set_memory_mib(63); });
+  ExpectInvalid("memory_mib", [](VmSpec& s) { s.set_memory_mib(1048577); });
+  ExpectInvalid("vsock.guest_cid", [](VmSpec& s) { s.mutable_vsock()->set_guest_cid(2); });
+  ExpectInvalid("vsock.guest_cid", [](VmSpec& s) { s.mutable_vsock()->set_guest_cid(0xffffffff); });
+  ExpectInvalid("balloon.size_mib", [](VmSpec& s) { s.mutable_balloon()->set_size_mib(513); });
+  ExpectInvalid("console.limit_bytes",
+                [](VmSpec& s) { s.mutable_console()->set_limit_bytes(4095); });
+  ExpectInvalid("disks[0].id", [](VmSpec& s) { s.mutable_disks(0)->set_id(std::string(21, 'x')); });
+  ExpectInvalid("disks", [](VmSpec& s) {
+    for (int i = 0; i < kMaxDisks; ++i) s.add_disks();
+  });
+}
+
+TEST_F(VmSpecTest, NamesTheDescriptorThatIsNone) {
+  ExpectInvalid("kernel_fd", [](VmSpec& s) { s.set_kernel_fd(0); });
+  ExpectInvalid("kernel_fd", [](VmSpec& s) { s.set_kernel_fd(-1); });
+  ExpectInvalid("control_fd", [](VmSpec& s) { s.set_control_fd(2); });
+  ExpectInvalid("initramfs_fd", [](VmSpec& s) { s.set_initramfs_fd(1); });
+  ExpectInvalid("kvm.kvm_fd", [](VmSpec& s) { s.clear_kvm(); });
+  ExpectInvalid("disks[0].fd", [](VmSpec& s) { s.mutable_disks(0)->set_fd(1 << 20); });
+  ExpectInvalid("vsock.listener_fd", [](VmSpec& s) { s.mutable_vsock()->clear_listener_fd(); });
+  ExpectInvalid("console.fd", [](VmSpec& s) { s.mutable_console()->set_fd(0); });
+  ExpectInvalid("exit_event_fd", [](VmSpec& s) { s.set_exit_event_fd(-5); });
+  ExpectInvalid("vsock.listener_fd", [](VmSpec& s) {
+    s.mutable_vsock()->set_listener_fd(s.kernel_fd());  // named twice
+  });
+}
+
+TEST_F(VmSpecTest, ChecksWhatQemuNeeds) {
+  spec_.set_engine(msb::vmm::v1::ENGINE_QEMU);
+  spec_.mutable_qemu()->set_directory("/qemu");
+  spec_.mutable_qemu()->set_accelerator("tcg");
+  EXPECT_OK(ValidateSpec(spec_));
+  ExpectInvalid("qemu.directory", [](VmSpec& s) { s.mutable_qemu()->set_directory("qemu"); });
+  ExpectInvalid("qemu.accelerator", [](VmSpec& s) { s.mutable_qemu()->set_accelerator("hvf"); });
+  ExpectInvalid("initramfs_fd", [](VmSpec& s) { s.set_initramfs_fd(0); });
+}
+
+}  // namespace
+}  // namespace msb
