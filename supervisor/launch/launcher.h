@@ -1,8 +1,8 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Starts a VMM process in its jail, finds one again after a restart of the daemon, and clears up behind
-// it. An interface, so that the sandbox's life cycle is tested against a fake.
+// Starts a VMM process in its jail, finds one again after a restart of the daemon, and clears up
+// behind it. An interface, so that the sandbox's life cycle is tested against a fake.
 
 #ifndef MSB_SUPERVISOR_LAUNCH_LAUNCHER_H_
 #define MSB_SUPERVISOR_LAUNCH_LAUNCHER_H_
@@ -27,7 +27,7 @@ struct LaunchDisk {
 };
 
 struct LaunchSpec {
-  std::string id;  // of the sandbox
+  std::string id;     // of the sandbox
   uint32_t slot = 0;  // unique among sandboxes that are not removed; makes the uid and the CID
   msb::vmm::v1::Engine engine = msb::vmm::v1::ENGINE_KVM;
   uint32_t vcpus = 1;
@@ -71,15 +71,16 @@ class Launcher {
   virtual ~Launcher() = default;
 
   virtual LaunchPlan Plan(absl::string_view id, uint32_t slot) const = 0;
-  // Makes the runtime directory, its sockets and logs and the cgroup, and runs jailer and VMM. Returns
-  // when the VMM process stands in its jail; its control socket takes connections from then on. On an
-  // error nothing is left behind. Blocks for some milliseconds; thread-safe.
+  // Makes the runtime directory, its sockets and logs and the cgroup, and runs jailer and VMM.
+  // Returns when the VMM process stands in its jail; its control socket takes connections from then
+  // on. On an error nothing is left behind. Blocks for some milliseconds; thread-safe.
   virtual absl::StatusOr<LaunchedVmm> Launch(const LaunchSpec& spec) = 0;
   // The same process of an earlier life of the daemon. kVmmDied when it is gone.
   virtual absl::StatusOr<LaunchedVmm> Adopt(const ProcessIdentity& process,
                                             const LaunchPlan& plan) = 0;
-  // Kills what is left of the VMM (SIGKILL to all in its cgroup), waits for its end, removes cgroup,
-  // sockets and runtime directory, but keeps console_log and vmm_log until RemoveLogs. Idempotent.
+  // Kills what is left of the VMM (SIGKILL to all in its cgroup), waits for its end, removes
+  // cgroup, sockets and runtime directory, but keeps console_log and vmm_log until RemoveLogs.
+  // Idempotent.
   virtual absl::Status CleanUp(const LaunchPlan& plan) = 0;
   virtual absl::Status RemoveLogs(const LaunchPlan& plan) = 0;
 

@@ -1,0 +1,23 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+// The words of the kernel's command line that the daemon knows best: where the guest agent finds
+// its root (guest-agent/boot/README.md). The VMM adds those of the machine itself (console, reboot,
+// devices, what an emulated ring 0 needs).
+
+#ifndef MSB_SUPERVISOR_LAUNCH_COMMAND_LINE_H_
+#define MSB_SUPERVISOR_LAUNCH_COMMAND_LINE_H_
+
+#include <string>
+
+#include "supervisor/launch/launcher.h"
+
+namespace msb {
+
+// From the disks: the first is the image's root, the first writable one its writable layer; without
+// a writable one that layer is in memory. `spec.command_line` comes last, and the later word wins.
+std::string GuestCommandLine(const LaunchSpec& spec);
+
+}  // namespace msb
+
+#endif  // MSB_SUPERVISOR_LAUNCH_COMMAND_LINE_H_

@@ -1,0 +1,48 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "supervisor/launch/host_file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "base/syscall.h"
+
+namespace msb {
+namespace {
+
+constexpr size_t kBlockBytes = 4096;
+constexpr size_t kMaxBytes = 1 << 20;
+
+}  // namespace
+
+absl::StatusOr<UniqueFd> OpenHostFile(const std::string& path, int flags) {
+  MSB_ASSIGN_OR_RETURN(const int fd,
+                       Syscall(path, [&] { return ::open(path.c_str(), flags | O_CLOEXEC); }));
+  return UniqueFd(fd);
+}
+
+absl::StatusOr<std::string> ReadHostFile(const std::string& path) {
+  MSB_ASSIGN_OR_RETURN(const UniqueFd fd, OpenHostFile(path, O_RDONLY));
+  std::string text;
+  char block[kBlockBytes];
+  while (text.size() < kMaxBytes) {
+    MSB_ASSIGN_OR_RETURN(const ssize_t size, Syscall(absl::StrCat("read ", path), [&] {
+                           return ::read(fd.get(), block, kBlockBytes);
+                         }));
+    if (size == 0) break;
+    text.append(block, static_cast<size_t>(size));
+  }
+  return text;
+}
+
+absl::Status WriteHostFile(const std::string& path, absl::string_view text) {
+  MSB_ASSIGN_OR_RETURN(const UniqueFd fd, OpenHostFile(path, O_WRONLY));
+  return Syscall(absl::StrCat("write \"", text, "\" to ", path),
+                 [&] { return ::write(fd.get(), text.data(), text.size()); })
+      .status();
+}
+
+}  // namespace msb

@@ -1,0 +1,199 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "supervisor/launch/jailed_launcher.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <set>
+#include <utility>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "base/syscall.h"
+#include "supervisor/launch/cgroup.h"
+#include "supervisor/launch/host_file.h"
+#include "supervisor/launch/jailer_command.h"
+#include "supervisor/launch/process.h"
+#include "supervisor/launch/runtime_files.h"
+#include "supervisor/launch/vmm_inputs.h"
+
+namespace msb {
+namespace {
+
+constexpr uint32_t kFirstGuestCid = 3;  // VIRTIO 1.2, 5.10.4: 0, 1 and 2 are reserved
+constexpr uint32_t kLowestBaseUid = 1000;
+constexpr size_t kMaxRuntimeRootBytes = 50;
+
+absl::Status CheckOptions(const LaunchOptions& options) {
+  const auto invalid = [](absl::string_view what) {
+    return MakeError(Reason::kConfigInvalid, what);
+  };
+  for (const std::string* path : {&options.jailer_path, &options.vmm_path, &options.runtime_root}) {
+    if (path->empty() || path->front() != '/') {
+      return invalid(absl::StrCat("\"", *path, "\" is no absolute path"));
+    }
+  }
+  if (options.runtime_root.size() > kMaxRuntimeRootBytes) {
+    return invalid(absl::StrCat("the runtime directory ", options.runtime_root, " has more than ",
+                                kMaxRuntimeRootBytes,
+                                " bytes: the paths of sockets would not fit"));
+  }
+  if (options.base_uid < kLowestBaseUid ||
+      options.base_uid > static_cast<uint32_t>(INT32_MAX) - kMaxSlots) {
+    return invalid(absl::StrCat("the first user id of the sandboxes is ", kLowestBaseUid, " to ",
+                                static_cast<uint32_t>(INT32_MAX) - kMaxSlots));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckCgroups(const CgroupLayout& layout, CgroupPolicy policy) {
+  const std::string missing = layout.MissingControllers();
+  if (missing.empty()) return absl::OkStatus();
+  const std::string text = absl::StrCat("this host has no cgroup controller ", missing);
+  if (policy == CgroupPolicy::kRequired) {
+    return MakeError(Reason::kHostError, absl::StrCat(text, ": mount the cgroup file systems"));
+  }
+  MSB_LOG(kWarning) << text << ": sandboxes run without these limits";
+  return absl::OkStatus();
+}
+
+absl::Status Gone(const ProcessIdentity& process) {
+  return MakeError(Reason::kVmmDied, absl::StrCat("process ", process.pid, " is gone"));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<JailedLauncher>> JailedLauncher::Create(LaunchOptions options) {
+  MSB_RETURN_IF_ERROR(CheckOptions(options));
+  MSB_ASSIGN_OR_RETURN(CgroupLayout layout, DetectCgroupLayout());
+  MSB_RETURN_IF_ERROR(CheckCgroups(layout, options.cgroup_policy));
+  const absl::Status made = MakePrivateDirectory(options.runtime_root);
+  if (!made.ok()) return WithReason(Reason::kHostError, "the runtime directory", made);
+  return std::unique_ptr<JailedLauncher>(new JailedLauncher(std::move(options), std::move(layout)));
+}
+
+LaunchPlan JailedLauncher::Plan(absl::string_view id, uint32_t slot) const {
+  LaunchPlan plan;
+  plan.runtime_directory = absl::StrCat(options_.runtime_root, "/", id);
+  plan.control_socket = plan.runtime_directory + "/control.sock";
+  plan.vsock_socket = plan.runtime_directory + "/vsock.sock";
+  plan.console_log = plan.runtime_directory + "/console.log";
+  plan.vmm_log = plan.runtime_directory + "/vmm.log";
+  plan.exit_event = plan.runtime_directory + "/exit_event";
+  plan.cgroup = absl::StrCat(options_.cgroup_parent, "/", id);
+  plan.uid = options_.base_uid + slot;
+  plan.guest_cid = kFirstGuestCid + slot;
+  return plan;
+}
+
+absl::StatusOr<LaunchedVmm> JailedLauncher::Launch(const LaunchSpec& spec) {
+  MSB_RETURN_IF_ERROR(CheckLaunchSpec(spec));
+  const LaunchPlan plan = Plan(spec.id, spec.slot);
+  MSB_ASSIGN_OR_RETURN(const std::set<int> running, Cgroup(layout_, plan.cgroup).Processes());
+  if (!running.empty()) {
+    return MakeError(Reason::kSandboxWrongState,
+                     absl::StrCat("the VMM of ", spec.id, " still runs"));
+  }
+  auto undo = absl::MakeCleanup([&] {
+    absl::Status undone = CleanUp(plan);
+    undone.Update(RemoveLogs(plan));
+    if (!undone.ok()) {
+      MSB_LOG(kError) << "after a failed launch of " << spec.id << ": " << undone;
+    }
+  });
+  MSB_ASSIGN_OR_RETURN(LaunchedVmm vmm, LaunchUnguarded(spec, plan));
+  std::move(undo).Cancel();
+  return vmm;
+}
+
+absl::StatusOr<LaunchedVmm> JailedLauncher::LaunchUnguarded(const LaunchSpec& spec,
+                                                            const LaunchPlan& plan) {
+  if (spec.engine == msb::vmm::v1::ENGINE_QEMU && options_.qemu_directory.empty()) {
+    return MakeError(Reason::kQemuUnavailable, "the engine qemu is not installed");
+  }
+  MSB_ASSIGN_OR_RETURN(RuntimeFiles files, MakeRuntimeFiles(plan));
+  const UniqueFd vmm_log = std::move(files.vmm_log);
+  MSB_ASSIGN_OR_RETURN(const VmmInputs inputs,
+                       OpenVmmInputs(spec, plan, options_, std::move(files)));
+  const JailerOutcome outcome = RunJailer(JailerCommandLine(spec, plan, options_, layout_, inputs),
+                                          options_, inputs, vmm_log);
+  if (!outcome.pid) return outcome.status;
+
+  // A child of ours that nobody reaps before CleanUp: the pid is its own.
+  LaunchedVmm vmm;
+  MSB_ASSIGN_OR_RETURN(vmm.pidfd, OpenPidfd(*outcome.pid));
+  MSB_RETURN_IF_ERROR(Remember(plan, vmm.pidfd));
+  MSB_RETURN_IF_ERROR(outcome.status);
+  vmm.process.pid = *outcome.pid;
+  MSB_ASSIGN_OR_RETURN(vmm.process.start_time_ticks, ReadStartTime(*outcome.pid));
+  return vmm;
+}
+
+absl::StatusOr<LaunchedVmm> JailedLauncher::Adopt(const ProcessIdentity& process,
+                                                  const LaunchPlan& plan) {
+  LaunchedVmm vmm{.process = process};
+  auto pidfd = OpenPidfd(process.pid);
+  if (!pidfd.ok()) return Gone(process);
+  vmm.pidfd = *std::move(pidfd);
+  // Asked behind the pidfd: if the process of that start time lives now, the pidfd is its.
+  const auto start_time = ReadStartTime(process.pid);
+  if (!start_time.ok() || *start_time != process.start_time_ticks || HasEnded(vmm.pidfd)) {
+    return Gone(process);
+  }
+  const auto cgroups = ReadHostFile(absl::StrCat("/proc/", process.pid, "/cgroup"));
+  if (!layout_.hierarchies.empty() && (!cgroups.ok() || !IsMemberOf(*cgroups, plan.cgroup))) {
+    return Gone(process);
+  }
+  MSB_RETURN_IF_ERROR(Remember(plan, vmm.pidfd));
+  return vmm;
+}
+
+absl::Status JailedLauncher::CleanUp(const LaunchPlan& plan) {
+  const absl::Time deadline = absl::Now() + options_.kill_timeout;
+  const Cgroup cgroup(layout_, plan.cgroup);
+  const UniqueFd vmm = Forget(plan);
+  auto remember_again = absl::MakeCleanup([&] {
+    if (vmm.valid()) Remember(plan, vmm).IgnoreError();
+  });
+  if (vmm.valid()) {
+    MSB_RETURN_IF_ERROR(Kill(vmm));
+    if (!WaitForEnd(vmm, deadline).ok()) {
+      return MakeError(Reason::kHostError, absl::StrCat("the VMM of cgroup ", plan.cgroup,
+                                                        " is killed and does not end"));
+    }
+  }
+  MSB_RETURN_IF_ERROR(cgroup.Kill(deadline));
+  if (vmm.valid()) Reap(vmm);
+  MSB_RETURN_IF_ERROR(cgroup.Remove());
+  std::move(remember_again).Cancel();
+  return RemoveRuntimeFiles(plan);
+}
+
+absl::Status JailedLauncher::RemoveLogs(const LaunchPlan& plan) { return RemoveLogFiles(plan); }
+
+absl::StatusOr<Launcher::Usage> JailedLauncher::ReadUsage(const LaunchPlan& plan) const {
+  return Cgroup(layout_, plan.cgroup).ReadUsage();
+}
+
+absl::Status JailedLauncher::Remember(const LaunchPlan& plan, const UniqueFd& pidfd) {
+  MSB_ASSIGN_OR_RETURN(const int copy, Syscall("duplicate a pidfd", [&] {
+                         return ::fcntl(pidfd.get(), F_DUPFD_CLOEXEC, 0);
+                       }));
+  absl::MutexLock lock(&mutex_);
+  vmms_[plan.cgroup] = UniqueFd(copy);
+  return absl::OkStatus();
+}
+
+UniqueFd JailedLauncher::Forget(const LaunchPlan& plan) {
+  absl::MutexLock lock(&mutex_);
+  auto node = vmms_.extract(plan.cgroup);
+  return node.empty() ? UniqueFd() : std::move(node.mapped());
+}
+
+}  // namespace msb

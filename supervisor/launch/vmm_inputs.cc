@@ -1,0 +1,217 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "supervisor/launch/vmm_inputs.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <string>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "base/error.h"
+#include "base/frames.h"
+#include "base/status_macros.h"
+#include "base/syscall.h"
+#include "supervisor/launch/command_line.h"
+#include "supervisor/launch/host_file.h"
+
+namespace msb {
+namespace {
+
+namespace pb = msb::vmm::v1;
+
+// Ranges of vm_spec.proto.
+constexpr uint32_t kMaxVcpus = 32;
+constexpr uint32_t kMinMemoryMib = 64;
+constexpr uint32_t kMaxMemoryMib = 1u << 20;
+constexpr size_t kMaxDiskIdBytes = 20;
+// Keeps the paths of sockets short enough, and is the limit of the jailer's --id.
+constexpr size_t kMaxIdBytes = 40;
+constexpr uint32_t kMinCpuMilli = 10;  // the shortest quota that the kernel takes
+
+bool IsId(absl::string_view id) {
+  return !id.empty() && id.size() <= kMaxIdBytes && id != "." && id != ".." &&
+         std::all_of(id.begin(), id.end(), [](char c) {
+           return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '-' ||
+                  c == '.';
+         });
+}
+
+absl::StatusOr<UniqueFd> OpenAsset(absl::string_view what, const std::string& path) {
+  auto fd = OpenHostFile(path, O_RDONLY);
+  if (fd.ok()) return fd;
+  return WithReason(Reason::kAssetMissing, absl::StrCat("the ", what), fd.status());
+}
+
+absl::Status Lock(const UniqueFd& fd, const LaunchDisk& disk) {
+  if (::flock(fd.get(), (disk.read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0) {
+    return absl::OkStatus();
+  }
+  if (errno == EWOULDBLOCK) {
+    return MakeError(Reason::kHostError,
+                     absl::StrCat("disk ", disk.path, " is in use by another sandbox"));
+  }
+  return WithReason(Reason::kHostError, "lock a disk", absl::ErrnoToStatus(errno, disk.path));
+}
+
+absl::StatusOr<UniqueFd> OpenDisk(const LaunchDisk& disk) {
+  auto fd = OpenHostFile(disk.path, disk.read_only ? O_RDONLY : O_RDWR);
+  if (!fd.ok()) return WithReason(Reason::kHostError, "open a disk", fd.status());
+  struct stat info {};
+  MSB_RETURN_IF_ERROR(Syscall(disk.path, [&] { return ::fstat(fd->get(), &info); }));
+  if (!S_ISREG(info.st_mode) && !S_ISBLK(info.st_mode)) {
+    return MakeError(Reason::kHostError,
+                     absl::StrCat("disk ", disk.path, " is neither a file nor a block device"));
+  }
+  MSB_RETURN_IF_ERROR(Lock(*fd, disk));
+  return fd;
+}
+
+// Of a file or a block device alike.
+absl::StatusOr<uint64_t> SizeOf(const UniqueFd& fd, const LaunchDisk& disk) {
+  MSB_ASSIGN_OR_RETURN(const off_t size,
+                       Syscall(disk.path, [&] { return ::lseek(fd.get(), 0, SEEK_END); }));
+  MSB_RETURN_IF_ERROR(Syscall(disk.path, [&] { return ::lseek(fd.get(), 0, SEEK_SET); }));
+  return static_cast<uint64_t>(size);
+}
+
+absl::StatusOr<UniqueFd> OpenKvm() {
+  auto fd = OpenHostFile("/dev/kvm", O_RDWR);
+  if (fd.ok()) return fd;
+  return WithReason(Reason::kKvmUnavailable, "the engine kvm needs /dev/kvm", fd.status());
+}
+
+// A sealed file without a name: a frame that ends behind it.
+absl::StatusOr<UniqueFd> WriteSpec(const pb::VmSpec& spec) {
+  std::string frame;
+  AppendFrame(spec.SerializeAsString(), frame);
+  MSB_ASSIGN_OR_RETURN(const int raw, Syscall("memfd_create", [] {
+                         return ::memfd_create("vm_spec", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+                       }));
+  UniqueFd fd(raw);
+  MSB_ASSIGN_OR_RETURN(const ssize_t written, Syscall("write the VM spec", [&] {
+                         return ::pwrite(fd.get(), frame.data(), frame.size(), 0);
+                       }));
+  if (static_cast<size_t>(written) != frame.size()) {
+    return MakeError(Reason::kHostOutOfMemory, "no room for the VM spec");
+  }
+  MSB_RETURN_IF_ERROR(Syscall("seal the VM spec", [&] {
+    return ::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
+  }));
+  return fd;
+}
+
+absl::Status CheckDisks(const LaunchSpec& spec) {
+  if (spec.disks.size() > kMaxDisks) {
+    return MakeError(Reason::kInvalidResources, absl::StrCat("at most ", kMaxDisks, " disks"));
+  }
+  for (const LaunchDisk& disk : spec.disks) {
+    if (disk.id.empty() || disk.id.size() > kMaxDiskIdBytes) {
+      return MakeError(Reason::kInvalidArgument,
+                       absl::StrCat("a disk's id has 1 to ", kMaxDiskIdBytes, " bytes"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status CheckLaunchSpec(const LaunchSpec& spec) {
+  if (!IsId(spec.id)) {
+    return MakeError(Reason::kInvalidArgument,
+                     absl::StrCat("a sandbox's id is 1 to ", kMaxIdBytes, " of A-Za-z0-9_.-"));
+  }
+  if (spec.slot >= kMaxSlots) {
+    return MakeError(Reason::kLimitExceeded, absl::StrCat("at most ", kMaxSlots, " sandboxes"));
+  }
+  if (spec.engine != pb::ENGINE_KVM && spec.engine != pb::ENGINE_QEMU) {
+    return MakeError(Reason::kInvalidArgument, "the engine is kvm or qemu");
+  }
+  if (spec.vcpus < 1 || spec.vcpus > kMaxVcpus) {
+    return MakeError(Reason::kInvalidResources, absl::StrCat("1 to ", kMaxVcpus, " CPUs"));
+  }
+  if (spec.memory_mib < kMinMemoryMib || spec.memory_mib > kMaxMemoryMib) {
+    return MakeError(Reason::kInvalidResources,
+                     absl::StrCat(kMinMemoryMib, " to ", kMaxMemoryMib, " MiB of memory"));
+  }
+  if (spec.cpu_milli != 0 && spec.cpu_milli < kMinCpuMilli) {
+    return MakeError(Reason::kInvalidResources,
+                     absl::StrCat("at least ", kMinCpuMilli, " thousandths of a CPU"));
+  }
+  return CheckDisks(spec);
+}
+
+absl::StatusOr<VmmInputs> OpenVmmInputs(const LaunchSpec& spec, const LaunchPlan& plan,
+                                        const LaunchOptions& options, RuntimeFiles files) {
+  VmmInputs inputs;
+  MSB_ASSIGN_OR_RETURN(inputs.fds[kKernelFd], OpenAsset("kernel", spec.kernel_path));
+  MSB_ASSIGN_OR_RETURN(inputs.fds[kInitramfsFd], OpenAsset("initramfs", spec.initramfs_path));
+  int disk_fd = kFirstDiskFd;
+  for (const LaunchDisk& disk : spec.disks) {
+    MSB_ASSIGN_OR_RETURN(UniqueFd fd, OpenDisk(disk));
+    if (!disk.read_only) {
+      MSB_ASSIGN_OR_RETURN(const uint64_t size, SizeOf(fd, disk));
+      inputs.largest_disk_bytes = std::max(inputs.largest_disk_bytes, size);
+    }
+    inputs.fds[disk_fd++] = std::move(fd);
+  }
+  if (spec.engine == pb::ENGINE_KVM) {
+    MSB_ASSIGN_OR_RETURN(inputs.fds[kKvmFd], OpenKvm());
+  }
+  MSB_ASSIGN_OR_RETURN(inputs.fds[kSpecFd], WriteSpec(MakeVmSpec(spec, plan, options)));
+  inputs.fds[kControlFd] = std::move(files.control_listener);
+  inputs.fds[kVsockFd] = std::move(files.vsock_listener);
+  inputs.fds[kConsoleFd] = std::move(files.console_log);
+  inputs.fds[kExitEventFd] = std::move(files.exit_event);
+  return inputs;
+}
+
+pb::VmSpec MakeVmSpec(const LaunchSpec& spec, const LaunchPlan& plan,
+                      const LaunchOptions& options) {
+  pb::VmSpec message;
+  message.set_id(spec.id);
+  message.set_engine(spec.engine);
+  message.set_vcpus(spec.vcpus);
+  message.set_memory_mib(spec.memory_mib);
+  message.set_kernel_fd(kKernelFd);
+  message.set_initramfs_fd(kInitramfsFd);
+  message.set_command_line(GuestCommandLine(spec));
+  int disk_fd = kFirstDiskFd;
+  for (const LaunchDisk& disk : spec.disks) {
+    pb::Disk& entry = *message.add_disks();
+    entry.set_id(disk.id);
+    entry.set_fd(disk_fd++);
+    entry.set_read_only(disk.read_only);
+  }
+  message.mutable_vsock()->set_guest_cid(plan.guest_cid);
+  message.mutable_vsock()->set_listener_fd(kVsockFd);
+  message.mutable_balloon()->set_enabled(true);
+  message.mutable_balloon()->set_deflate_on_oom(true);
+  message.mutable_balloon()->set_free_page_reporting(true);
+  message.set_rng(true);
+  message.mutable_console()->set_fd(kConsoleFd);
+  message.mutable_console()->set_limit_bytes(spec.console_limit_bytes);
+  message.set_control_fd(kControlFd);
+  message.set_boot_timeout_ms(spec.boot_timeout_ms);
+  message.set_exit_event_fd(kExitEventFd);
+  if (spec.engine == pb::ENGINE_KVM) {
+    message.mutable_kvm()->set_kvm_fd(kKvmFd);
+    message.mutable_kvm()->set_emulated_ring0(options.kvm_kind == KvmKind::kEmulatedRing0);
+  } else {
+    message.mutable_qemu()->set_directory(kQemuDirectoryInJail);
+    message.mutable_qemu()->set_socket_directory(kQemuSocketsInJail);
+    // KVM inside QEMU would need the device's node in the jail; the engine kvm is there for that.
+    message.mutable_qemu()->set_accelerator("tcg");
+  }
+  return message;
+}
+
+}  // namespace msb

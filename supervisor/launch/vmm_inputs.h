@@ -1,0 +1,60 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+// What a VMM is given: descriptors with fixed numbers, and the VmSpec that names them.
+
+#ifndef MSB_SUPERVISOR_LAUNCH_VMM_INPUTS_H_
+#define MSB_SUPERVISOR_LAUNCH_VMM_INPUTS_H_
+
+#include <cstdint>
+#include <map>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/unique_fd.h"
+#include "supervisor/launch/launch_options.h"
+#include "supervisor/launch/launcher.h"
+#include "supervisor/launch/runtime_files.h"
+
+namespace msb {
+
+// Numbers in the VMM process; 0 is /dev/null, 1 and 2 are the VMM's log.
+inline constexpr int kSpecFd = 3;
+inline constexpr int kControlFd = 4;
+inline constexpr int kVsockFd = 5;
+inline constexpr int kConsoleFd = 6;
+inline constexpr int kExitEventFd = 7;
+inline constexpr int kKernelFd = 8;
+inline constexpr int kInitramfsFd = 9;
+inline constexpr int kKvmFd = 10;  // engine kvm alone
+inline constexpr int kFirstDiskFd = 16;
+inline constexpr size_t kMaxDisks = 12;
+
+// Where the jail of the engine qemu has QEMU's folder and that of its sockets.
+inline constexpr char kQemuDirectoryInJail[] = "/qemu";
+inline constexpr char kQemuSocketsInJail[] = "/run";
+
+struct VmmInputs {
+  // Number in the VMM process -> descriptor here.
+  std::map<int, UniqueFd> fds;
+  // The largest of the disks that can be written to.
+  uint64_t largest_disk_bytes = 0;
+};
+
+// kInvalidArgument, kInvalidResources or kUnsupportedByEngine when no VMM could run this.
+absl::Status CheckLaunchSpec(const LaunchSpec& spec);
+
+// Opens kernel, initramfs, disks and /dev/kvm. A disk is locked (flock) as long as a VMM has it:
+// read-only ones against writers, a writable one against all. kAssetMissing, kKvmUnavailable, or
+// kHostError for a disk that is in use or cannot be opened.
+absl::StatusOr<VmmInputs> OpenVmmInputs(const LaunchSpec& spec, const LaunchPlan& plan,
+                                        const LaunchOptions& options, RuntimeFiles files);
+
+// The message that OpenVmmInputs passes as kSpecFd.
+msb::vmm::v1::VmSpec MakeVmSpec(const LaunchSpec& spec, const LaunchPlan& plan,
+                                const LaunchOptions& options);
+
+}  // namespace msb
+
+#endif  // MSB_SUPERVISOR_LAUNCH_VMM_INPUTS_H_
