@@ -56,6 +56,9 @@ class FakeGuest {
 
   // Fresh zeroed memory of the guest.
   GuestRange Allocate(uint64_t size, uint64_t alignment = 16);
+  uint64_t free_bytes() const {
+    return ToUint64(kMemoryStart) + memory_.total_bytes() - next_free_;
+  }
   void Write(GuestAddress address, absl::string_view bytes);
   std::string Read(GuestRange range) const;
 
