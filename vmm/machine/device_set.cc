@@ -1,0 +1,82 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "vmm/machine/device_set.h"
+
+#include <fcntl.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/error.h"
+#include "base/status_macros.h"
+#include "base/syscall.h"
+
+namespace msb {
+namespace {
+
+// An inherited listener may be a blocking one.
+absl::Status SetNonBlocking(int fd) {
+  MSB_ASSIGN_OR_RETURN(const int flags, Syscall("fcntl", [&] { return ::fcntl(fd, F_GETFL); }));
+  return status_internal::ToStatus(
+      Syscall("fcntl", [&] { return ::fcntl(fd, F_SETFL, flags | O_NONBLOCK); }));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<DeviceSet>> DeviceSet::Create(EventLoop& loop,
+                                                             const msb::vmm::v1::VmSpec& spec,
+                                                             SpecDescriptors& descriptors,
+                                                             BootMarkObserver& marks) {
+  std::unique_ptr<DeviceSet> set(new DeviceSet(marks));
+  MSB_RETURN_IF_ERROR(set->AddDisks(loop, spec, std::move(descriptors.disks)));
+  MSB_RETURN_IF_ERROR(set->AddVsock(loop, spec, std::move(descriptors.vsock_listener)));
+  return set;
+}
+
+absl::Status DeviceSet::AddDisks(EventLoop& loop, const msb::vmm::v1::VmSpec& spec,
+                                 std::vector<UniqueFd> files) {
+  for (int i = 0; i < spec.disks_size(); ++i) {
+    const msb::vmm::v1::Disk& wanted = spec.disks(i);
+    absl::StatusOr<DiskFile> file = DiskFile::Open(
+        std::move(files[static_cast<size_t>(i)]),
+        wanted.read_only() ? DiskFile::Access::kReadOnly : DiskFile::Access::kReadWrite);
+    if (!file.ok()) {
+      return WithReason(Reason::kVmSpecInvalid, absl::StrCat("disks[", i, "].fd"), file.status());
+    }
+    BlockDevice::Options options;
+    options.id = wanted.id();
+    disks_.push_back({wanted.id(), std::make_unique<BlockDevice>(loop, *std::move(file),
+                                                                 std::move(options))});
+  }
+  return absl::OkStatus();
+}
+
+absl::Status DeviceSet::AddVsock(EventLoop& loop, const msb::vmm::v1::VmSpec& spec,
+                                 UniqueFd listener) {
+  if (!spec.has_vsock()) return absl::OkStatus();
+  absl::Status ready = SetNonBlocking(listener.get());
+  vsock_ = std::make_unique<VsockDevice>(loop, spec.vsock().guest_cid());
+  vsock_->RegisterHostService(MarkService::kPort, mark_service_);
+  if (ready.ok()) ready = vsock_->Listen(std::move(listener));
+  if (!ready.ok()) return WithReason(Reason::kHostError, "vsock.listener_fd", ready);
+  return absl::OkStatus();
+}
+
+std::vector<VirtioDevice*> DeviceSet::devices() const {
+  std::vector<VirtioDevice*> list;
+  for (const NamedDisk& disk : disks_) list.push_back(disk.device.get());
+  if (vsock_ != nullptr) list.push_back(vsock_.get());
+  return list;
+}
+
+void DeviceSet::FillStats(msb::vmm::v1::Stats& stats) const {
+  for (const NamedDisk& disk : disks_) {
+    msb::vmm::v1::DiskStats& entry = *stats.add_disks();
+    entry = disk.device->stats();
+    entry.set_id(disk.id);
+  }
+  if (vsock_ != nullptr) vsock_->FillStats(stats);
+}
+
+}  // namespace msb

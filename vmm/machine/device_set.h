@@ -1,0 +1,59 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+// The virtio devices that a spec asks for, whichever engine drives them.
+//
+// Threading: the event loop's.
+
+#ifndef MSB_VMM_MACHINE_DEVICE_SET_H_
+#define MSB_VMM_MACHINE_DEVICE_SET_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/event_loop.h"
+#include "msb/vmm/v1/control.pb.h"
+#include "msb/vmm/v1/vm_spec.pb.h"
+#include "vmm/devices/virtio/block/block_device.h"
+#include "vmm/devices/virtio/virtio_device.h"
+#include "vmm/devices/virtio/vsock/mark_service.h"
+#include "vmm/devices/virtio/vsock/vsock_device.h"
+#include "vmm/machine/spec_descriptors.h"
+
+namespace msb {
+
+class DeviceSet {
+ public:
+  // Takes the disks and the vsock listener out of `descriptors`. `loop` and `marks` outlive the set.
+  // kVmSpecInvalid for a disk that is no file, kHostError.
+  static absl::StatusOr<std::unique_ptr<DeviceSet>> Create(EventLoop& loop,
+                                                           const msb::vmm::v1::VmSpec& spec,
+                                                           SpecDescriptors& descriptors,
+                                                           BootMarkObserver& marks);
+
+  // In the order in which the guest is to find them: disks (vda, vdb, ...), vsock.
+  std::vector<VirtioDevice*> devices() const;
+
+  // Sets the fields of the devices.
+  void FillStats(msb::vmm::v1::Stats& stats) const;
+
+ private:
+  explicit DeviceSet(BootMarkObserver& marks) : mark_service_(marks) {}
+  absl::Status AddDisks(EventLoop& loop, const msb::vmm::v1::VmSpec& spec,
+                        std::vector<UniqueFd> files);
+  absl::Status AddVsock(EventLoop& loop, const msb::vmm::v1::VmSpec& spec, UniqueFd listener);
+
+  struct NamedDisk {
+    std::string id;
+    std::unique_ptr<BlockDevice> device;
+  };
+  std::vector<NamedDisk> disks_;
+  MarkService mark_service_;  // outlives the vsock device
+  std::unique_ptr<VsockDevice> vsock_;
+};
+
+}  // namespace msb
+
+#endif  // MSB_VMM_MACHINE_DEVICE_SET_H_

@@ -1,0 +1,45 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+// The descriptors that a VmSpec names, each with an owner.
+
+#ifndef MSB_VMM_MACHINE_SPEC_DESCRIPTORS_H_
+#define MSB_VMM_MACHINE_SPEC_DESCRIPTORS_H_
+
+#include <vector>
+
+#include "base/unique_fd.h"
+#include "msb/vmm/v1/vm_spec.pb.h"
+
+namespace msb {
+
+struct SpecDescriptors {
+  // Takes over what `spec`, which ValidateSpec has passed, names. Once a process. What is not named is
+  // invalid.
+  explicit SpecDescriptors(const msb::vmm::v1::VmSpec& spec)
+      : kernel(Named(spec.kernel_fd())),
+        initramfs(Named(spec.initramfs_fd())),
+        control(Named(spec.control_fd())),
+        kvm(Named(spec.engine() == msb::vmm::v1::ENGINE_KVM ? spec.kvm().kvm_fd() : 0)),
+        vsock_listener(Named(spec.vsock().listener_fd())),
+        console(Named(spec.console().fd())),
+        exit_event(Named(spec.exit_event_fd())) {
+    for (const msb::vmm::v1::Disk& disk : spec.disks()) disks.push_back(UniqueFd(disk.fd()));
+  }
+
+  UniqueFd kernel;
+  UniqueFd initramfs;
+  UniqueFd control;
+  UniqueFd kvm;
+  UniqueFd vsock_listener;
+  UniqueFd console;
+  UniqueFd exit_event;
+  std::vector<UniqueFd> disks;
+
+ private:
+  static UniqueFd Named(int number) { return number == 0 ? UniqueFd() : UniqueFd(number); }
+};
+
+}  // namespace msb
+
+#endif  // MSB_VMM_MACHINE_SPEC_DESCRIPTORS_H_

@@ -1,0 +1,94 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+// One sandbox's machine from the spec to its end: builds the devices and the engine, serves the control
+// socket, times the boot, and leaves word of why it ended.
+//
+// Threading: the event loop's.
+
+#ifndef MSB_VMM_MACHINE_VMM_H_
+#define MSB_VMM_MACHINE_VMM_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "base/event_loop.h"
+#include "base/unique_fd.h"
+#include "msb/agent/v1/agent.pb.h"
+#include "msb/vmm/v1/control.pb.h"
+#include "msb/vmm/v1/vm_spec.pb.h"
+#include "vmm/control/control_server.h"
+#include "vmm/control/control_target.h"
+#include "vmm/control/event_journal.h"
+#include "vmm/devices/virtio/vsock/mark_service.h"
+#include "vmm/machine/console_log.h"
+#include "vmm/machine/device_set.h"
+#include "vmm/machine/machine.h"
+#include "vmm/machine/spec_descriptors.h"
+
+namespace msb {
+
+class Vmm final : public ControlTarget, public MachineObserver, public BootMarkObserver {
+ public:
+  // `spec` has passed ValidateSpec, and this process owns the descriptors that it names. `started_ns`
+  // (CLOCK_MONOTONIC) is when the process began. `loop` outlives the Vmm.
+  Vmm(EventLoop& loop, msb::vmm::v1::VmSpec spec, uint64_t started_ns);
+  Vmm(const Vmm&) = delete;
+  Vmm& operator=(const Vmm&) = delete;
+  ~Vmm() override;
+
+  // Builds the machine, runs it to its end and returns why it ended: never OK. By then nothing of the
+  // machine runs, everybody who watches has been told, and the exit event is written.
+  absl::Status Run();
+
+  // ControlTarget.
+  msb::vmm::v1::Status status() const override;
+  msb::vmm::v1::Stats stats() const override;
+  void Pause(Done done) override;
+  void Resume(Done done) override;
+  absl::Status SetBalloon(uint32_t mib) override;
+  void RequestStop() override;
+
+  // BootMarkObserver: the agent's, by vsock; tiny guests' come by a port and end here too.
+  void OnBootMark(const msb::agent::v1::BootMark& mark) override;
+
+ private:
+  using Stage = msb::agent::v1::BootMark::Stage;
+
+  // MachineObserver.
+  void OnMachineReady() override;
+  void OnEnded(absl::Status why) override { End(std::move(why)); }
+
+  absl::Status Build();
+  absl::Status BuildConsole();
+  void StartBootTimer();
+  void OnBootTimeout();
+  void RecordStage(Stage stage);
+  void OnConsole(absl::string_view bytes);
+  // The first reason is the one that counts.
+  void End(absl::Status why);
+  void Conclude();
+
+  EventLoop& loop_;
+  const msb::vmm::v1::VmSpec spec_;
+  const uint64_t started_ns_;
+  SpecDescriptors descriptors_;
+  UniqueFd exit_event_;
+  EventJournal journal_;
+  std::unique_ptr<ControlServer> control_;
+  std::optional<ConsoleLog> console_;
+  bool console_failed_ = false;
+  std::unique_ptr<DeviceSet> devices_;  // outlives the machine
+  std::unique_ptr<Machine> machine_;
+  std::optional<EventLoop::TimerId> boot_timer_;
+  bool paused_ = false;
+  std::optional<absl::Status> end_;
+};
+
+}  // namespace msb
+
+#endif  // MSB_VMM_MACHINE_VMM_H_
