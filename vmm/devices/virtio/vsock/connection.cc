@@ -16,8 +16,9 @@ using virtio::VsockOp;
 
 namespace {
 
-// How much to offer to a read: one page at first, so that a small message takes one small buffer,
-// then more for as long as the host fills it, up to Linux's greatest packet.
+// For how many bytes a read looks for buffers: one of Linux's own (4 KiB) at first, so that a small
+// message makes no effort, then more for as long as the host fills them. The most is what one
+// connection may read before it is another's turn: Linux's greatest packet.
 constexpr size_t kFirstReadGoal = 4096;
 constexpr size_t kMaxReadGoal = 64 << 10;
 
@@ -277,6 +278,8 @@ size_t Connection::ReadGoal() const {
   if (state_ != State::kOpen || !CanRead()) return 0;
   return std::min<size_t>(read_goal_, Credit());
 }
+
+size_t Connection::ReadLimit() const { return std::min<size_t>(kMaxReadGoal, Credit()); }
 
 size_t Connection::ReadInto(absl::Span<const iovec> room) {
   const size_t offered = TotalBytes(room);

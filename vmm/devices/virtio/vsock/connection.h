@@ -88,9 +88,11 @@ class Connection {
   bool wants_to_send() const;
   // The next packet without payload; nullopt when only data is to be sent.
   std::optional<virtio::VsockHeader> TakeControl();
-  // How much room for data to offer: within the guest's credit; 0 when there is nothing to read.
+  // For how many bytes to look for buffers; 0 when there is nothing to read, or no credit for it.
   size_t ReadGoal() const;
-  // Reads from the host into `room`, at most the goal; returns how many bytes came.
+  // The most to offer: the guest's credit, and a turn's share. At least the goal.
+  size_t ReadLimit() const;
+  // Reads from the host into `room`, at most the limit; returns how many bytes came.
   size_t ReadInto(absl::Span<const iovec> room);
   // For packets with the bytes just read.
   virtio::VsockHeader DataHeader();

@@ -15,8 +15,6 @@ using virtio::VsockHeader;
 
 namespace {
 
-constexpr uint64_t kMemoryBytes = 32 << 20;
-
 absl::string_view BytesOf(const VsockHeader& header) {
   return absl::string_view(reinterpret_cast<const char*>(&header), sizeof(header));
 }
@@ -27,7 +25,7 @@ FakeVsockDriver::FakeVsockDriver(const Options& options)
     : options_(options),
       guest_({.queue_sizes = {128, 128, 8},
               .event_index = options.event_index,
-              .memory_bytes = kMemoryBytes}) {
+              .memory_bytes = options.memory_bytes}) {
   AddRxBuffers(options.rx_buffers);
 }
 

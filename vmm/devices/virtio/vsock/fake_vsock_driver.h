@@ -46,6 +46,7 @@ class FakeVsockDriver {
     uint32_t rx_payload_bytes = 4096;  // of each receive buffer
     size_t rx_buffers = 64;            // at the start, and kept up by Receive
     bool event_index = true;
+    uint64_t memory_bytes = 32 << 20;
     uint32_t buf_alloc = 256 << 10;  // in every packet
   };
   explicit FakeVsockDriver(const Options& options);

@@ -129,7 +129,7 @@ TEST_F(RxBatchTest, OneReadFillsSeveralBuffersAndTheUnusedOnesGoBack) {
   std::vector<GuestRange> buffers;
   for (int i = 0; i < 4; ++i) buffers.push_back(AddBuffer(44 + 10));
   ASSERT_TRUE(batch_.HasRoom().value());
-  ASSERT_OK_AND_ASSIGN(const auto room, batch_.Reserve(40));
+  ASSERT_OK_AND_ASSIGN(const auto room, batch_.Reserve(40, 40));
   EXPECT_EQ(TotalBytes(room), 40u);
   Fill(room, "0123456789abc");
 
@@ -148,18 +148,20 @@ TEST_F(RxBatchTest, OneReadFillsSeveralBuffersAndTheUnusedOnesGoBack) {
   EXPECT_THAT(guest_.queue().Used(), ElementsAre(UsedElement{.id = 2, .length = 44}));
 }
 
-TEST_F(RxBatchTest, TheRoomIsNotLargerThanAskedFor) {
-  AddBuffer(44 + 10);
-  AddBuffer(44 + 10);
+TEST_F(RxBatchTest, TheRoomIsThatOfWholeBuffersWithinTheLimit) {
+  for (int i = 0; i < 3; ++i) AddBuffer(44 + 10);
   ASSERT_TRUE(batch_.HasRoom().value());
-  ASSERT_OK_AND_ASSIGN(const auto room, batch_.Reserve(13));
-  EXPECT_EQ(TotalBytes(room), 13u);
+  ASSERT_OK_AND_ASSIGN(auto room, batch_.Reserve(13, 100));
+  EXPECT_EQ(TotalBytes(room), 20u);
+  ASSERT_OK(batch_.Commit(VsockHeader{}, 0));
+  ASSERT_OK_AND_ASSIGN(room, batch_.Reserve(13, 15));
+  EXPECT_EQ(TotalBytes(room), 15u);
 }
 
 TEST_F(RxBatchTest, TheRoomIsNotLargerThanTheBuffersThatAreThere) {
   AddBuffer(44 + 10);
   ASSERT_TRUE(batch_.HasRoom().value());
-  ASSERT_OK_AND_ASSIGN(const auto room, batch_.Reserve(1000));
+  ASSERT_OK_AND_ASSIGN(const auto room, batch_.Reserve(1000, 1000));
   EXPECT_EQ(TotalBytes(room), 10u);
 }
 
@@ -167,7 +169,7 @@ TEST_F(RxBatchTest, NothingReadGivesEveryBufferBack) {
   AddBuffer(44 + 10);
   AddBuffer(44 + 10);
   ASSERT_TRUE(batch_.HasRoom().value());
-  ASSERT_OK(batch_.Reserve(20));
+  ASSERT_OK(batch_.Reserve(20, 20));
   ASSERT_OK_AND_ASSIGN(const size_t packets, batch_.Commit(VsockHeader{}, 0));
   EXPECT_EQ(packets, 0u);
   EXPECT_THAT(guest_.queue().Used(), ElementsAre());
@@ -183,7 +185,7 @@ TEST_F(RxBatchTest, ABufferWithoutRoomForAByteIsRefused) {
 TEST_F(RxBatchTest, AReadableBufferIsRefused) {
   guest_.queue().AddChain({guest_.Readable("x"), guest_.Writable(100)});
   ASSERT_TRUE(batch_.HasRoom().value());
-  EXPECT_THAT(batch_.Reserve(1), HasReason(Reason::kGuestViolation));
+  EXPECT_THAT(batch_.Reserve(1, 1), HasReason(Reason::kGuestViolation));
 }
 
 }  // namespace

@@ -39,18 +39,19 @@ absl::Status RxBatch::WritePacket(const VsockHeader& header) {
   return queue_.Complete(std::move(chain), sizeof(header));
 }
 
-absl::StatusOr<absl::Span<const iovec>> RxBatch::Reserve(size_t bytes) {
-  MSB_CHECK(reserved_.empty() && bytes > 0);
+absl::StatusOr<absl::Span<const iovec>> RxBatch::Reserve(size_t goal, size_t limit) {
+  MSB_CHECK(reserved_.empty() && 0 < goal && goal <= limit);
   room_.clear();
+  size_t total = 0;
   while (true) {
     MSB_ASSIGN_OR_RETURN(DescriptorChain chain, PopBuffer());
     const size_t first = room_.size();
-    AppendPart(chain.writable(), sizeof(VsockHeader), bytes, room_);
+    AppendPart(chain.writable(), sizeof(VsockHeader), limit - total, room_);
     if (room_.size() > IOV_MAX) room_.resize(IOV_MAX);
     const size_t room = TotalBytes(absl::MakeConstSpan(room_).subspan(first));
     reserved_.push_back({std::move(chain), room});
-    bytes -= room;
-    if (bytes == 0 || room_.size() == IOV_MAX) break;
+    total += room;
+    if (total >= goal || room_.size() == IOV_MAX) break;
     MSB_ASSIGN_OR_RETURN(const bool more, queue_.HasNext());
     if (!more) break;
   }

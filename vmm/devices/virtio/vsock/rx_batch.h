@@ -34,9 +34,10 @@ class RxBatch {
   // A packet without payload.
   absl::Status WritePacket(const virtio::VsockHeader& header);
 
-  // Room behind the headers of as many buffers as it takes for `bytes` (at least 1) of payload, or
-  // as many as there are; never empty. To be followed by Commit.
-  absl::StatusOr<absl::Span<const iovec>> Reserve(size_t bytes);
+  // Room behind the headers of as many buffers as it takes for `goal` bytes of payload, or as many
+  // as there are: those buffers whole, but not more than `limit` (at least `goal`, which is at
+  // least 1). Never empty. To be followed by Commit.
+  absl::StatusOr<absl::Span<const iovec>> Reserve(size_t goal, size_t limit);
   // The first `bytes` of the room were filled: makes them packets with `header`, whose length is
   // set for each, and gives unused buffers back. Returns the number of packets.
   absl::StatusOr<size_t> Commit(virtio::VsockHeader header, size_t bytes);

@@ -73,12 +73,10 @@ absl::Status VsockDevice::Activate(uint64_t, absl::Span<Virtqueue* const> queues
 
 absl::Status VsockDevice::OnNotify(uint16_t index) {
   MSB_RETURN_IF_ERROR(broken_);
-  if (index == virtio::kVsockEventQueue) {
-    const absl::Status status = transport_reset_.OnNotify();
-    return status.ok() ? status : Fail(status);
-  }
   if (index == virtio::kVsockTxQueue) more_to_receive_ = true;
-  return Pump();
+  absl::Status status = index == virtio::kVsockEventQueue ? transport_reset_.OnNotify() : Pump();
+  if (!status.ok()) Break(status);
+  return status;
 }
 
 void VsockDevice::Reset() {
@@ -90,10 +88,9 @@ void VsockDevice::Reset() {
   broken_ = absl::OkStatus();
 }
 
-absl::Status VsockDevice::Fail(absl::Status why) {
+void VsockDevice::Break(const absl::Status& why) {
   Reset();
-  broken_ = std::move(why);
-  return broken_;
+  broken_ = why;
 }
 
 msb::vmm::v1::DeviceState VsockDevice::Save() const {
@@ -114,29 +111,26 @@ absl::Status VsockDevice::Restore(const msb::vmm::v1::DeviceState& state) {
 
 // --- Moving packets ---
 
-// An error is kept in broken_: the transport gets it when the guest next kicks.
-void VsockDevice::OnMuxerReady() {
-  const absl::Status status = SendToGuest();
-  if (!status.ok()) (void)Fail(status);
-}
+void VsockDevice::OnMuxerReady() { Report(SendToGuest()); }
 
 void VsockDevice::ContinueLater() {
   if (next_turn_.has_value()) return;
   next_turn_ = loop_.After(absl::ZeroDuration(), [this] {
     next_turn_.reset();
-    RunTurn();
+    const absl::Status status = transport_reset_.OnNotify();
+    Report(status.ok() ? Pump() : status);
   });
 }
 
-void VsockDevice::RunTurn() {
-  const absl::Status status = transport_reset_.OnNotify();
-  (void)(status.ok() ? Pump() : Fail(status));
+void VsockDevice::Report(const absl::Status& status) {
+  if (status.ok()) return;
+  Break(status);
+  if (notifier() != nullptr) notifier()->OnGuestViolation(status);
 }
 
 absl::Status VsockDevice::Pump() {
-  absl::Status status = ReceiveFromGuest();
-  if (status.ok()) status = SendToGuest();
-  return status.ok() ? status : Fail(std::move(status));
+  MSB_RETURN_IF_ERROR(ReceiveFromGuest());
+  return SendToGuest();
 }
 
 absl::Status VsockDevice::ReceiveFromGuest() {
@@ -205,7 +199,8 @@ absl::StatusOr<size_t> VsockDevice::SendData(RxBatch& batch, Connection& connect
   size_t bytes = 0;
   size_t packets = 0;
   if (const size_t goal = connection.ReadGoal(); goal > 0) {
-    MSB_ASSIGN_OR_RETURN(const absl::Span<const iovec> room, batch.Reserve(goal));
+    MSB_ASSIGN_OR_RETURN(const absl::Span<const iovec> room,
+                         batch.Reserve(goal, connection.ReadLimit()));
     bytes = connection.ReadInto(room);
     MSB_ASSIGN_OR_RETURN(packets,
                          batch.Commit(bytes > 0 ? connection.DataHeader() : VsockHeader{}, bytes));

@@ -66,9 +66,9 @@ class VsockDevice final : public VirtioDevice {
   absl::Status Restore(const msb::vmm::v1::DeviceState& state) override;
 
  private:
-  // What the host's events set off: no caller to take an error.
   void OnMuxerReady();
-  void RunTurn();
+  // The end of what no call of the transport has set off: nobody else would see the error.
+  void Report(const absl::Status& status);
   absl::Status Pump();
   // As many packets of the guest, or for it, as one turn allows.
   absl::Status ReceiveFromGuest();
@@ -79,7 +79,7 @@ class VsockDevice final : public VirtioDevice {
   bool HasSomethingForGuest() const;
   // Goes on when the loop has looked after others.
   void ContinueLater();
-  absl::Status Fail(absl::Status why);
+  void Break(const absl::Status& why);
 
   EventLoop& loop_;
   const virtio::VsockConfig config_;
@@ -91,7 +91,7 @@ class VsockDevice final : public VirtioDevice {
   // Packets of the guest lie in the queue that it will not kick for again.
   bool more_to_receive_ = false;
   std::optional<EventLoop::TimerId> next_turn_;
-  absl::Status broken_;  // by the guest; until Reset
+  absl::Status broken_;  // how the guest broke it; until Reset
 };
 
 }  // namespace msb

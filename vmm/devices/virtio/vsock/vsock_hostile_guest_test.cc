@@ -116,12 +116,19 @@ TEST_F(HostileGuestTest, AChainShorterThanAHeaderBreaksTheDevice) {
   EXPECT_THAT(driver_->Kick(kVsockTxQueue), HasReason(Reason::kGuestViolation));
 }
 
-TEST_F(HostileGuestTest, AReceiveBufferWithoutRoomBreaksTheDeviceAtTheNextKick) {
+TEST_F(HostileGuestTest, AReceiveBufferWithoutRoomBreaksTheDeviceWhenItIsNeeded) {
   MakeAttached({}, {.rx_buffers = 0});
+  struct Transport final : ConfigChangeNotifier {
+    void OnConfigChanged() override {}
+    void OnGuestViolation(const absl::Status& why) override { violation = why; }
+    absl::Status violation;
+  } transport;
+  device_->set_notifier(&transport);
   driver_->guest().queue(kVsockRxQueue).AddWritable(20);
   FakeClient client = Connect();
   client.Receive();
   EXPECT_TRUE(client.ended());
+  EXPECT_THAT(transport.violation, HasReason(Reason::kGuestViolation));
   EXPECT_THAT(device_->OnNotify(kVsockRxQueue), HasReason(Reason::kGuestViolation));
 }
 
