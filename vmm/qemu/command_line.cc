@@ -55,6 +55,25 @@ std::string Accelerator(const QemuCommandLineInput& input) {
   return absl::StrCat("tcg,thread=", input.vcpus > 1 ? "multi" : "single");
 }
 
+// Every feature that programs ask for, less those that make a kernel slower under TCG. Measured in
+// a guest with 256 MiB, without and with them: read of /dev/zero 3.2 and 0.44 GiB/s, Unix
+// socket 1.2 GiB/s and 0.13, first touch of 16 MiB 22 and 74 ms, 50 times fork and exec 105 and 186
+// ms.
+std::string Cpu(const QemuCommandLineInput& input) {
+  if (input.accelerator == QemuAccelerator::kKvm) return "host";
+  return absl::StrCat(
+      "max",
+      // The kernel would copy and clear by `rep movsb`, which TCG does byte by byte.
+      ",erms=off,fsrm=off",
+      // Two more instructions round each copy, and a register at each switch, that guard
+      // the guest's kernel from its own programs; the wall is the machine.
+      ",smap=off,pku=off",
+      // State that nobody uses, saved and restored.
+      ",mpx=off",
+      // TCG's TLB has no tags: each switch empties it, with all the bookkeeping as well.
+      ",pcid=off");
+}
+
 // A place for each vhost-user device, then the balloon.
 absl::Status AppendDevices(const QemuCommandLineInput& input, std::vector<std::string>& line) {
   const size_t devices = input.vhost_user.size() + (input.balloon.has_value() ? 1 : 0);
@@ -99,9 +118,8 @@ absl::StatusOr<std::vector<std::string>> BuildQemuCommandLine(const QemuCommandL
   // QEMU's own filter: no fork, no exec, no new privileges, whatever its guest talks it into.
   line.insert(line.end(), {"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny"});
   line.insert(line.end(), {"-M", Machine(), "-accel", Accelerator(input)});
-  line.insert(line.end(),
-              {"-cpu", input.accelerator == QemuAccelerator::kKvm ? "host" : "max", "-smp",
-               absl::StrCat(input.vcpus), "-m", absl::StrCat(input.memory_mib, "M")});
+  line.insert(line.end(), {"-cpu", Cpu(input), "-smp", absl::StrCat(input.vcpus), "-m",
+                           absl::StrCat(input.memory_mib, "M")});
   // Shared, so that our devices reach it; given by the host page by page.
   line.insert(line.end(),
               {"-object",

@@ -16,6 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "base/check.h"
+#include "base/error.h"
 #include "base/status_macros.h"
 #include "vmm/devices/virtio/virtio_device.h"
 
@@ -51,6 +52,7 @@ class EchoDevice final : public VirtioDevice {
     active_ = false;
     queues_.clear();
   }
+  void Quiesce() override { ++quiesced_; }
   msb::vmm::v1::DeviceState Save() const override { return {}; }
   absl::Status Restore(const msb::vmm::v1::DeviceState&) override { return absl::OkStatus(); }
 
@@ -66,6 +68,11 @@ class EchoDevice final : public VirtioDevice {
     }
   }
 
+  void FindFault() {
+    notifier()->OnGuestViolation(MakeError(Reason::kGuestViolation, "found in passing"));
+  }
+
+  int quiesced() const { return quiesced_; }
   bool active() const { return active_; }
   int activations() const { return activations_; }
   uint64_t driver_features() const { return driver_features_; }
@@ -76,6 +83,7 @@ class EchoDevice final : public VirtioDevice {
   std::array<uint8_t, 8> config_ = {1, 2, 3, 4, 5, 6, 7, 8};
   bool active_ = false;
   int activations_ = 0;
+  int quiesced_ = 0;
   uint64_t driver_features_ = 0;
   std::vector<Virtqueue*> queues_;
 };

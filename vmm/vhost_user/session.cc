@@ -64,11 +64,13 @@ Session::Session(EventLoop& loop, VirtioDevice& device, MemoryTables& tables)
     : loop_(loop), device_(device), tables_(tables), rings_(device.max_queue_sizes().size()) {
   MSB_CHECK(rings_.size() <= kRingIndexMask);
   for (size_t i = 0; i < rings_.size(); ++i) rings_[i].index = static_cast<uint16_t>(i);
+  device_.set_notifier(this);
 }
 
 Session::~Session() {
   for (Ring& ring : rings_) StopRing(ring);
   ResetDevice();
+  device_.set_notifier(nullptr);
 }
 
 absl::StatusOr<std::string> Session::Handle(Message message) {
@@ -185,6 +187,7 @@ absl::StatusOr<std::string> Session::GetRingBase(const Message& message) {
   MSB_ASSIGN_OR_RETURN(const RingState state, PayloadAs<RingState>(message));
   MSB_ASSIGN_OR_RETURN(Ring * ring, RingAt(state.index));
   StopRing(*ring);
+  if (state_ == State::kBroken) ResetDevice();
   ring->kick.Reset();  // to be served again, it is set up again
   return BytesOf(RingState{.index = state.index, .value = ring->position()});
 }
@@ -270,7 +273,9 @@ void Session::StopRing(Ring& ring) {
   if (!ring.running) return;
   loop_.Unwatch(ring.kick.get());
   ring.running = false;
-  ring.queue->Suspend();
+  // What a thread of the device still has of the ring: behind the stop, the memory is the guest's.
+  device_.Quiesce();
+  if (ring.queue != nullptr) ring.queue->Suspend();
 }
 
 absl::Status Session::StartDevice() {
@@ -283,7 +288,7 @@ absl::Status Session::StartDevice() {
 
 absl::StatusOr<bool> Session::ContinuesWhereItStopped() const {
   if (state_ != State::kActive) return false;
-  if (features_ != activation_.features || table_ != activation_.table) return false;
+  if (features_ != activation_->features || table_ != activation_->table) return false;
   for (const Ring& ring : rings_) {
     if (ring.configured() != (ring.queue != nullptr)) return false;
     if (ring.queue == nullptr) continue;
@@ -323,7 +328,7 @@ absl::Status Session::ActivateDevice() {
     ring.queue = std::make_unique<Virtqueue>(*std::move(queue));
     queues.back() = ring.queue.get();
   }
-  activation_ = {.features = features_, .table = table_};
+  activation_ = Activation{.features = features_, .table = table_};
   state_ = State::kActive;
   const absl::Status activated = device_.Activate(features_, queues);
   if (!activated.ok()) GuestBroke(activated);
@@ -342,9 +347,12 @@ absl::StatusOr<Virtqueue> Session::MakeQueue(Ring& ring, const VirtqueueLayout& 
 }
 
 void Session::ResetDevice() {
-  if (state_ == State::kActive) device_.Reset();
-  for (Ring& ring : rings_) ring.queue.reset();
-  activation_ = {};
+  if (activation_.has_value()) device_.Reset();
+  for (Ring& ring : rings_) {
+    ring.base = ring.position();
+    ring.queue.reset();
+  }
+  activation_.reset();
   state_ = State::kIdle;
 }
 
@@ -365,13 +373,17 @@ void Session::Notify(const Ring& ring) {
   if (!notified.ok()) GuestBroke(notified);
 }
 
-// VIRTIO 1.2, 2.1.2 would set DEVICE_NEEDS_RESET; the protocol has no way to say it.
+// VIRTIO 1.2, 2.1.2 would set DEVICE_NEEDS_RESET; the protocol has no way to say it. The device may
+// be in the middle of what found the fault: it is reset when its rings are stopped.
 void Session::GuestBroke(const absl::Status& how) {
+  if (state_ == State::kBroken) return;
   MSB_LOG(kWarning) << "device " << static_cast<uint32_t>(device_.id())
                     << " stops until the driver resets it: " << EscapeForLog(how.message());
-  for (Ring& ring : rings_) StopRing(ring);
-  ResetDevice();
   state_ = State::kBroken;
+  for (Ring& ring : rings_) {
+    if (std::exchange(ring.running, false)) loop_.Unwatch(ring.kick.get());
+    if (ring.queue != nullptr) ring.queue->Suspend();
+  }
 }
 
 }  // namespace msb::vhost_user

@@ -36,13 +36,13 @@
 
 namespace msb::vhost_user {
 
-class Session {
+class Session final : private ConfigChangeNotifier {
  public:
   // All three outlive the session.
   Session(EventLoop& loop, VirtioDevice& device, MemoryTables& tables);
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
-  ~Session();
+  ~Session() override;
 
   // The payload of the reply; empty for none. An error (kQemuError) means that the front end broke
   // the protocol: the connection is then of no more use. What the guest did wrong is no error here:
@@ -66,13 +66,17 @@ class Session {
   enum class State {
     kIdle,
     kActive,
-    kBroken,  // the guest broke the rules; nothing is served until the rings are started anew
+    kBroken,  // the guest broke the rules; nothing is served until the driver stops its rings
   };
   // What the device was activated with.
   struct Activation {
     uint64_t features = 0;
     std::shared_ptr<const MemoryTable> table;
   };
+
+  // Never sent: see above.
+  void OnConfigChanged() override {}
+  void OnGuestViolation(const absl::Status& why) override { GuestBroke(why); }
 
   uint64_t OfferedFeatures() const;
   absl::StatusOr<Ring*> RingAt(uint64_t index);
@@ -110,7 +114,7 @@ class Session {
   uint64_t features_ = 0;
   std::shared_ptr<const MemoryTable> table_;
   State state_ = State::kIdle;
-  Activation activation_;
+  std::optional<Activation> activation_;  // until the device is reset
 };
 
 }  // namespace msb::vhost_user

@@ -175,8 +175,12 @@ TEST_F(SessionTest, StopsTheDeviceOfAGuestThatBreaksTheRulesButNotTheConnection)
   front_end_->Kick(1);
 
   RunLoop();
+  guest_.queue(1).SetAvailableIndex(0);
+  guest_.queue(1).AddReadable("too late");
+  front_end_->Kick(1);
+  RunLoop();
 
-  EXPECT_FALSE(device_.active());
+  EXPECT_THAT(guest_.queue(1).Used(), ElementsAre());
   EXPECT_OK(front_end_->Send(Request::kGetFeatures, "").status());
 }
 
@@ -186,11 +190,34 @@ TEST_F(SessionTest, ServesAgainWhatTheGuestBrokeOnceItsDriverStartsAnew) {
   front_end_->Kick(1);
   RunLoop();
   front_end_->Stop(2);
+  EXPECT_FALSE(device_.active());
   guest_.queue(1).SetAvailableIndex(0);
 
   ASSERT_OK(front_end_->Start({0, 0}));
+  guest_.queue(1).AddReadable("well");
+  front_end_->Kick(1);
+  RunLoop();
 
-  EXPECT_TRUE(device_.active());
+  EXPECT_EQ(guest_.queue(1).Used().size(), 1u);
+}
+
+TEST_F(SessionTest, StopsADeviceThatFindsAFaultByItself) {
+  ASSERT_OK(front_end_->Start({0}));
+
+  device_.FindFault();
+  guest_.queue(0).AddReadable("too late");
+  front_end_->Kick(0);
+  RunLoop();
+
+  EXPECT_THAT(guest_.queue(0).Used(), ElementsAre());
+}
+
+TEST_F(SessionTest, QuiescesTheDeviceBeforeItTellsWhereARingStopped) {
+  ASSERT_OK(front_end_->Start({0}));
+
+  front_end_->Stop(1);
+
+  EXPECT_EQ(device_.quiesced(), 1);
 }
 
 TEST_F(SessionTest, RefusesToActivateAQueueThatIsLargerThanQemuOffers) {
