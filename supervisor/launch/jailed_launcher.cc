@@ -95,11 +95,12 @@ LaunchPlan JailedLauncher::Plan(absl::string_view id, uint32_t slot) const {
 absl::StatusOr<LaunchedVmm> JailedLauncher::Launch(const LaunchSpec& spec) {
   MSB_RETURN_IF_ERROR(CheckLaunchSpec(spec));
   const LaunchPlan plan = Plan(spec.id, spec.slot);
-  MSB_ASSIGN_OR_RETURN(const std::set<int> running, Cgroup(layout_, plan.cgroup).Processes());
-  if (!running.empty()) {
+  MSB_ASSIGN_OR_RETURN(const bool running, Runs(plan));
+  if (running) {
     return MakeError(Reason::kSandboxWrongState,
                      absl::StrCat("the VMM of ", spec.id, " still runs"));
   }
+  MSB_RETURN_IF_ERROR(CleanUp(plan));
   auto undo = absl::MakeCleanup([&] {
     absl::Status undone = CleanUp(plan);
     undone.Update(RemoveLogs(plan));
@@ -179,6 +180,14 @@ absl::Status JailedLauncher::RemoveLogs(const LaunchPlan& plan) { return RemoveL
 
 absl::StatusOr<Launcher::Usage> JailedLauncher::ReadUsage(const LaunchPlan& plan) const {
   return Cgroup(layout_, plan.cgroup).ReadUsage();
+}
+
+absl::StatusOr<bool> JailedLauncher::Runs(const LaunchPlan& plan) const {
+  MSB_ASSIGN_OR_RETURN(const std::set<int> processes, Cgroup(layout_, plan.cgroup).Processes());
+  if (!processes.empty()) return true;
+  absl::MutexLock lock(&mutex_);
+  const auto vmm = vmms_.find(plan.cgroup);
+  return vmm != vmms_.end() && !HasEnded(vmm->second);
 }
 
 absl::Status JailedLauncher::Remember(const LaunchPlan& plan, const UniqueFd& pidfd) {

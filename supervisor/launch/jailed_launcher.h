@@ -33,8 +33,8 @@ class JailedLauncher final : public Launcher {
   static absl::StatusOr<std::unique_ptr<JailedLauncher>> Create(LaunchOptions options);
 
   LaunchPlan Plan(absl::string_view id, uint32_t slot) const override;
-  // Beside Launcher's: kSandboxWrongState when the sandbox's VMM still runs; kJailFailed with the
-  // jailer's own line.
+  // Clears up first what an earlier VMM of the sandbox left. Beside Launcher's: kSandboxWrongState
+  // when the sandbox's VMM still runs; kJailFailed with the jailer's own line.
   absl::StatusOr<LaunchedVmm> Launch(const LaunchSpec& spec) override;
   absl::StatusOr<LaunchedVmm> Adopt(const ProcessIdentity& process,
                                     const LaunchPlan& plan) override;
@@ -47,12 +47,13 @@ class JailedLauncher final : public Launcher {
   JailedLauncher(LaunchOptions options, CgroupLayout layout)
       : options_(std::move(options)), layout_(std::move(layout)) {}
   absl::StatusOr<LaunchedVmm> LaunchUnguarded(const LaunchSpec& spec, const LaunchPlan& plan);
+  absl::StatusOr<bool> Runs(const LaunchPlan& plan) const;
   absl::Status Remember(const LaunchPlan& plan, const UniqueFd& pidfd);
   UniqueFd Forget(const LaunchPlan& plan);
 
   const LaunchOptions options_;
   const CgroupLayout layout_;
-  absl::Mutex mutex_;
+  mutable absl::Mutex mutex_;
   // By cgroup name: the VMMs that were launched or adopted and not cleared up yet. A zombie is in
   // no cgroup any more, so that only this finds it.
   absl::flat_hash_map<std::string, UniqueFd> vmms_ ABSL_GUARDED_BY(mutex_);

@@ -240,6 +240,16 @@ TEST_F(JailedLauncherTest, LaunchesTheSameSandboxAgainAfterCleanUp) {
   EXPECT_EQ(Read(plan.console_log), "console of box1\n");
 }
 
+TEST_F(JailedLauncherTest, LaunchesAgainOverAVmmThatEndedUnnoticed) {
+  ASSERT_OK_AND_ASSIGN(const LaunchedVmm first, launcher().Launch(SpecOf(1)));
+  Crash(first);
+
+  ASSERT_OK(launcher().Launch(SpecOf(1)));
+
+  EXPECT_OK(AskStatus(launcher().Plan("box1", 1)));
+  EXPECT_EQ(::waitpid(first.process.pid, nullptr, WNOHANG), -1) << "a zombie is left";
+}
+
 TEST_F(JailedLauncherTest, DoesNotDisturbARunningVmmByLaunchingItAgain) {
   ASSERT_OK_AND_ASSIGN(const LaunchedVmm vmm, launcher().Launch(SpecOf(1)));
 

@@ -96,11 +96,11 @@ std::vector<std::string> JailerCommandLine(const LaunchSpec& spec, const LaunchP
   AppendCgroup(spec, plan, options, layout, words);
   if (spec.engine == msb::vmm::v1::ENGINE_QEMU) {
     words.push_back(absl::StrCat("--bind-ro=", options.qemu_directory, ":", kQemuDirectoryInJail));
-    words.push_back(
-        absl::StrCat("--tmpfs=", kQemuSocketsInJail, ":", options.qemu_socket_tmpfs_bytes));
-    words.push_back("--dev=null,urandom");
+    // QEMU opens its kernel as /proc/self/fd/N; its stdin is /dev/null.
+    words.push_back("--proc");
+    words.push_back("--dev=null");
   }
-  words.insert(words.end(), {"--", "msb-vmm", absl::StrCat("--spec-fd=", kSpecFd)});
+  words.insert(words.end(), {"--", "msb-vmm", "--spec-fd", absl::StrCat(kSpecFd)});
   return words;
 }
 

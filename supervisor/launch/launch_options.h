@@ -48,8 +48,6 @@ struct LaunchOptions {
   // No file that the VMM writes grows beyond this, or the guest's memory or largest disk where that
   // is more.
   uint64_t max_log_bytes = 16u << 20;
-  // For the sockets between VMM and QEMU.
-  uint64_t qemu_socket_tmpfs_bytes = 1u << 20;
 
   // From the start of the jailer to the VMM's first instruction: some milliseconds on an idle host.
   absl::Duration launch_timeout = absl::Seconds(15);

@@ -45,10 +45,16 @@ bool IsId(absl::string_view id) {
          });
 }
 
+// QEMU opens it once more through /proc, as the sandbox's user. Asked for in either engine, so that
+// the mistake shows at once.
 absl::StatusOr<UniqueFd> OpenAsset(absl::string_view what, const std::string& path) {
   auto fd = OpenHostFile(path, O_RDONLY);
-  if (fd.ok()) return fd;
-  return WithReason(Reason::kAssetMissing, absl::StrCat("the ", what), fd.status());
+  if (!fd.ok()) return WithReason(Reason::kAssetMissing, absl::StrCat("the ", what), fd.status());
+  struct stat info {};
+  MSB_RETURN_IF_ERROR(Syscall(path, [&] { return ::fstat(fd->get(), &info); }));
+  if (S_ISREG(info.st_mode) && (info.st_mode & S_IROTH) != 0) return fd;
+  return MakeError(Reason::kAssetMissing,
+                   absl::StrCat("the ", what, " ", path, " is no file that all users may read"));
 }
 
 absl::Status Lock(const UniqueFd& fd, const LaunchDisk& disk) {
@@ -207,7 +213,6 @@ pb::VmSpec MakeVmSpec(const LaunchSpec& spec, const LaunchPlan& plan,
     message.mutable_kvm()->set_emulated_ring0(options.kvm_kind == KvmKind::kEmulatedRing0);
   } else {
     message.mutable_qemu()->set_directory(kQemuDirectoryInJail);
-    message.mutable_qemu()->set_socket_directory(kQemuSocketsInJail);
     // KVM inside QEMU would need the device's node in the jail; the engine kvm is there for that.
     message.mutable_qemu()->set_accelerator("tcg");
   }

@@ -31,9 +31,8 @@ inline constexpr int kKvmFd = 10;  // engine kvm alone
 inline constexpr int kFirstDiskFd = 16;
 inline constexpr size_t kMaxDisks = 12;
 
-// Where the jail of the engine qemu has QEMU's folder and that of its sockets.
+// Where the jail of the engine qemu has QEMU's folder.
 inline constexpr char kQemuDirectoryInJail[] = "/qemu";
-inline constexpr char kQemuSocketsInJail[] = "/run";
 
 struct VmmInputs {
   // Number in the VMM process -> descriptor here.
@@ -45,9 +44,9 @@ struct VmmInputs {
 // kInvalidArgument, kInvalidResources or kUnsupportedByEngine when no VMM could run this.
 absl::Status CheckLaunchSpec(const LaunchSpec& spec);
 
-// Opens kernel, initramfs, disks and /dev/kvm. A disk is locked (flock) as long as a VMM has it:
-// read-only ones against writers, a writable one against all. kAssetMissing, kKvmUnavailable, or
-// kHostError for a disk that is in use or cannot be opened.
+// Opens kernel, initramfs (which all users must be able to read), disks and /dev/kvm. A disk is
+// locked (flock) as long as a VMM has it: read-only ones against writers, a writable one against
+// all. kAssetMissing, kKvmUnavailable, or kHostError for a disk that is in use or cannot be opened.
 absl::StatusOr<VmmInputs> OpenVmmInputs(const LaunchSpec& spec, const LaunchPlan& plan,
                                         const LaunchOptions& options, RuntimeFiles files);
 

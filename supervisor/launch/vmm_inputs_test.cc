@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "absl/time/clock.h"
@@ -97,6 +98,12 @@ TEST_F(VmmInputsTest, NamesTheAssetThatIsMissing) {
 
   EXPECT_THAT(inputs, HasReason(Reason::kAssetMissing));
   EXPECT_THAT(std::string(inputs.status().message()), HasSubstr("initramfs"));
+}
+
+TEST_F(VmmInputsTest, RefusesAnAssetThatTheSandboxesUserCouldNotRead) {
+  ASSERT_EQ(::chmod(spec_.kernel_path.c_str(), 0600), 0);
+
+  EXPECT_THAT(Open(), HasReason(Reason::kAssetMissing));
 }
 
 TEST_F(VmmInputsTest, NumbersStandInTheirPlaces) {

@@ -31,7 +31,7 @@ namespace {
 
 namespace pb = msb::vmm::v1;
 
-constexpr char kSpecFlag[] = "--spec-fd=";
+constexpr absl::string_view kSpecFlag = "--spec-fd";
 constexpr int kHighestFd = 1024;
 
 std::optional<int> Word(const pb::VmSpec& spec, absl::string_view name) {
@@ -118,10 +118,7 @@ int Run(const pb::VmSpec& spec) {
 
 int main(int argc, char** argv) {
   int spec_fd = -1;
-  if (argc != 2 || std::strncmp(argv[1], kSpecFlag, std::strlen(kSpecFlag)) != 0 ||
-      !absl::SimpleAtoi(argv[1] + std::strlen(kSpecFlag), &spec_fd)) {
-    return 2;
-  }
+  if (argc != 3 || argv[1] != kSpecFlag || !absl::SimpleAtoi(argv[2], &spec_fd)) return 2;
   const auto frame = msb::ReadFrame(spec_fd, absl::InfiniteFuture());
   pb::VmSpec spec;
   if (!frame.ok() || !frame->has_value() || !spec.ParseFromString(**frame)) return 3;
