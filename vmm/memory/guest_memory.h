@@ -76,14 +76,20 @@ class GuestMemory {
     return absl::OkStatus();
   }
 
+  // Gives the whole pages within `bytes`, which came from Bytes, back to the host; they read as
+  // zeroes until they are written again. Also of the file, where memory is shared. kHostError.
+  absl::Status Discard(absl::Span<uint8_t> bytes) const;
+
   // Fills `target` with the bytes of `fd` from `file_offset` on. kDataLoss when the file ends
   // early.
   absl::Status ReadFrom(int fd, uint64_t file_offset, GuestRange target) const;
 
  private:
-  explicit GuestMemory(std::vector<Region> regions) : regions_(std::move(regions)) {}
+  enum class Backing { kAnonymous, kSharedFile };
+  explicit GuestMemory(Backing backing) : backing_(backing) {}
   void Unmap();
 
+  Backing backing_;
   std::vector<Region> regions_;  // sorted by address, no two overlap
 };
 

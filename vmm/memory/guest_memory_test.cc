@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 #include <string>
@@ -148,6 +149,34 @@ TEST(GuestMemoryTest, RefusesAPartThatItsFileDoesNotHold) {
   EXPECT_THAT(GuestMemory::MapShared(Parts(FileOf(page + page), 7, {kLow, kPage})),
               HasReason(Reason::kInvalidArgument));
   EXPECT_FALSE(GuestMemory::MapShared(Parts(UniqueFd(), 0, {kLow, kPage})).ok());
+}
+
+TEST(GuestMemoryTest, DiscardsTheWholePagesOfARangeAndNoOthers) {
+  const GuestMemory memory = TwoRegions();
+  ASSERT_OK_AND_ASSIGN(const auto bytes, memory.Bytes({kHigh, 4 * kPage}));
+  std::fill(bytes.begin(), bytes.end(), uint8_t{7});
+
+  ASSERT_OK(memory.Discard(bytes.subspan(1, 3 * kPage)));
+  EXPECT_THAT(bytes.subspan(0, kPage), Each(7));
+  EXPECT_THAT(bytes.subspan(kPage, 2 * kPage), Each(0));
+  EXPECT_THAT(bytes.subspan(3 * kPage), Each(7));
+
+  ASSERT_OK(memory.Discard(bytes.subspan(1, kPage - 1)));
+  ASSERT_OK(memory.Discard(bytes.subspan(0, kPage - 1)));
+  ASSERT_OK(memory.Discard({}));
+  EXPECT_THAT(bytes.subspan(0, kPage), Each(7));
+}
+
+TEST(GuestMemoryTest, DiscardsSharedMemoryFromItsFileToo) {
+  UniqueFd file = FileOf(std::string(2 * kPage, 'a'));
+  const UniqueFd other(::dup(file.get()));
+  ASSERT_OK_AND_ASSIGN(const GuestMemory memory,
+                       GuestMemory::MapShared(Parts(std::move(file), 0, {kHigh, 2 * kPage})));
+  ASSERT_OK_AND_ASSIGN(const auto bytes, memory.Bytes({kHigh, kPage}));
+  ASSERT_OK(memory.Discard(bytes));
+  char read_back = 'x';
+  ASSERT_EQ(::pread(other.get(), &read_back, 1, 0), 1);
+  EXPECT_EQ(read_back, '\0');
 }
 
 TEST(GuestMemoryTest, ReadsAPieceOfAFileIntoTheGuest) {

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/check.h"
 #include "tests/support/matchers.h"
 #include "tests/support/vmm/fake_device.h"
 #include "tests/support/vmm/fake_guest.h"

@@ -342,6 +342,22 @@ TEST(VirtqueueTest, GoesOnFromASavedPosition) {
   EXPECT_THAT(guest.queue().Used(), SizeIs(1));
 }
 
+TEST(VirtqueueTest, OffersNothingWhileSuspended) {
+  FakeGuest guest;
+  Virtqueue& queue = guest.queue().device();
+  guest.queue().AddReadable("one");
+  guest.queue().AddReadable("two");
+  ASSERT_OK(PopStatus(guest));
+
+  queue.Suspend();
+  guest.queue().SetAvailableIndex(999);  // the ring may be anybody's by now
+  EXPECT_EQ(PopStatus(guest).code(), absl::StatusCode::kNotFound);
+
+  guest.queue().SetAvailableIndex(2);
+  queue.Resume();
+  EXPECT_OK(PopStatus(guest));
+}
+
 TEST(VirtqueueTest, RefusesALayoutThatIsNoQueue) {
   FakeGuest guest;
   const VirtqueueLayout good = guest.queue().layout();

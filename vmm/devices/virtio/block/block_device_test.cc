@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "absl/synchronization/notification.h"
+#include "base/check.h"
 #include "tests/support/matchers.h"
 #include "tests/support/vmm/fake_guest.h"
 #include "tests/support/vmm/loop_thread.h"

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/check.h"
 #include "tests/support/matchers.h"
 #include "tests/support/temp_dir.h"
 
