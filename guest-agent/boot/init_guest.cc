@@ -1,0 +1,103 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "guest-agent/boot/init_guest.h"
+
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "guest-agent/boot/guest_stats.h"
+
+namespace msb {
+namespace {
+
+std::string ReadMounts() {
+  const UniqueFd file(::open("/proc/self/mounts", O_RDONLY | O_CLOEXEC));
+  std::string text;
+  char chunk[4096];
+  for (ssize_t got; file.valid() && (got = ::read(file.get(), chunk, sizeof(chunk))) > 0;) {
+    text.append(chunk, static_cast<size_t>(got));
+  }
+  return text;
+}
+
+void MakeReadOnly(const char* path) {
+  ::mount(nullptr, path, nullptr, MS_REMOUNT | MS_RDONLY, nullptr);
+}
+
+// What users have mounted from a device or the host, the latest first.
+void UnmountVolumes() {
+  const std::string mounts = ReadMounts();
+  std::vector<std::string> targets;
+  for (const absl::string_view line : absl::StrSplit(mounts, '\n', absl::SkipEmpty())) {
+    const std::vector<std::string> fields = absl::StrSplit(line, ' ');
+    if (fields.size() < 3 || fields[1] == "/") continue;
+    const bool holds_data = absl::StartsWith(fields[0], "/dev/") || fields[2] == "virtiofs" ||
+                            absl::StartsWith(fields[2], "fuse");
+    if (holds_data) targets.push_back(fields[1]);
+  }
+  for (auto target = targets.rbegin(); target != targets.rend(); ++target) {
+    if (::umount2(target->c_str(), UMOUNT_NOFOLLOW) != 0) MakeReadOnly(target->c_str());
+  }
+}
+
+}  // namespace
+
+void ResetMachine() {
+  ::reboot(RB_AUTOBOOT);
+  // Only a kernel that cannot reset comes here; ending pid 1 makes it panic, which ends the machine
+  // too.
+  ::_exit(1);
+}
+
+void InitGuest::SetLoop(EventLoop& loop, std::function<void()> on_shutdown) {
+  loop_ = &loop;
+  on_shutdown_ = std::move(on_shutdown);
+}
+
+absl::Status InitGuest::SetClock(uint64_t nanoseconds) { return SetRealtimeClock(nanoseconds); }
+
+agent::v1::GuestStats InitGuest::Stats() { return CollectGuestStats(); }
+
+void InitGuest::BeginShutdown(absl::Duration grace) {
+  if (std::exchange(ending_, true)) return;
+  on_shutdown_();
+  // From pid 1: to every process but itself. Those that are stopped have to wake up for it.
+  ::kill(-1, SIGTERM);
+  ::kill(-1, SIGCONT);
+  loop_->After(grace, [this] { KillAll(); });
+}
+
+void InitGuest::KillAll() {
+  ::kill(-1, SIGKILL);
+  loop_->After(kKillWait, [this] { End(); });
+  // With no child left no SIGCHLD would come.
+  if (::kill(-1, 0) != 0) loop_->After(absl::ZeroDuration(), [this] { End(); });
+}
+
+void InitGuest::OnNoChildren() {
+  // Behind this turn of the loop: the last commands' ends still have to be sent.
+  if (ending_) loop_->After(absl::ZeroDuration(), [this] { End(); });
+}
+
+void InitGuest::End() {
+  ::sync();
+  UnmountVolumes();
+  MakeReadOnly("/");
+  MakeReadOnly(absl::StrCat("/proc/self/fd/", writable_layer_.get()).c_str());
+  marks_.Add(agent::v1::BootMark::STAGE_SHUTTING_DOWN);
+  marks_.SendNow(kLastMarkWait);
+  ResetMachine();
+}
+
+}  // namespace msb

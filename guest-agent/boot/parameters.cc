@@ -1,0 +1,70 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "guest-agent/boot/parameters.h"
+
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "base/error.h"
+#include "base/status_macros.h"
+
+namespace msb {
+namespace {
+
+constexpr size_t kMaxHostnameBytes = 64;  // __NEW_UTS_LEN
+
+absl::Status Bad(absl::string_view name, absl::string_view value) {
+  return MakeError(Reason::kInvalidArgument,
+                   absl::StrCat("command line: msb.", name, "=", value, " is not known"));
+}
+
+absl::StatusOr<BootParameters::Overlay> ParseOverlay(absl::string_view value) {
+  if (value == "auto") return BootParameters::Overlay::kAuto;
+  if (value == "disk") return BootParameters::Overlay::kDisk;
+  if (value == "tmpfs") return BootParameters::Overlay::kTmpfs;
+  return Bad("overlay", value);
+}
+
+absl::Status Set(absl::string_view name, absl::string_view value, BootParameters& parameters) {
+  if (name == "overlay") {
+    MSB_ASSIGN_OR_RETURN(parameters.overlay, ParseOverlay(value));
+    return absl::OkStatus();
+  }
+  const std::pair<absl::string_view, std::string*> strings[] = {
+      {"root", &parameters.root},
+      {"rootfstype", &parameters.root_type},
+      {"overlay_device", &parameters.overlay_device},
+      {"hostname", &parameters.hostname},
+      {"address", &parameters.address},
+      {"gateway", &parameters.gateway},
+      {"dns", &parameters.dns},
+  };
+  for (const auto& [known, target] : strings) {
+    if (name != known) continue;
+    if (value.empty() || (name == "hostname" && value.size() > kMaxHostnameBytes)) {
+      return Bad(name, value);
+    }
+    *target = std::string(value);
+    return absl::OkStatus();
+  }
+  return Bad(name, value);
+}
+
+}  // namespace
+
+absl::StatusOr<BootParameters> ParseBootParameters(absl::string_view command_line) {
+  BootParameters parameters;
+  for (absl::string_view word : absl::StrSplit(command_line, absl::ByAnyChar(" \t\n"))) {
+    if (!absl::ConsumePrefix(&word, "msb.")) continue;
+    const std::pair<absl::string_view, absl::string_view> parts =
+        absl::StrSplit(word, absl::MaxSplits('=', 1));
+    MSB_RETURN_IF_ERROR(Set(parts.first, parts.second, parameters));
+  }
+  return parameters;
+}
+
+}  // namespace msb

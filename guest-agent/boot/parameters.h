@@ -1,0 +1,43 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+// What the host tells the agent at boot, on the kernel's command line (boot/README.md lists the
+// words).
+
+#ifndef MSB_GUEST_AGENT_BOOT_PARAMETERS_H_
+#define MSB_GUEST_AGENT_BOOT_PARAMETERS_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace msb {
+
+struct BootParameters {
+  enum class Overlay {
+    kAuto,  // the disk when the guest has one, else memory
+    kDisk,
+    kTmpfs,
+  };
+
+  std::string root = "/dev/vda";
+  std::string root_type = "erofs";
+  Overlay overlay = Overlay::kAuto;
+  std::string overlay_device = "/dev/vdb";
+  std::string hostname = "sandbox";
+  // IPv4 of eth0 as "address/prefix", its gateway and its name servers (comma separated). Empty:
+  // none.
+  std::string address;
+  std::string gateway;
+  std::string dns;
+};
+
+// Words that do not begin with "msb." are the kernel's. kInvalidArgument for one of ours that is
+// not known, or has a value that cannot be: a typing error must not start another machine than was
+// meant.
+absl::StatusOr<BootParameters> ParseBootParameters(absl::string_view command_line);
+
+}  // namespace msb
+
+#endif  // MSB_GUEST_AGENT_BOOT_PARAMETERS_H_

@@ -1,0 +1,43 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+// What a file operation talks to: the host, behind frames. Operations run on worker threads and may
+// block in every call.
+
+#ifndef MSB_GUEST_AGENT_FILES_FILE_CHANNEL_H_
+#define MSB_GUEST_AGENT_FILES_FILE_CHANNEL_H_
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "msb/agent/v1/agent.pb.h"
+
+namespace msb {
+
+class FileChannel {
+ public:
+  struct Input {
+    enum class Kind { kData, kTreeEntry, kEnd };
+    Kind kind;
+    absl::string_view data;  // kData: valid until the next Receive
+    agent::v1::TreeEntry entry;
+  };
+
+  virtual ~FileChannel() = default;
+  // Small frames may wait for others to come along, until Flush, SendData or Receive.
+  virtual absl::Status Send(const agent::v1::AgentFrame& frame) = 0;
+  // One data frame, at most kMaxDataBytes.
+  virtual absl::Status SendData(absl::string_view data) = 0;
+  virtual absl::Status Flush() = 0;
+  // What the host sends next. kFrameTruncated when it has gone.
+  virtual absl::StatusOr<Input> Receive() = 0;
+  // Readable once the host has gone (or speaks without being asked).
+  virtual int poll_fd() const = 0;
+};
+
+// Of one data frame.
+inline constexpr size_t kMaxDataBytes = 256 * 1024;
+
+}  // namespace msb
+
+#endif  // MSB_GUEST_AGENT_FILES_FILE_CHANNEL_H_

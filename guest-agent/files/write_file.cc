@@ -1,0 +1,186 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+// WriteFile.
+
+#include <fcntl.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "base/error.h"
+#include "base/status_macros.h"
+#include "base/unique_fd.h"
+#include "guest-agent/files/file_error.h"
+#include "guest-agent/files/file_operation.h"
+#include "guest-agent/files/path.h"
+
+namespace msb {
+namespace {
+
+using agent::v1::WriteFile;
+
+constexpr uint32_t kDefaultMode = 0644;
+constexpr uint32_t kModeBits = 07777;
+constexpr uint32_t kParentMode = 0755;
+
+// A new file beside `target` that takes its place, or goes with this object.
+class Replacement {
+ public:
+  Replacement(std::string target, std::string path, UniqueFd fd)
+      : target_(std::move(target)), path_(std::move(path)), fd_(std::move(fd)) {}
+  Replacement(Replacement&& other) noexcept
+      : target_(std::move(other.target_)),
+        path_(std::exchange(other.path_, {})),
+        fd_(std::move(other.fd_)) {}
+  Replacement& operator=(Replacement&&) = delete;
+  ~Replacement() {
+    if (!path_.empty()) ::unlink(path_.c_str());
+  }
+
+  int fd() const { return fd_.get(); }
+  absl::Status Commit() {
+    if (::rename(path_.c_str(), target_.c_str()) != 0) return FileError("replace", target_);
+    path_.clear();
+    return absl::OkStatus();
+  }
+
+ private:
+  std::string target_;
+  std::string path_;  // empty once it is in place
+  UniqueFd fd_;
+};
+
+absl::StatusOr<Replacement> MakeReplacement(const std::string& target) {
+  const SplitPath split = Split(target);
+  while (true) {
+    char random[8];
+    if (::getrandom(random, sizeof(random), 0) != sizeof(random)) {
+      return FileError("name a file beside", target);
+    }
+    const std::string path = Join(
+        split.directory, absl::StrCat(".msb-", absl::BytesToHexString({random, sizeof(random)})));
+    UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (fd.valid()) return Replacement(target, path, std::move(fd));
+    if (errno != EEXIST) return FileError("create a file beside", target);
+  }
+}
+
+// The file that stands at the end of `path`'s symlinks; nullopt when there is none.
+struct Existing {
+  std::string path;
+  struct stat status {};
+};
+absl::StatusOr<std::optional<Existing>> FindExisting(const std::string& path) {
+  const UniqueFd fd(::open(path.c_str(), O_PATH | O_CLOEXEC));
+  if (!fd.valid()) {
+    if (errno == ENOENT) return std::nullopt;
+    return FileError("open", path);
+  }
+  Existing existing{.path = path};
+  if (::fstat(fd.get(), &existing.status) != 0) return FileError("stat", path);
+  struct stat link {};
+  if (::lstat(path.c_str(), &link) != 0 || !S_ISLNK(link.st_mode)) return existing;
+  char target[kMaxPathBytes + 1];
+  const ssize_t size =
+      ::readlink(absl::StrCat("/proc/self/fd/", fd.get()).c_str(), target, sizeof(target));
+  if (size < 0) return FileError("follow", path);
+  existing.path.assign(target, static_cast<size_t>(size));
+  return existing;
+}
+
+// Whether the caller may write it, which replacing it does not ask. ETXTBSY: it is being executed,
+// which replacing it does not disturb.
+absl::Status CheckWritable(const Existing& existing) {
+  const UniqueFd fd(::open(existing.path.c_str(), O_WRONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  if (fd.valid() || errno == ETXTBSY) return absl::OkStatus();
+  return FileError("write", existing.path);
+}
+
+absl::StatusOr<agent::v1::Done> ReceiveInto(int fd, const std::string& path, FileChannel& channel) {
+  agent::v1::AgentFrame opened;
+  opened.mutable_opened()->set_protocol_version(agent::v1::WIRE_PROTOCOL_VERSION);
+  MSB_RETURN_IF_ERROR(channel.Send(opened));
+  agent::v1::Done done;
+  while (true) {
+    MSB_ASSIGN_OR_RETURN(FileChannel::Input input, channel.Receive());
+    if (input.kind == FileChannel::Input::Kind::kEnd) return done;
+    if (input.kind != FileChannel::Input::Kind::kData) {
+      return MakeError(Reason::kAgentProtocol, "a tree entry for one file");
+    }
+    done.set_bytes(done.bytes() + input.data.size());
+    while (!input.data.empty()) {
+      const ssize_t written = ::write(fd, input.data.data(), input.data.size());
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) return FileError("write", path);
+      input.data.remove_prefix(static_cast<size_t>(written));
+    }
+  }
+}
+
+absl::StatusOr<agent::v1::Done> WriteInPlace(const WriteFile& request, FileChannel& channel) {
+  const int how = request.append() ? O_APPEND : O_TRUNC;
+  const uint32_t mode = request.mode() == 0 ? kDefaultMode : request.mode() & kModeBits;
+  const UniqueFd file(
+      ::open(request.path().c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | how, mode));
+  if (!file.valid()) return FileError("open", request.path());
+  return ReceiveInto(file.get(), request.path(), channel);
+}
+
+absl::StatusOr<agent::v1::Done> WriteNew(const WriteFile& request, FileChannel& channel) {
+  MSB_ASSIGN_OR_RETURN(Replacement file, MakeReplacement(request.path()));
+  const uint32_t mode = request.mode() == 0 ? kDefaultMode : request.mode() & kModeBits;
+  MSB_ASSIGN_OR_RETURN(const auto done, ReceiveInto(file.fd(), request.path(), channel));
+  if (::fchmod(file.fd(), mode) != 0) return FileError("set the mode of", request.path());
+  MSB_RETURN_IF_ERROR(file.Commit());
+  return done;
+}
+
+// The replacement keeps owner and mode. Where that cannot be (the directory is not writable, the
+// owner is somebody else), the file is written in place, as any program of the user would.
+absl::StatusOr<agent::v1::Done> Overwrite(const WriteFile& request, const Existing& existing,
+                                          FileChannel& channel) {
+  MSB_RETURN_IF_ERROR(CheckWritable(existing));
+  absl::StatusOr<Replacement> file = MakeReplacement(existing.path);
+  if (!file.ok()) return WriteInPlace(request, channel);
+  if (::fchown(file->fd(), existing.status.st_uid, existing.status.st_gid) != 0) {
+    return WriteInPlace(request, channel);
+  }
+  MSB_ASSIGN_OR_RETURN(const auto done, ReceiveInto(file->fd(), existing.path, channel));
+  if (::fchmod(file->fd(), existing.status.st_mode & kModeBits) != 0) {
+    return FileError("set the mode of", existing.path);
+  }
+  MSB_RETURN_IF_ERROR(file->Commit());
+  return done;
+}
+
+}  // namespace
+
+absl::StatusOr<agent::v1::Done> RunWriteFile(const WriteFile& request, FileChannel& channel) {
+  MSB_RETURN_IF_ERROR(CheckPath(request.path()));
+  if (request.path().back() == '/') return FileError("write", request.path(), EISDIR);
+  if (request.make_parents()) {
+    MSB_RETURN_IF_ERROR(MakeDirectories(request.path(), kParentMode, LastComponent::kLeave));
+  }
+  if (request.append()) return WriteInPlace(request, channel);
+  MSB_ASSIGN_OR_RETURN(const std::optional<Existing> existing, FindExisting(request.path()));
+  if (!existing) {
+    struct stat link {};
+    // A symlink to nothing: the system makes its target.
+    if (::lstat(request.path().c_str(), &link) == 0) return WriteInPlace(request, channel);
+    return WriteNew(request, channel);
+  }
+  if (S_ISDIR(existing->status.st_mode)) return FileError("write", request.path(), EISDIR);
+  if (!S_ISREG(existing->status.st_mode)) return WriteInPlace(request, channel);
+  return Overwrite(request, *existing, channel);
+}
+
+}  // namespace msb

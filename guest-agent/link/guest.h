@@ -1,0 +1,30 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+// What the control connection asks of the machine as a whole. Pid 1 does it; an agent that runs as
+// an ordinary process, for tests, leaves its host alone.
+
+#ifndef MSB_GUEST_AGENT_LINK_GUEST_H_
+#define MSB_GUEST_AGENT_LINK_GUEST_H_
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "msb/agent/v1/agent.pb.h"
+
+namespace msb {
+
+class Guest {
+ public:
+  virtual ~Guest() = default;
+  // CLOCK_REALTIME, ns since the epoch.
+  virtual absl::Status SetClock(uint64_t nanoseconds) = 0;
+  virtual agent::v1::GuestStats Stats() = 0;
+  // Begins to end everything; returns at once. Calls behind the first change nothing.
+  virtual void BeginShutdown(absl::Duration grace) = 0;
+};
+
+}  // namespace msb
+
+#endif  // MSB_GUEST_AGENT_LINK_GUEST_H_

@@ -1,0 +1,111 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "guest-agent/link/socket_channel.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "base/error.h"
+#include "base/status_macros.h"
+#include "guest-agent/errno_status.h"
+#include "guest-agent/link/connection.h"
+#include "guest-agent/link/wire.h"
+
+namespace msb {
+namespace {
+
+// Small frames leave together once there are this many bytes.
+constexpr size_t kSendTogetherBytes = 64 * 1024;
+
+}  // namespace
+
+absl::Status SocketChannel::Send(const agent::v1::AgentFrame& frame) {
+  waiting_ += EncodeFrame(frame);
+  if (waiting_.size() < kSendTogetherBytes) return absl::OkStatus();
+  return Flush();
+}
+
+absl::Status SocketChannel::SendData(absl::string_view data) {
+  waiting_ += DataFrameHeader(data.size());
+  const std::string header = std::exchange(waiting_, {});
+  return SendAll(header, data);
+}
+
+absl::Status SocketChannel::Flush() {
+  const std::string bytes = std::exchange(waiting_, {});
+  return SendAll(bytes, {});
+}
+
+absl::Status SocketChannel::SendAll(absl::string_view first, absl::string_view second) {
+  while (!first.empty() || !second.empty()) {
+    iovec pieces[2] = {
+        {.iov_base = const_cast<char*>(first.data()), .iov_len = first.size()},
+        {.iov_base = const_cast<char*>(second.data()), .iov_len = second.size()},
+    };
+    msghdr message{};
+    message.msg_iov = pieces;
+    message.msg_iovlen = 2;
+    const ssize_t sent = ::sendmsg(socket_.get(), &message, MSG_NOSIGNAL);
+    if (sent < 0) {
+      if (errno == EINTR) continue;
+      return ErrnoError(Reason::kAgentUnreachable, "send to the host", errno);
+    }
+    const size_t of_first = std::min(static_cast<size_t>(sent), first.size());
+    first.remove_prefix(of_first);
+    second.remove_prefix(static_cast<size_t>(sent) - of_first);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<FileChannel::Input> SocketChannel::Receive() {
+  MSB_RETURN_IF_ERROR(Flush());
+  if (unconsumed_ > 0) input_->Consume(std::exchange(unconsumed_, 0));
+  while (true) {
+    MSB_ASSIGN_OR_RETURN(const std::optional<FrameInput::Item> item, input_->Peek());
+    if (!item) {
+      const FrameInput::ReadResult result = input_->ReadFrom(socket_.get());
+      if (result == FrameInput::ReadResult::kSome) continue;
+      return MakeError(Reason::kFrameTruncated, "the host has gone before the end of its data");
+    }
+    if (item->kind == FrameInput::Kind::kData) {
+      unconsumed_ = item->bytes.size();
+      return Input{.kind = Input::Kind::kData, .data = item->bytes};
+    }
+    if (item->kind == FrameInput::Kind::kStdin) {
+      return MakeError(Reason::kAgentProtocol, "stdin for a file operation");
+    }
+    agent::v1::HostFrame frame;
+    if (!frame.ParseFromArray(item->bytes.data(), static_cast<int>(item->bytes.size()))) {
+      return MakeError(Reason::kFrameMalformed, "a frame of a file operation cannot be read");
+    }
+    input_->Consume(item->bytes.size());
+    if (frame.has_end()) return Input{.kind = Input::Kind::kEnd};
+    if (frame.has_tree_entry()) {
+      return Input{.kind = Input::Kind::kTreeEntry,
+                   .entry = std::move(*frame.mutable_tree_entry())};
+    }
+    return MakeError(Reason::kAgentProtocol,
+                     absl::StrCat("frame ", int{frame.frame_case()}, " in a file operation"));
+  }
+}
+
+void SocketChannel::Finish(const agent::v1::AgentFrame& last) {
+  if (!Send(last).ok() || !Flush().ok()) return;
+  ::shutdown(socket_.get(), SHUT_WR);
+  char chunk[4096];
+  pollfd readable{.fd = socket_.get(), .events = POLLIN, .revents = 0};
+  while (::poll(&readable, 1, static_cast<int>(absl::ToInt64Milliseconds(kLinger))) > 0) {
+    const ssize_t got = ::recv(socket_.get(), chunk, sizeof(chunk), MSG_DONTWAIT);
+    if (got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN)) return;
+  }
+}
+
+}  // namespace msb
