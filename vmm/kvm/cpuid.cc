@@ -23,6 +23,7 @@ enum Leaf : uint32_t {
   kResourceMonitoring = 0xf,
   kResourceAllocation = 0x10,
   kTopologyV2 = 0x1f,
+  kParavirtual = 0x40000001,  // KVM's own (Documentation/virt/kvm/x86/cpuid.rst)
   kAmdFeatures = 0x80000001,
   kAmdSizes = 0x80000008,
   kAmdCaches = 0x8000001d,
@@ -38,14 +39,19 @@ constexpr uint32_t kHypervisor = Bit(31);
 // Leaf 1, EDX.
 constexpr uint32_t kHyperThreading = Bit(28);  // "more than one id in the package"
 
-// Where ring 0 runs in KVM's instruction emulator, leaf 1 loses: MONITOR, FMA, PCID, x2APIC, XSAVE,
-// OSXSAVE, AVX, F16C, RDRAND, CX16 and POPCNT stay out of the kernel's way; of leaf 7 only BMI1 and BMI2
-// remain, which compilers put into ring 3 code.
+// Where ring 0 runs in KVM's instruction emulator, leaf 1 loses MONITOR, FMA, CX16, PCID, x2APIC, POPCNT,
+// XSAVE, OSXSAVE, AVX, F16C and RDRAND; of leaf 7 only BMI1 and BMI2 remain, which compilers put into
+// ring 3 code.
 constexpr uint32_t kEmulatorLacksLeaf1Ecx = Bit(3) | Bit(12) | Bit(13) | Bit(17) | Bit(21) |
                                             Bit(23) | Bit(26) | Bit(27) | Bit(28) | Bit(29) | Bit(30);
 constexpr uint32_t kEmulatorKeepsLeaf7Ebx = Bit(3) | Bit(8);
 // AMD's own vector and bit instructions: XOP, FMA4, TBM.
 constexpr uint32_t kEmulatorLacksAmdEcx = Bit(11) | Bit(16) | Bit(21);
+
+// A hypercall from emulated ring 0 never ends: the emulator rewrites the instruction for the processor
+// to execute it, and meets it again. So whatever Linux would make one for is not offered: PV_UNHALT (to
+// wake a waiter), PV_SEND_IPI (with which no second processor comes up), PV_SCHED_YIELD, MAP_GPA_RANGE.
+constexpr uint32_t kEmulatorLacksHypercalls = Bit(7) | Bit(11) | Bit(13) | Bit(16);
 
 constexpr uint32_t kThreadLevel = 1;  // level types of the topology leaves
 constexpr uint32_t kCoreLevel = 2;
@@ -129,6 +135,9 @@ void SetLeaf(uint32_t vcpu, const CpuidOptions& options, kvm_cpuid_entry2& leaf)
     case kTopology:
     case kTopologyV2:
       return SetTopology(vcpu, options.vcpus, leaf);
+    case kParavirtual:
+      if (options.emulated_ring0) leaf.eax &= ~kEmulatorLacksHypercalls;
+      return;
     case kAmdFeatures:
       if (options.emulated_ring0) leaf.ecx &= ~kEmulatorLacksAmdEcx;
       return;
