@@ -116,7 +116,9 @@ absl::StatusOr<std::vector<std::string>> BuildQemuCommandLine(const QemuCommandL
                                    directory + "/share"};
   line.insert(line.end(), {"-no-user-config", "-nodefaults", "-display", "none", "-no-reboot"});
   // QEMU's own filter: no fork, no exec, no new privileges, whatever its guest talks it into.
-  line.insert(line.end(), {"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny"});
+  line.insert(
+      line.end(),
+      {"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"});
   line.insert(line.end(), {"-M", Machine(), "-accel", Accelerator(input)});
   line.insert(line.end(), {"-cpu", Cpu(input), "-smp", absl::StrCat(input.vcpus), "-m",
                            absl::StrCat(input.memory_mib, "M")});

@@ -15,10 +15,10 @@
 #include <cerrno>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "base/error.h"
-#include "base/log.h"
 #include "base/status_macros.h"
 #include "base/syscall.h"
 
@@ -86,10 +86,13 @@ void StreamTail::Append(absl::string_view bytes) {
 }
 
 std::string StreamTail::Text() const {
-  absl::string_view text = absl::StripSuffix(bytes_, "\n");
-  constexpr size_t kLogged = 512;  // as much as EscapeForLog keeps
-  if (text.size() > kLogged) text.remove_prefix(text.size() - kLogged);
-  return EscapeForLog(text);
+  absl::string_view rest = absl::StripSuffix(bytes_, "\n");
+  if (rest.size() > kMaxTextBytes) rest.remove_prefix(rest.size() - kMaxTextBytes);
+  std::string text(rest);
+  for (char& byte : text) {
+    if (!absl::ascii_isprint(static_cast<unsigned char>(byte))) byte = ' ';
+  }
+  return text;
 }
 
 bool ProcessEnd::exited_cleanly() const {

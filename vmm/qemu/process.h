@@ -24,8 +24,9 @@ namespace msb {
 class StreamTail {
  public:
   static constexpr size_t kMaxBytes = 2048;
+  static constexpr size_t kMaxTextBytes = 400;
   void Append(absl::string_view bytes);
-  // Without control characters, for a log line or an error.
+  // The end of it in one line of printable ASCII, for an error's message.
   std::string Text() const;
 
  private:
