@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "absl/time/clock.h"
 #include "base/error.h"
 #include "supervisor/agent/guest_error.h"
 
@@ -16,16 +17,10 @@ using msb::agent::v1::ControlResponse;
 using msb::agent::v1::HostFrame;
 
 void ControlChannel::Request(ControlRequest request, absl::Duration timeout, OnResponse done) {
-  const uint64_t id = next_id_++;
-  request.set_id(id);
-  const EventLoop::TimerId deadline =
-      loop_.After(timeout, [weak = weak_from_this(), id] {
-        if (const auto self = weak.lock()) {
-          self->Answer(id, MakeError(Reason::kAgentUnreachable,
-                                     "the agent in the guest did not answer in time"));
-        }
-      });
-  pending_.emplace(id, Pending{std::move(done), deadline});
+  request.set_id(pending_.Add(
+      timeout,
+      MakeError(Reason::kAgentUnreachable, "the agent in the guest did not answer in time"),
+      std::move(done)));
   if (state_ == State::kUp) return SendRequest(std::move(request));
   unsent_.push_back(std::move(request));
   if (state_ == State::kDown) Open();
@@ -78,25 +73,19 @@ void ControlChannel::OnPayload(absl::string_view payload) {
   }
   ControlResponse& response = *frame.mutable_control();
   const uint64_t id = response.id();
-  if (response.has_error()) return Answer(id, StatusFromGuest(response.error()));
-  Answer(id, std::move(response));
+  if (response.has_error()) return pending_.Answer(id, StatusFromGuest(response.error()));
+  pending_.Answer(id, std::move(response));
 }
 
 void ControlChannel::SendRequest(ControlRequest request) {
   if (!socket_) return;  // a request before it failed the connection
   HostFrame frame;
   const uint64_t id = request.id();
+  if (request.has_set_clock_ns()) {
+    request.set_set_clock_ns(static_cast<uint64_t>(absl::GetCurrentTimeNanos()));
+  }
   *frame.mutable_control() = std::move(request);
-  if (const absl::Status sent = socket_->Send(frame); !sent.ok()) Answer(id, sent);
-}
-
-void ControlChannel::Answer(uint64_t id, absl::StatusOr<ControlResponse> response) {
-  const auto it = pending_.find(id);
-  if (it == pending_.end()) return;  // an answer that came late, or that nobody asked for
-  const OnResponse done = std::move(it->second.done);
-  loop_.Cancel(it->second.deadline);
-  pending_.erase(it);
-  done(std::move(response));
+  if (const absl::Status sent = socket_->Send(frame); !sent.ok()) pending_.Answer(id, sent);
 }
 
 void ControlChannel::Fail(const absl::Status& why) {
@@ -104,10 +93,7 @@ void ControlChannel::Fail(const absl::Status& why) {
   if (socket_) socket_->Close();
   socket_.reset();
   unsent_.clear();
-  for (auto& [id, pending] : std::exchange(pending_, {})) {
-    loop_.Cancel(pending.deadline);
-    pending.done(why);
-  }
+  pending_.FailAll(why);
 }
 
 void ControlChannel::Close(const absl::Status& why) { Fail(why); }

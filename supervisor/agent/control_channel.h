@@ -11,7 +11,6 @@
 #include <memory>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -19,6 +18,7 @@
 #include "msb/agent/v1/agent.pb.h"
 #include "supervisor/agent/connector.h"
 #include "supervisor/wire/frame_socket.h"
+#include "supervisor/wire/pending_requests.h"
 
 namespace msb {
 
@@ -28,27 +28,24 @@ class ControlChannel : public std::enable_shared_from_this<ControlChannel> {
   using Connect = std::function<void(GuestConnector::Done)>;
   using OnResponse = std::function<void(absl::StatusOr<msb::agent::v1::ControlResponse>)>;
 
-  ControlChannel(EventLoop& loop, Connect connect) : loop_(loop), connect_(std::move(connect)) {}
+  ControlChannel(EventLoop& loop, Connect connect)
+      : loop_(loop), connect_(std::move(connect)), pending_(loop) {}
   ControlChannel(const ControlChannel&) = delete;
   ControlChannel& operator=(const ControlChannel&) = delete;
 
-  // `done` once: the response without its error, or the error. kAgentUnreachable after `timeout`.
+  // `done` once: a response that is no error, or the error. kAgentUnreachable after `timeout`. The time of
+  // a set_clock_ns is filled in as it is sent: the connection may have to be made first.
   void Request(msb::agent::v1::ControlRequest request, absl::Duration timeout, OnResponse done);
   // Fails what is pending with `why`; no request may follow.
   void Close(const absl::Status& why);
 
  private:
-  struct Pending {
-    OnResponse done;
-    EventLoop::TimerId deadline{};
-  };
   enum class State { kDown, kConnecting, kOpening, kUp };
 
   void Open();
   void OnConnected(absl::StatusOr<UniqueFd> fd);
   void OnPayload(absl::string_view payload);
   void Fail(const absl::Status& why);
-  void Answer(uint64_t id, absl::StatusOr<msb::agent::v1::ControlResponse> response);
   void SendRequest(msb::agent::v1::ControlRequest request);
 
   EventLoop& loop_;
@@ -56,8 +53,7 @@ class ControlChannel : public std::enable_shared_from_this<ControlChannel> {
   State state_ = State::kDown;
   std::shared_ptr<FrameSocket> socket_;
   std::vector<msb::agent::v1::ControlRequest> unsent_;  // until the agent has said `opened`
-  absl::flat_hash_map<uint64_t, Pending> pending_;
-  uint64_t next_id_ = 1;
+  PendingRequests<msb::agent::v1::ControlResponse> pending_;
 };
 
 }  // namespace msb

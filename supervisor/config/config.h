@@ -69,6 +69,14 @@ struct AgentConfig {
   uint32_t io_threads = 0;
 };
 
+struct JailConfig {
+  std::string cgroup_parent;
+  std::string cgroups;  // "required" or "available"
+  uint32_t base_uid = 0;
+  uint32_t kvm_overhead_mib = 0;
+  uint32_t qemu_overhead_mib = 0;
+};
+
 struct EventsConfig {
   uint32_t kept = 0;
 };
@@ -78,6 +86,7 @@ struct Config {
   SandboxDefaults sandbox;
   LimitsConfig limits;
   AgentConfig agent;
+  JailConfig jail;
   EventsConfig events;
 };
 

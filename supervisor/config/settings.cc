@@ -157,6 +157,27 @@ std::vector<Setting> AgentSettings() {
   };
 }
 
+std::vector<Setting> JailSettings() {
+  return {
+      {"jail", "cgroup_parent", "microsandbox", TextSetting{MSB_FIELD(jail.cgroup_parent)},
+       "Name below each cgroup mount; each sandbox has a cgroup in it. Two daemons on one host need "
+       "two names."},
+      {"jail", "cgroups", "required",
+       ChoiceSetting{MSB_FIELD(jail.cgroups), {"required", "available"}},
+       "`available`: run sandboxes without the limits of a controller that the host lacks."},
+      {"jail", "base_uid", int64_t{1'880'000'000},
+       NumberSetting{MSB_FIELD(jail.base_uid), 1, 4'294'000'000},
+       "First of 65536 user ids that VMM processes run under. Two daemons on one host need two "
+       "ranges."},
+      {"jail", "kvm_overhead_mib", int64_t{64},
+       NumberSetting{MSB_FIELD(jail.kvm_overhead_mib), 16, 65536},
+       "Memory that a VMM may take beside its guest's, MiB."},
+      {"jail", "qemu_overhead_mib", int64_t{384},
+       NumberSetting{MSB_FIELD(jail.qemu_overhead_mib), 64, 65536},
+       "The same with engine `qemu`, whose translated code counts."},
+  };
+}
+
 std::vector<Setting> EventSettings() {
   return {
       {"events", "kept", int64_t{4096}, NumberSetting{MSB_FIELD(events.kept), 16, 1u << 20},
@@ -191,7 +212,7 @@ absl::Span<const Setting> AllSettings() {
   static const auto& all = *new std::vector<Setting>([] {
     std::vector<Setting> settings;
     for (auto&& part : {DaemonSettings(), SandboxSettings(), LimitSettings(), AgentSettings(),
-                        EventSettings()}) {
+                        JailSettings(), EventSettings()}) {
       settings.insert(settings.end(), part.begin(), part.end());
     }
     return settings;

@@ -1,0 +1,22 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Who makes a call.
+
+#ifndef MSB_SUPERVISOR_SANDBOX_CALLER_H_
+#define MSB_SUPERVISOR_SANDBOX_CALLER_H_
+
+#include <cstdint>
+
+namespace msb {
+
+struct Caller {
+  uint32_t uid = 0;
+  bool sees_all = false;  // root and the daemon's own user
+
+  bool MaySee(uint32_t owner_uid) const { return sees_all || uid == owner_uid; }
+};
+
+}  // namespace msb
+
+#endif  // MSB_SUPERVISOR_SANDBOX_CALLER_H_

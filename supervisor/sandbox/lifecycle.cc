@@ -1,0 +1,58 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "supervisor/sandbox/lifecycle.h"
+
+namespace msb {
+
+using namespace msb::v1;  // NOLINT: the enumerators below, and nothing else
+
+bool MayFollow(SandboxState from, SandboxState to) {
+  switch (from) {
+    case SANDBOX_STATE_CREATING:
+    case SANDBOX_STATE_STOPPING:
+      return IsAtRest(to);
+    case SANDBOX_STATE_STOPPED:
+    case SANDBOX_STATE_FAILED:
+      return to == SANDBOX_STATE_STARTING;
+    case SANDBOX_STATE_STARTING:
+    case SANDBOX_STATE_PAUSED:
+      return to == SANDBOX_STATE_RUNNING || to == SANDBOX_STATE_STOPPING;
+    case SANDBOX_STATE_RUNNING:
+      return to == SANDBOX_STATE_PAUSED || to == SANDBOX_STATE_STOPPING;
+    default:
+      return false;
+  }
+}
+
+absl::string_view StateName(SandboxState state) {
+  switch (state) {
+    case SANDBOX_STATE_CREATING:
+      return "creating";
+    case SANDBOX_STATE_STARTING:
+      return "starting";
+    case SANDBOX_STATE_RUNNING:
+      return "running";
+    case SANDBOX_STATE_PAUSED:
+      return "paused";
+    case SANDBOX_STATE_STOPPING:
+      return "stopping";
+    case SANDBOX_STATE_STOPPED:
+      return "stopped";
+    case SANDBOX_STATE_FAILED:
+      return "failed";
+    default:
+      return "unknown";
+  }
+}
+
+bool HasVmm(SandboxState state) {
+  return state == SANDBOX_STATE_STARTING || state == SANDBOX_STATE_RUNNING ||
+         state == SANDBOX_STATE_PAUSED || state == SANDBOX_STATE_STOPPING;
+}
+
+bool IsAtRest(SandboxState state) {
+  return state == SANDBOX_STATE_STOPPED || state == SANDBOX_STATE_FAILED;
+}
+
+}  // namespace msb

@@ -1,0 +1,243 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "supervisor/sandbox/registry.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "supervisor/sandbox/lifecycle.h"
+#include "supervisor/sandbox/names.h"
+#include "supervisor/sandbox/validate.h"
+#include "supervisor/store/ids.h"
+
+namespace msb {
+namespace {
+
+constexpr size_t kMinPrefixBytes = 4;
+
+bool Matches(const msb::v1::ListRequest& filter, const Sandbox& sandbox) {
+  const auto& labels = sandbox.record().spec.labels();
+  for (const auto& [key, value] : filter.labels()) {
+    const auto it = labels.find(key);
+    if (it == labels.end() || it->second != value) return false;
+  }
+  return filter.states().empty() || std::find(filter.states().begin(), filter.states().end(),
+                                              sandbox.state()) != filter.states().end();
+}
+
+}  // namespace
+
+Registry::Registry(SandboxContext context)
+    : context_(std::move(context)), random_(std::random_device{}()) {}
+
+Registry::~Registry() {
+  // Who waits for a sandbox holds it, and it holds them.
+  for (const auto& [id, sandbox] : by_id_) sandbox->DropWaiters();
+}
+
+absl::Status Registry::Recover() {
+  MSB_ASSIGN_OR_RETURN(std::vector<SandboxRecord> records, context_.store.LoadAll());
+  std::vector<std::shared_ptr<Sandbox>> sandboxes;
+  for (SandboxRecord& record : records) sandboxes.push_back(Add(std::move(record)));
+  for (const auto& sandbox : sandboxes) sandbox->Recover();
+  MSB_LOG(kInfo) << "the journal has " << records.size() << " sandboxes";
+  ReportOrphans();
+  return absl::OkStatus();
+}
+
+// A folder without a row means that the database was lost, not that a daemon was killed: a row comes
+// first and goes last. Whoever lost the one may want the other.
+void Registry::ReportOrphans() const {
+  const auto folders = context_.data.ListSandboxes();
+  if (!folders.ok()) {
+    MSB_LOG(kWarning) << folders.status().message();
+    return;
+  }
+  for (const std::string& folder : *folders) {
+    if (by_id_.contains(folder)) continue;
+    MSB_LOG(kWarning) << context_.data.OfSandbox(folder)
+                      << " belongs to no sandbox; delete it if you do not know it";
+  }
+}
+
+std::shared_ptr<Sandbox> Registry::Add(SandboxRecord record) {
+  const std::string id = record.id;
+  slots_.insert(record.slot);
+  id_of_name_.insert_or_assign(record.spec.name(), id);
+  auto sandbox =
+      std::make_shared<Sandbox>(context_, std::move(record), [this, id] { Forget(id); });
+  by_id_.insert_or_assign(id, sandbox);
+  return sandbox;
+}
+
+void Registry::Forget(const std::string& id) {
+  const auto it = by_id_.find(id);
+  if (it == by_id_.end()) return;
+  slots_.erase(it->second->record().slot);
+  id_of_name_.erase(it->second->record().spec.name());
+  by_id_.erase(it);
+}
+
+absl::StatusOr<uint32_t> Registry::FreeSlot() const {
+  if (by_id_.size() >= context_.config.limits.max_sandboxes) {
+    return MakeError(Reason::kLimitExceeded,
+                     absl::StrCat("there are ", by_id_.size(), " sandboxes; limits.max_sandboxes = ",
+                                  context_.config.limits.max_sandboxes));
+  }
+  uint32_t slot = 0;
+  while (slots_.contains(slot)) ++slot;
+  return slot;
+}
+
+void Registry::Create(Caller caller, msb::v1::SandboxSpec spec, bool start, OnView done) {
+  context_.loop.Post(
+      [this, caller, spec = std::move(spec), start, done = std::move(done)]() mutable {
+        CreateNow(caller, std::move(spec), start, std::move(done));
+      });
+}
+
+void Registry::CreateNow(Caller caller, msb::v1::SandboxSpec spec, bool start, OnView done) {
+  absl::StatusOr<msb::v1::SandboxSpec> complete = CompleteSpec(std::move(spec), context_.config);
+  if (!complete.ok()) return done(complete.status());
+  if (complete->name().empty()) {
+    complete->set_name(MakeUpName(
+        random_, [this](absl::string_view name) { return id_of_name_.contains(name); }));
+  } else if (id_of_name_.contains(complete->name())) {
+    return done(MakeError(Reason::kSandboxNameTaken,
+                          absl::StrCat("there is a sandbox '", complete->name(), "' already")));
+  }
+  absl::Status admitted =
+      start ? AdmitMemory(complete->resources().memory_mib()) : absl::OkStatus();
+  const absl::StatusOr<uint32_t> slot = FreeSlot();
+  if (admitted.ok()) admitted = slot.status();
+  if (!admitted.ok()) return done(admitted);
+
+  SandboxRecord record;
+  record.id = NewId();
+  record.slot = *slot;
+  record.owner_uid = caller.uid;
+  record.spec = *std::move(complete);
+  record.has_disk = true;
+  record.created_at = absl::Now();
+  if (absl::Status status = context_.store.Put(record); !status.ok()) return done(std::move(status));
+  const std::shared_ptr<Sandbox> sandbox = Add(std::move(record));
+  sandbox->AnnounceCreation();
+  sandbox->MakeFiles([this, sandbox, start, done = std::move(done)](const absl::Status& made) {
+    if (!made.ok()) {
+      return sandbox->Remove([made, done](const absl::Status&) { done(made); });
+    }
+    if (!start) return done(sandbox->View());
+    Start(sandbox, [sandbox, done](const absl::Status& started) {
+      if (!started.ok()) return done(started);
+      done(sandbox->View());
+    });
+  });
+}
+
+void Registry::Start(const std::shared_ptr<Sandbox>& sandbox, Sandbox::Done done) {
+  if (IsAtRest(sandbox->state())) {
+    absl::Status admitted = AdmitMemory(sandbox->record().spec.resources().memory_mib());
+    if (!admitted.ok()) return done(std::move(admitted));
+  }
+  sandbox->Start(std::move(done));
+}
+
+absl::Status Registry::AdmitMemory(uint32_t memory_mib) const {
+  const uint64_t max = context_.config.limits.max_total_memory_mib;
+  if (max == 0) return absl::OkStatus();
+  uint64_t used = 0;
+  for (const auto& [id, sandbox] : by_id_) {
+    if (HasVmm(sandbox->state())) used += sandbox->record().spec.resources().memory_mib();
+  }
+  if (used + memory_mib <= max) return absl::OkStatus();
+  return MakeError(Reason::kLimitExceeded,
+                   absl::StrCat("running sandboxes have ", used, " MiB, this one would add ",
+                                memory_mib, "; limits.max_total_memory_mib = ", max));
+}
+
+void Registry::Remove(const std::shared_ptr<Sandbox>& sandbox, bool force, Sandbox::Done done) {
+  if (IsAtRest(sandbox->state())) return sandbox->Remove(std::move(done));
+  if (!force) {
+    return done(MakeError(Reason::kSandboxWrongState,
+                          absl::StrCat("the sandbox is ", StateName(sandbox->state()),
+                                       "; stop it first, or remove it with force")));
+  }
+  sandbox->Stop({.force = true}, [sandbox, done = std::move(done)](const absl::Status& stopped) {
+    if (!stopped.ok()) return done(stopped);
+    sandbox->Remove(done);
+  });
+}
+
+void Registry::List(Caller caller, msb::v1::ListRequest filter,
+                    std::function<void(msb::v1::ListResponse)> done) {
+  context_.loop.Post([this, caller, filter = std::move(filter), done = std::move(done)] {
+    std::vector<const Sandbox*> matching;
+    for (const auto& [id, sandbox] : by_id_) {
+      if (caller.MaySee(sandbox->record().owner_uid) && Matches(filter, *sandbox)) {
+        matching.push_back(sandbox.get());
+      }
+    }
+    std::sort(matching.begin(), matching.end(), [](const Sandbox* a, const Sandbox* b) {
+      return a->record().created_at > b->record().created_at;
+    });
+    msb::v1::ListResponse response;
+    for (const Sandbox* sandbox : matching) *response.add_sandboxes() = sandbox->View();
+    done(std::move(response));
+  });
+}
+
+void Registry::With(Caller caller, std::string name, OnFound done) {
+  context_.loop.Post([this, caller, name = std::move(name), done = std::move(done)] {
+    done(Find(caller, name));
+  });
+}
+
+Registry::Found Registry::Find(Caller caller, absl::string_view name) const {
+  const auto visible = [&](const std::shared_ptr<Sandbox>& sandbox) {
+    return caller.MaySee(sandbox->record().owner_uid);
+  };
+  const absl::Status not_found = MakeError(
+      Reason::kSandboxNotFound,
+      name.empty() ? "the call names no sandbox"
+                   : absl::StrCat("there is no sandbox '", EscapeForLog(name.substr(0, 128)), "'"));
+  if (const auto it = by_id_.find(std::string(name)); it != by_id_.end() && visible(it->second)) {
+    return it->second;
+  }
+  if (const auto it = id_of_name_.find(name); it != id_of_name_.end()) {
+    const auto& sandbox = by_id_.at(it->second);
+    if (visible(sandbox)) return sandbox;
+  }
+  if (name.size() < kMinPrefixBytes) return not_found;
+  std::shared_ptr<Sandbox> found;
+  for (auto it = by_id_.lower_bound(std::string(name));
+       it != by_id_.end() && absl::StartsWith(it->first, name); ++it) {
+    if (!visible(it->second)) continue;
+    if (found) {
+      return MakeError(Reason::kSandboxNotFound,
+                       absl::StrCat("more than one sandbox has an id that begins with ", name));
+    }
+    found = it->second;
+  }
+  if (!found) return not_found;
+  return found;
+}
+
+void Registry::Count(std::function<void(Counts)> done) {
+  context_.loop.Post([this, done = std::move(done)] {
+    Counts counts;
+    for (const auto& [id, sandbox] : by_id_) {
+      ++counts.sandboxes;
+      if (sandbox->state() == msb::v1::SANDBOX_STATE_RUNNING) ++counts.running;
+    }
+    done(counts);
+  });
+}
+
+}  // namespace msb

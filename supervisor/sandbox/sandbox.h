@@ -1,0 +1,196 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+// One sandbox: its journal row, its state, and its VMM while it has one.
+//
+// Threading: one thread owns all sandboxes (SandboxContext::loop), so nothing here has a lock. What
+// blocks runs on a worker with copies of what it needs, and its outcome is posted back. A verb answers by
+// calling its `Done` on that thread, once, perhaps before it returns.
+
+#ifndef MSB_SUPERVISOR_SANDBOX_SANDBOX_H_
+#define MSB_SUPERVISOR_SANDBOX_SANDBOX_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "supervisor/agent/agent_client.h"
+#include "supervisor/sandbox/context.h"
+#include "supervisor/sandbox/vmm_control.h"
+#include "supervisor/sandbox/vmm_jobs.h"
+#include "supervisor/store/sandbox_record.h"
+#include "supervisor/threads/loop_timer.h"
+
+namespace msb {
+
+class Sandbox : public std::enable_shared_from_this<Sandbox> {
+ public:
+  using Done = std::function<void(absl::Status)>;
+
+  // `on_removed` is called when the last trace is gone. `record` is journalled already.
+  Sandbox(const SandboxContext& context, SandboxRecord record, std::function<void()> on_removed);
+  ~Sandbox();
+  Sandbox(const Sandbox&) = delete;
+  Sandbox& operator=(const Sandbox&) = delete;
+
+  const SandboxContext& context() const { return context_; }
+  const SandboxRecord& record() const { return record_; }
+  msb::v1::SandboxState state() const { return record_.state; }
+  const LaunchPlan& plan() const { return plan_; }
+  msb::v1::Sandbox View() const;
+
+  // --- verbs (their rules: proto/msb/v1/sandbox.proto) ---
+
+  void AnnounceCreation() { Announce(msb::v1::SANDBOX_STATE_UNSPECIFIED, state()); }
+  // From creating to stopped. On an error nothing is left but the row, which Remove deletes.
+  void MakeFiles(Done done);
+  void Start(Done done);
+  struct StopOptions {
+    std::optional<absl::Duration> grace;  // unset: the configuration's
+    bool force = false;
+    Reason reason = Reason::kUnspecified;  // of a stop that no person asked for
+    std::string detail;
+  };
+  void Stop(StopOptions options, Done done);
+  void Pause(Done done);
+  void Resume(Done done);
+  // Of one that is at rest.
+  void Remove(Done done);
+  absl::Status Update(const msb::v1::UpdateRequest& changes);
+
+  // Picks up where an earlier life of the daemon left off. Once, before any verb.
+  void Recover();
+
+  // --- for those who use the guest ---
+
+  // The agent and the image of a running guest; else kSandboxNotRunning or kSandboxWrongState.
+  struct Guest {
+    std::shared_ptr<AgentClient> agent;
+    const ImageConfig* image = nullptr;
+  };
+  absl::StatusOr<Guest> UseGuest() const;
+  // Keeps the sandbox from being idle. May be let go of on any thread.
+  std::shared_ptr<void> BeginActivity();
+  // nullptr without a VMM.
+  std::shared_ptr<VmmControl> control() const { return run_ ? run_->control : nullptr; }
+  // Commands that run as far as the daemon knows: those it started and has not seen end. Too many, once
+  // some have ended in the background; CountExecs asks the guest.
+  std::set<std::string>& running_execs() { return running_execs_; }
+  void CountExecs(Done done);
+
+  // `changed` is called after each change of the state and after the removal.
+  uint64_t Observe(std::function<void()> changed);
+  void Unobserve(uint64_t id) { observers_.erase(id); }
+  bool removed() const { return removed_; }
+  // At the end of the daemon: nobody is told anything any more.
+  void DropWaiters();
+
+ private:
+  // While there is a VMM process.
+  struct Run {
+    LaunchedVmm vmm;
+    ImageConfig image;
+    std::shared_ptr<VmmControl> control;
+    std::shared_ptr<AgentClient> agent;  // once the guest is ready
+  };
+  // Runs `job()` on a worker and then `(this->*then)(result)` on the loop.
+  template <typename Job, typename Result>
+  void RunBlocking(Job job, void (Sandbox::*then)(Result));
+  // What calls `then` on the loop, from whatever thread, unless the sandbox is gone by then.
+  template <typename Argument>
+  std::function<void(Argument)> OnLoop(std::function<void(Sandbox&, Argument)> then);
+
+  // sandbox.cc
+  absl::Status Journal();
+  void SetState(msb::v1::SandboxState state, Reason reason = Reason::kUnspecified,
+                std::string detail = "");
+  void Announce(msb::v1::SandboxState from, msb::v1::SandboxState to);
+  absl::Status NotNow(absl::string_view verb) const;
+  void ArmTimers();
+  void ArmIdleTimer();
+  void OnIdle();
+  void TakeExecs(const msb::agent::v1::ExecList& execs);
+  void EndActivity();
+
+  // sandbox_start.cc
+  void OnFilesMade(absl::Status status);
+  void Launch(Leftovers leftovers);
+  void OnLaunched(absl::StatusOr<LaunchOutcome> outcome);
+  void Mark(absl::string_view stage, absl::Time when);
+  absl::Status ServeVmm();
+  void OnVmEvent(const msb::vmm::v1::VmEvent& event);
+  void ConnectAgent();
+  void MeetAgent();
+  void OnAgentAnswered(absl::Status status);
+  void FailStart(absl::Status error);
+  void Adopt();
+  void OnAdoptedStatus(absl::StatusOr<msb::vmm::v1::ControlResponse> response);
+
+  // sandbox_stop.cc
+  void OnVmmEnded();
+  // When the agent does not take the request: kill at once, or wait, since it may be at it already.
+  enum class OnRefusal { kKill, kWait };
+  void ShutDownGuest(absl::Duration grace, OnRefusal on_refusal);
+  void EndRun();
+  void OnCleared(VmmEnd end);
+  void OnFilesRemoved(absl::Status status);
+  static void Answer(std::vector<Done>& waiters, const absl::Status& status);
+
+  const SandboxContext& context_;
+  SandboxRecord record_;
+  const LaunchPlan plan_;
+  const std::function<void()> on_removed_;
+  std::optional<Run> run_;
+  bool launching_ = false;  // a worker is at it
+  bool clearing_ = false;   // a worker is at it
+  bool removed_ = false;
+  absl::Time start_request_;
+  // Of the run that is ending: set by whoever ends it, else judged by what the VMM left behind.
+  std::optional<EndVerdict> verdict_;
+  absl::Status start_error_;  // what the waiters for the start are told; OK: as the verdict says
+  std::vector<Done> start_waiters_;
+  std::vector<Done> stop_waiters_;
+  std::vector<Done> remove_waiters_;
+  std::vector<Done> count_waiters_;
+  std::map<uint64_t, std::function<void()>> observers_;
+  uint64_t next_observer_ = 1;
+  std::set<std::string> running_execs_;
+  int active_ = 0;
+  LoopTimer start_timer_;
+  LoopTimer stop_timer_;
+  LoopTimer idle_timer_;
+  LoopTimer lifetime_timer_;
+};
+
+template <typename Job, typename Result>
+void Sandbox::RunBlocking(Job job, void (Sandbox::*then)(Result)) {
+  context_.workers.Run([self = shared_from_this(), job = std::move(job), then]() mutable {
+    auto result = std::make_shared<std::decay_t<Result>>(job());
+    EventLoop& loop = self->context_.loop;
+    // Moved, so that the last reference never goes on the worker.
+    loop.Post([self = std::move(self), result, then] { ((*self).*then)(std::move(*result)); });
+  });
+}
+
+template <typename Argument>
+std::function<void(Argument)> Sandbox::OnLoop(std::function<void(Sandbox&, Argument)> then) {
+  return [&loop = context_.loop, weak = weak_from_this(), then = std::move(then)](Argument argument) {
+    loop.Post([weak, then, argument = std::move(argument)] {
+      if (const auto self = weak.lock()) then(*self, argument);
+    });
+  };
+}
+
+}  // namespace msb
+
+#endif  // MSB_SUPERVISOR_SANDBOX_SANDBOX_H_

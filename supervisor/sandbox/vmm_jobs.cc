@@ -1,0 +1,140 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "supervisor/sandbox/vmm_jobs.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/error.h"
+#include "base/frames.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "base/unique_fd.h"
+#include "supervisor/sandbox/disk.h"
+
+namespace msb {
+namespace {
+
+constexpr unsigned kPrivateMode = 0700;
+// The VMM's own limit only matters while no daemon is there to see to it.
+constexpr absl::Duration kBootTimeoutMargin = absl::Seconds(5);
+// A regular file: it is read at once or not at all.
+constexpr absl::Duration kExitEventTimeout = absl::Seconds(1);
+constexpr size_t kMaxHostnameBytes = 63;
+constexpr size_t kMaxExitEventBytes = 64 * 1024;
+
+EnginePreference PreferenceOf(msb::v1::Engine engine) {
+  if (engine == msb::v1::ENGINE_KVM) return EnginePreference::kKvm;
+  if (engine == msb::v1::ENGINE_QEMU) return EnginePreference::kQemu;
+  return EnginePreference::kAuto;
+}
+
+absl::StatusOr<std::string> Asset(const Config& config, absl::string_view name) {
+  std::string path = absl::StrCat(config.daemon.assets_directory, "/", name);
+  if (::access(path.c_str(), R_OK) == 0) return path;
+  return WithReason(Reason::kAssetMissing, "the daemon's assets", absl::ErrnoToStatus(errno, path));
+}
+
+// The sandbox's name, as far as it can be a host's: letters, digits and inner hyphens, at most 63.
+std::string HostnameOf(absl::string_view name) {
+  std::string hostname(name.substr(0, kMaxHostnameBytes));
+  std::replace_if(
+      hostname.begin(), hostname.end(), [](char c) { return c == '_' || c == '.'; }, '-');
+  while (hostname.back() == '-') hostname.pop_back();
+  return hostname;
+}
+
+std::optional<msb::vmm::v1::VmEvent> ReadExitEvent(const std::string& path) {
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  if (!fd.valid()) return std::nullopt;
+  const auto frame = ReadFrame(fd.get(), absl::Now() + kExitEventTimeout, kMaxExitEventBytes);
+  msb::vmm::v1::VmEvent event;
+  if (!frame.ok() || !*frame || !event.ParseFromString(**frame)) return std::nullopt;
+  return event;
+}
+
+}  // namespace
+
+absl::Status MakeSandboxFiles(const SandboxContext& context, const SandboxRecord& record) {
+  MSB_RETURN_IF_ERROR(
+      LoadImage(context.config.daemon.assets_directory, record.spec.image()).status());
+  MSB_RETURN_IF_ERROR(EnsureDirectory(context.data.OfSandbox(record.id), kPrivateMode));
+  return MakeDisk(absl::StrCat(context.config.daemon.assets_directory, "/disk-template.ext4"),
+                  context.data.DiskOf(record.id),
+                  uint64_t{record.spec.resources().disk_mib()} << 20);
+}
+
+absl::StatusOr<LaunchOutcome> LaunchVmm(const SandboxContext& context, const SandboxRecord& record,
+                                        Leftovers leftovers) {
+  if (leftovers == Leftovers::kClearFirst) {
+    MSB_RETURN_IF_ERROR(context.launcher.CleanUp(context.launcher.Plan(record.id, record.slot)));
+  }
+  LaunchOutcome outcome;
+  MSB_ASSIGN_OR_RETURN(outcome.engine,
+                       ChooseEngine(context.engines, PreferenceOf(record.spec.engine())));
+  MSB_ASSIGN_OR_RETURN(outcome.image, LoadImage(context.config.daemon.assets_directory,
+                                                record.spec.image()));
+  LaunchSpec spec;
+  spec.id = record.id;
+  spec.slot = record.slot;
+  spec.engine = outcome.engine.engine;
+  spec.vcpus = record.spec.resources().vcpus();
+  spec.memory_mib = record.spec.resources().memory_mib();
+  spec.cpu_milli = record.spec.resources().cpu_milli();
+  MSB_ASSIGN_OR_RETURN(spec.kernel_path, Asset(context.config, "vmlinux"));
+  MSB_ASSIGN_OR_RETURN(spec.initramfs_path, Asset(context.config, "initramfs.cpio"));
+  spec.command_line = absl::StrCat("msb.hostname=", HostnameOf(record.spec.name()));
+  spec.disks = {{.id = "rootfs", .path = outcome.image.rootfs, .read_only = true},
+                {.id = "disk", .path = context.data.DiskOf(record.id), .read_only = false}};
+  spec.boot_timeout_ms = static_cast<uint32_t>(absl::ToInt64Milliseconds(
+      context.config.sandbox.start_timeout + kBootTimeoutMargin));
+  spec.console_limit_bytes = uint64_t{context.config.limits.console_log_kib} * 1024;
+  MSB_ASSIGN_OR_RETURN(outcome.vmm, context.launcher.Launch(spec));
+  return outcome;
+}
+
+VmmEnd ClearUpVmm(const SandboxContext& context, const LaunchPlan& plan) {
+  VmmEnd end;
+  // Both go with CleanUp.
+  if (const auto usage = context.launcher.ReadUsage(plan); usage.ok()) {
+    end.oom_killed = usage->oom_killed;
+  }
+  end.exit_event = ReadExitEvent(plan.exit_event);
+  end.clean_up = context.launcher.CleanUp(plan);
+  if (!end.clean_up.ok()) {
+    MSB_LOG(kError) << "clearing up " << plan.cgroup << ": " << end.clean_up.message();
+  }
+  return end;
+}
+
+absl::Status RemoveSandboxFiles(const SandboxContext& context, const SandboxRecord& record) {
+  const LaunchPlan plan = context.launcher.Plan(record.id, record.slot);
+  MSB_RETURN_IF_ERROR(context.launcher.CleanUp(plan));
+  MSB_RETURN_IF_ERROR(context.launcher.RemoveLogs(plan));
+  return RemoveTree(context.data.OfSandbox(record.id));
+}
+
+EndVerdict JudgeEnd(const VmmEnd& end) {
+  if (end.oom_killed) {
+    return {.failed = true,
+            .reason = Reason::kVmmOutOfMemory,
+            .detail = "the host killed the VMM at its memory limit"};
+  }
+  if (!end.exit_event) {
+    return {.failed = true,
+            .reason = Reason::kVmmDied,
+            .detail = "the VMM ended without saying why"};
+  }
+  const Reason reason = ReasonFromNumber(end.exit_event->reason());
+  return {.failed = reason != Reason::kGuestShutdown,
+          .reason = reason == Reason::kUnspecified ? Reason::kVmmDied : reason,
+          .detail = EscapeForLog(end.exit_event->detail())};
+}
+
+}  // namespace msb

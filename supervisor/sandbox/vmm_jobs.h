@@ -1,0 +1,57 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+// The steps of a sandbox's life that block: they run on a worker and touch nothing but their arguments.
+
+#ifndef MSB_SUPERVISOR_SANDBOX_VMM_JOBS_H_
+#define MSB_SUPERVISOR_SANDBOX_VMM_JOBS_H_
+
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "msb/vmm/v1/control.pb.h"
+#include "supervisor/sandbox/context.h"
+#include "supervisor/sandbox/image_config.h"
+#include "supervisor/store/sandbox_record.h"
+
+namespace msb {
+
+// Makes the sandbox's folder and disk, after a look at whether its image is there.
+absl::Status MakeSandboxFiles(const SandboxContext& context, const SandboxRecord& record);
+
+struct LaunchOutcome {
+  LaunchedVmm vmm;
+  EngineChoice engine;
+  ImageConfig image;
+};
+enum class Leftovers { kNone, kClearFirst };
+// Chooses the engine, looks at the assets, starts the VMM.
+absl::StatusOr<LaunchOutcome> LaunchVmm(const SandboxContext& context, const SandboxRecord& record,
+                                        Leftovers leftovers);
+
+// What is known of how a VMM ended.
+struct VmmEnd {
+  bool oom_killed = false;
+  std::optional<msb::vmm::v1::VmEvent> exit_event;
+  absl::Status clean_up;
+};
+// Kills what is left of the VMM and removes all that Launch made, but the logs.
+VmmEnd ClearUpVmm(const SandboxContext& context, const LaunchPlan& plan);
+
+// Clears up, deletes logs, disk and folder.
+absl::Status RemoveSandboxFiles(const SandboxContext& context, const SandboxRecord& record);
+
+// How a run ended: the state that it leaves and why.
+struct EndVerdict {
+  bool failed = false;
+  Reason reason = Reason::kUnspecified;
+  std::string detail;
+};
+// Of an end that nobody asked for.
+EndVerdict JudgeEnd(const VmmEnd& end);
+
+}  // namespace msb
+
+#endif  // MSB_SUPERVISOR_SANDBOX_VMM_JOBS_H_
