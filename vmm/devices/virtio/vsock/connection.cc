@@ -290,7 +290,9 @@ size_t Connection::ReadInto(absl::Span<const iovec> room) {
       // A stream that fills less than it could is empty, unless its end is still to be read.
       // (Passed descriptors cut a read short too: whoever sends such waits for its own next byte.)
       if (moved.bytes < offered && !input_ends_) readable_ = false;
-      read_goal_ = moved.bytes < offered ? kFirstReadGoal : std::min(2 * read_goal_, kMaxReadGoal);
+      read_goal_ = moved.bytes < std::min(offered, read_goal_)
+                       ? kFirstReadGoal
+                       : std::min(2 * read_goal_, kMaxReadGoal);
       break;
     case HostStream::State::kWouldBlock:
       readable_ = false;
@@ -330,10 +332,13 @@ uint32_t Connection::ShutdownToSend() const {
   return flags;
 }
 
-// At half the window: one packet for several of the guest's, and the guest still has the other
-// half.
+// At half of what the guest will have under way: one packet for several of its own, and it still
+// has the other half. That is less than the window where its own buffer is smaller: Linux never
+// sends ahead of more than it would take itself, and never asks for credit.
 bool Connection::CreditUpdateDue() const {
-  return credit_update_asked_ || forwarded_ - advertised_ >= endpoints_.window_bytes / 2;
+  if (credit_update_asked_) return true;
+  const uint32_t unknown = forwarded_ - advertised_;
+  return unknown > 0 && unknown >= std::min(endpoints_.window_bytes, peer_buf_alloc_) / 2;
 }
 
 // Once each time the credit runs out, for guests that do not give it back unasked.

@@ -23,12 +23,32 @@ namespace {
 // event buffers Linux brings.
 constexpr std::array<uint16_t, 3> kQueueSizes = {128, 128, 8};
 
-// After so much the loop looks after its other descriptors.
-constexpr size_t kMaxSentBytesPerTurn = 1 << 20;
-constexpr int kMaxReceivedPacketsPerTurn = 256;
-// A guest with more than one CPU works on the first part of a long batch while we do the rest.
-constexpr size_t kFlushEveryBytes = 128 << 10;
-constexpr int kFlushEveryPackets = 32;
+// What one turn may move before the loop looks after its other descriptors, about a millisecond's
+// work, and how much of that before the driver hears of it: a guest with more than one CPU works on
+// the first part of a long batch while we do the rest.
+constexpr size_t kTurnBytes = 1 << 20;
+constexpr size_t kFlushBytes = 128 << 10;
+// A packet is as much work as so many bytes, whatever it carries.
+constexpr size_t kPacketCost = 1024;
+
+class Turn {
+ public:
+  explicit Turn(Virtqueue& queue) : queue_(queue) {}
+  bool spent() const { return spent_ >= kTurnBytes; }
+  absl::Status Spend(size_t bytes, size_t packets) {
+    const size_t cost = bytes + packets * kPacketCost;
+    spent_ += cost;
+    unflushed_ += cost;
+    if (unflushed_ < kFlushBytes) return absl::OkStatus();
+    unflushed_ = 0;
+    return queue_.Flush();
+  }
+
+ private:
+  Virtqueue& queue_;
+  size_t spent_ = 0;
+  size_t unflushed_ = 0;
+};
 
 }  // namespace
 
@@ -135,9 +155,9 @@ absl::Status VsockDevice::Pump() {
 
 absl::Status VsockDevice::ReceiveFromGuest() {
   if (tx_ == nullptr || !more_to_receive_) return absl::OkStatus();
-  int packets = 0;
+  Turn turn(*tx_);
   while (muxer_.CanReceive()) {
-    if (packets == kMaxReceivedPacketsPerTurn) {
+    if (turn.spent()) {
       ContinueLater();
       break;
     }
@@ -147,7 +167,7 @@ absl::Status VsockDevice::ReceiveFromGuest() {
     MSB_ASSIGN_OR_RETURN(const TxPacket packet, ReadPacket(chain));
     muxer_.Receive(packet);
     MSB_RETURN_IF_ERROR(tx_->Complete(std::move(chain), 0));
-    if (++packets % kFlushEveryPackets == 0) MSB_RETURN_IF_ERROR(tx_->Flush());
+    MSB_RETURN_IF_ERROR(turn.Spend(packet.header.length, 1));
   }
   return tx_->Flush();
 }
@@ -159,54 +179,46 @@ bool VsockDevice::HasSomethingForGuest() const {
 absl::Status VsockDevice::SendToGuest() {
   if (rx_ == nullptr) return absl::OkStatus();
   RxBatch batch(*rx_);
-  size_t sent = 0;
-  size_t unflushed = 0;
+  Turn turn(*rx_);
   while (HasSomethingForGuest()) {
-    if (sent >= kMaxSentBytesPerTurn) {
+    if (turn.spent()) {
       ContinueLater();
       break;
     }
     MSB_ASSIGN_OR_RETURN(const bool room, batch.HasRoom());
     if (!room) break;
-    MSB_ASSIGN_OR_RETURN(const size_t bytes, SendNext(batch));
-    sent += bytes;
-    unflushed += bytes;
-    if (unflushed >= kFlushEveryBytes) {
-      MSB_RETURN_IF_ERROR(rx_->Flush());
-      unflushed = 0;
-    }
+    MSB_ASSIGN_OR_RETURN(const Sent sent, SendNext(batch));
+    MSB_RETURN_IF_ERROR(turn.Spend(sent.bytes, sent.packets));
   }
-  // Its packets may have waited for the RSTs to go.
+  // The guest's own packets may have waited for these to go.
   if (more_to_receive_ && muxer_.CanReceive()) ContinueLater();
   return rx_->Flush();
 }
 
-absl::StatusOr<size_t> VsockDevice::SendNext(RxBatch& batch) {
+absl::StatusOr<VsockDevice::Sent> VsockDevice::SendNext(RxBatch& batch) {
   if (muxer_.HasReset()) {
     MSB_RETURN_IF_ERROR(batch.WritePacket(muxer_.TakeReset()));
-    return sizeof(VsockHeader);
+    return Sent{.bytes = 0, .packets = 1};
   }
   Connection& connection = muxer_.NextReady();
-  if (const std::optional<VsockHeader> header = connection.TakeControl(); header.has_value()) {
-    MSB_RETURN_IF_ERROR(batch.WritePacket(*header));
-    muxer_.Sent(0);
-    return sizeof(VsockHeader);
-  }
-  return SendData(batch, connection);
+  const std::optional<VsockHeader> control = connection.TakeControl();
+  if (!control.has_value()) return SendData(batch, connection);
+  MSB_RETURN_IF_ERROR(batch.WritePacket(*control));
+  muxer_.Sent(0);
+  return Sent{.bytes = 0, .packets = 1};
 }
 
-absl::StatusOr<size_t> VsockDevice::SendData(RxBatch& batch, Connection& connection) {
-  size_t bytes = 0;
-  size_t packets = 0;
+absl::StatusOr<VsockDevice::Sent> VsockDevice::SendData(RxBatch& batch, Connection& connection) {
+  Sent sent;
   if (const size_t goal = connection.ReadGoal(); goal > 0) {
     MSB_ASSIGN_OR_RETURN(const absl::Span<const iovec> room,
                          batch.Reserve(goal, connection.ReadLimit()));
-    bytes = connection.ReadInto(room);
-    MSB_ASSIGN_OR_RETURN(packets,
-                         batch.Commit(bytes > 0 ? connection.DataHeader() : VsockHeader{}, bytes));
+    sent.bytes = connection.ReadInto(room);
+    const VsockHeader header = sent.bytes > 0 ? connection.DataHeader() : VsockHeader{};
+    MSB_ASSIGN_OR_RETURN(sent.packets, batch.Commit(header, sent.bytes));
   }
-  muxer_.Sent(bytes);
-  return bytes + packets * sizeof(VsockHeader);
+  muxer_.Sent(sent.bytes);
+  return sent;
 }
 
 }  // namespace msb

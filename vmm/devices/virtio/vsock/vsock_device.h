@@ -73,9 +73,13 @@ class VsockDevice final : public VirtioDevice {
   // As many packets of the guest, or for it, as one turn allows.
   absl::Status ReceiveFromGuest();
   absl::Status SendToGuest();
-  // One packet, or one read of a connection; how many bytes of packets that made.
-  absl::StatusOr<size_t> SendNext(RxBatch& batch);
-  absl::StatusOr<size_t> SendData(RxBatch& batch, Connection& connection);
+  struct Sent {
+    size_t bytes = 0;
+    size_t packets = 0;
+  };
+  // One control packet, or one read of a connection.
+  absl::StatusOr<Sent> SendNext(RxBatch& batch);
+  absl::StatusOr<Sent> SendData(RxBatch& batch, Connection& connection);
   bool HasSomethingForGuest() const;
   // Goes on when the loop has looked after others.
   void ContinueLater();

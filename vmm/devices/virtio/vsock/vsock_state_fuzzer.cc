@@ -383,11 +383,20 @@ class Scenario {
       if (TotalReceived() != before) quiet = -1;
     }
     for (const Client& client : clients_) {
-      if (!client.host_port.has_value() || !client.reads) continue;
-      const auto farewell = farewells_.find({*client.host_port, client.guest_port});
-      if (farewell == farewells_.end()) continue;
+      if (client.host_port.has_value() && client.reads) CheckOutcome(client);
+    }
+  }
+  void CheckOutcome(const Client& client) {
+    const Key key{*client.host_port, client.guest_port};
+    if (const auto farewell = farewells_.find(key); farewell != farewells_.end()) {
       MSB_CHECK(client.received == farewell->second && client.ended);
     }
+    const auto it = connections_.find(key);
+    if (it == connections_.end() || !it->second.honest || client.ended) return;
+    // Everything was read: nobody waits for the other.
+    MSB_CHECK(client.received == it->second.sent);
+    const uint32_t under_way = it->second.sent - it->second.device_fwd_cnt;
+    MSB_CHECK(under_way < std::min(it->second.device_buf_alloc, kGuestBufAlloc));
   }
   size_t TotalReceived() const {
     size_t total = 0;
