@@ -7,7 +7,7 @@
 
 #include <ctime>
 
-#include "absl/strings/escaping.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_format.h"
 
 namespace msb {
@@ -42,9 +42,15 @@ std::optional<LogLevel> ParseLogLevel(absl::string_view name) {
 }
 
 std::string EscapeForLog(absl::string_view text) {
-  const bool cut = text.size() > kMaxEscapedBytes;
-  std::string escaped = absl::CHexEscape(text.substr(0, kMaxEscapedBytes));
-  if (cut) escaped += "...";
+  std::string escaped;
+  for (const char byte : text.substr(0, kMaxEscapedBytes)) {
+    if (absl::ascii_isprint(byte)) {
+      escaped.push_back(byte);
+    } else {
+      absl::StrAppendFormat(&escaped, "\\x%02x", static_cast<unsigned char>(byte));
+    }
+  }
+  if (text.size() > kMaxEscapedBytes) escaped += "...";
   return escaped;
 }
 

@@ -27,7 +27,8 @@ bool LogEnabled(LogLevel level);
 // "debug", "info", "warning", "error"; nullopt for anything else.
 std::optional<LogLevel> ParseLogLevel(absl::string_view name);
 
-// `text` with control characters and non-ASCII bytes as \xNN, cut to 512 bytes.
+// `text` with control characters and non-ASCII bytes as \xNN, cut to 512 bytes. What was escaped already
+// stays as it is: a message that passes several processes reads the same at its end.
 std::string EscapeForLog(absl::string_view text);
 
 class LogLine {

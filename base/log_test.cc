@@ -9,7 +9,13 @@ namespace msb {
 namespace {
 
 TEST(LogTest, EscapesWhatCouldForgeALine) {
-  EXPECT_EQ(EscapeForLog("a\nI msbd fine\x1b[2J"), "a\\nI msbd fine\\x1b[2J");
+  EXPECT_EQ(EscapeForLog("a\nI msbd fine\x1b[2J"), "a\\x0aI msbd fine\\x1b[2J");
+}
+
+TEST(LogTest, EscapesOnceAndLeavesQuotesAlone) {
+  const std::string once = EscapeForLog("the kernel's \"file\"\xff");
+  EXPECT_EQ(once, "the kernel's \"file\"\\xff");
+  EXPECT_EQ(EscapeForLog(once), once);
 }
 
 TEST(LogTest, CutsLongText) {
