@@ -32,7 +32,7 @@ TEST(EventJournalTest, KeepsWhatHappenedWithItsTime) {
 TEST(EventJournalTest, EscapesWhatAGuestSaid) {
   EventJournal journal;
   EXPECT_EQ(journal.Record(VmEvent::KIND_ENDED, 1, Reason::kGuestReset, "a\n\xff").detail(),
-            "a\\n\\xff");
+            "a\\x0a\\xff");
 }
 
 TEST(EventJournalTest, ForgetsOldPausesButNotTheBoot) {

@@ -23,6 +23,7 @@ absl::Status KvmMachine::Start() {
   MSB_CHECK(!memory_.has_value());
   MSB_ASSIGN_OR_RETURN(Kvm kvm, Kvm::Create(std::move(config_.kvm)));
   kvm_.emplace(std::move(kvm));
+  MSB_RETURN_IF_ERROR(CreateMemory());
   MSB_RETURN_IF_ERROR(LoadGuest());
   MSB_RETURN_IF_ERROR(CreateVm());
   MSB_RETURN_IF_ERROR(CreateVcpus());
@@ -39,6 +40,16 @@ std::vector<MmioWindow> KvmMachine::Windows() const {
   return windows;
 }
 
+absl::Status KvmMachine::CreateMemory() {
+  MSB_ASSIGN_OR_RETURN(GuestMemory memory,
+                       GuestMemory::Allocate(address_map::RamRanges(config_.memory_mib)));
+  memory_.emplace(std::move(memory));
+  if (!config_.balloon.has_value()) return absl::OkStatus();
+  balloon_ = std::make_unique<BalloonDevice>(*memory_, config_.balloon->options);
+  config_.devices.push_back(balloon_.get());
+  return balloon_->SetTargetMib(config_.balloon->size_mib);
+}
+
 absl::Status KvmMachine::LoadGuest() {
   if (config_.devices.size() > kMaxDevices) {
     return MakeError(Reason::kVmSpecInvalid,
@@ -49,9 +60,6 @@ absl::Status KvmMachine::LoadGuest() {
       std::string command_line,
       BuildCommandLine({.emulated_ring0 = config_.emulated_ring0, .virtio_devices = Windows(),
                         .extra = config_.command_line}));
-  MSB_ASSIGN_OR_RETURN(GuestMemory memory,
-                       GuestMemory::Allocate(address_map::RamRanges(config_.memory_mib)));
-  memory_.emplace(std::move(memory));
   MSB_ASSIGN_OR_RETURN(entry_, LoadLinux(*memory_, {.kernel = config_.kernel.get(),
                                                     .initramfs = config_.initramfs.get(),
                                                     .command_line = std::move(command_line),
@@ -230,10 +238,10 @@ void KvmMachine::Stop() {
 }
 
 absl::Status KvmMachine::SetBalloon(uint32_t mib) {
-  if (config_.set_balloon == nullptr) {
+  if (balloon_ == nullptr) {
     return MakeError(Reason::kUnsupportedByEngine, "the machine has no balloon");
   }
-  return config_.set_balloon(mib);
+  return balloon_->SetTargetMib(mib);
 }
 
 msb::vmm::v1::Stats KvmMachine::stats() const {
@@ -241,6 +249,7 @@ msb::vmm::v1::Stats KvmMachine::stats() const {
   uint64_t exits = 0;
   for (const auto& thread : threads_) exits += thread->exits();
   stats.set_vcpu_exits(exits);
+  if (balloon_ != nullptr) stats.set_balloon_mib(balloon_->actual_bytes() / address_map::kMebibyte);
   return stats;
 }
 

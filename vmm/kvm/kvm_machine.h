@@ -28,6 +28,7 @@
 #include "vmm/boot/command_line.h"
 #include "vmm/boot/file_placement.h"
 #include "vmm/bus/bus.h"
+#include "vmm/devices/virtio/balloon_device.h"
 #include "vmm/devices/virtio/mmio_transport.h"
 #include "vmm/devices/virtio/virtio_device.h"
 #include "vmm/kvm/kvm.h"
@@ -47,10 +48,14 @@ struct KvmMachineConfig {
   FilePlacement placement = FilePlacement::kMap;
   std::string command_line;  // the spec's own words
   bool emulated_ring0 = false;  // see vm_spec.proto, KvmOptions
-  // In the order in which the guest is to find them. They outlive the machine.
+  // In the order in which the guest is to find them; the balloon comes behind them. They outlive the
+  // machine.
   std::vector<VirtioDevice*> devices;
-  // Asks the guest for memory; null where there is no balloon.
-  std::function<absl::Status(uint32_t mib)> set_balloon;
+  struct Balloon {
+    uint32_t size_mib = 0;  // taken from the guest at the start
+    BalloonDevice::Options options;
+  };
+  std::optional<Balloon> balloon;
   // Takes what the guest writes to its serial console; may be null.
   std::function<void(absl::string_view)> console;
   // Takes the bytes that the guest writes to the boot-mark port; may be null.
@@ -61,7 +66,7 @@ struct KvmMachineConfig {
 
 class KvmMachine final : public Machine, private VcpuThread::Observer {
  public:
-  // As many virtio devices as there are interrupt lines for them.
+  // As many virtio devices, the balloon included, as there are interrupt lines for them.
   static constexpr size_t kMaxDevices = std::size(address_map::kVirtioInterrupts);
 
   // `loop` and `observer` outlive the machine. The observer may not destroy it from OnEnded.
@@ -75,7 +80,7 @@ class KvmMachine final : public Machine, private VcpuThread::Observer {
   void Resume(Done done) override;
   void Stop() override;
   absl::Status SetBalloon(uint32_t mib) override;
-  // How often the vCPUs have left the guest; the devices know the rest.
+  // Of the vCPUs and the balloon; the devices know the rest.
   msb::vmm::v1::Stats stats() const override;
 
  private:
@@ -87,6 +92,7 @@ class KvmMachine final : public Machine, private VcpuThread::Observer {
   };
 
   // Steps of Start, in this order.
+  absl::Status CreateMemory();
   absl::Status LoadGuest();
   absl::Status CreateVm();
   absl::Status PlugDevices();
@@ -118,6 +124,7 @@ class KvmMachine final : public Machine, private VcpuThread::Observer {
   Bus mmio_;
   std::optional<Kvm> kvm_;
   std::optional<GuestMemory> memory_;
+  std::unique_ptr<BalloonDevice> balloon_;
   GuestAddress entry_{};
   std::optional<Vm> vm_;
   std::unique_ptr<LegacyBoard> board_;

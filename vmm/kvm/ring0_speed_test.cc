@@ -38,7 +38,7 @@ TEST(Ring0SpeedTest, PrintsWhatTheDaemonReads) {
   EXPECT_THAT(Ring0SpeedAsJson(Ring0Speed{absl::Milliseconds(1200), 80'000}),
               ::testing::StartsWith(R"({"kvm":"emulated","loop_ms":1200.000,)"));
   EXPECT_EQ(Ring0SpeedAsJson(absl::InternalError("a \"b\" \\ \n")),
-            R"({"kvm":"unusable","loop_ms":0,"detail":"a \\\"b\\\" \\\\ \\n"})");
+            R"({"kvm":"unusable","loop_ms":0,"detail":"a \"b\" \\ \\x0a"})");
 }
 
 }  // namespace

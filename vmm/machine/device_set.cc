@@ -31,6 +31,7 @@ absl::StatusOr<std::unique_ptr<DeviceSet>> DeviceSet::Create(EventLoop& loop,
   std::unique_ptr<DeviceSet> set(new DeviceSet(marks));
   MSB_RETURN_IF_ERROR(set->AddDisks(loop, spec, std::move(descriptors.disks)));
   MSB_RETURN_IF_ERROR(set->AddVsock(loop, spec, std::move(descriptors.vsock_listener)));
+  if (spec.rng()) set->rng_ = std::make_unique<RngDevice>();
   return set;
 }
 
@@ -67,6 +68,7 @@ std::vector<VirtioDevice*> DeviceSet::devices() const {
   std::vector<VirtioDevice*> list;
   for (const NamedDisk& disk : disks_) list.push_back(disk.device.get());
   if (vsock_ != nullptr) list.push_back(vsock_.get());
+  if (rng_ != nullptr) list.push_back(rng_.get());
   return list;
 }
 

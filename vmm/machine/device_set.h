@@ -1,7 +1,8 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The virtio devices that a spec asks for, whichever engine drives them.
+// The virtio devices that a spec asks for, whichever engine drives them: all but the balloon, which
+// needs the guest's memory and is the engine's own.
 //
 // Threading: the event loop's.
 
@@ -17,6 +18,7 @@
 #include "msb/vmm/v1/control.pb.h"
 #include "msb/vmm/v1/vm_spec.pb.h"
 #include "vmm/devices/virtio/block/block_device.h"
+#include "vmm/devices/virtio/rng_device.h"
 #include "vmm/devices/virtio/virtio_device.h"
 #include "vmm/devices/virtio/vsock/mark_service.h"
 #include "vmm/devices/virtio/vsock/vsock_device.h"
@@ -33,7 +35,7 @@ class DeviceSet {
                                                            SpecDescriptors& descriptors,
                                                            BootMarkObserver& marks);
 
-  // In the order in which the guest is to find them: disks (vda, vdb, ...), vsock.
+  // In the order in which the guest is to find them: disks (vda, vdb, ...), vsock, rng.
   std::vector<VirtioDevice*> devices() const;
 
   // Sets the fields of the devices.
@@ -52,6 +54,7 @@ class DeviceSet {
   std::vector<NamedDisk> disks_;
   MarkService mark_service_;  // outlives the vsock device
   std::unique_ptr<VsockDevice> vsock_;
+  std::unique_ptr<RngDevice> rng_;
 };
 
 }  // namespace msb

@@ -24,6 +24,12 @@ std::unique_ptr<Machine> MakeKvmMachine(EventLoop& loop, MachineObserver& observ
   config.command_line = spec.command_line();
   config.emulated_ring0 = spec.kvm().emulated_ring0();
   config.devices = parts.devices->devices();
+  if (spec.balloon().enabled()) {
+    config.balloon.emplace();
+    config.balloon->size_mib = spec.balloon().size_mib();
+    config.balloon->options.deflate_on_oom = spec.balloon().deflate_on_oom();
+    config.balloon->options.free_page_reporting = spec.balloon().free_page_reporting();
+  }
   config.console = std::move(parts.console);
   config.boot_mark = std::move(parts.boot_mark);
   config.shutdown_announced = std::move(parts.shutdown_announced);

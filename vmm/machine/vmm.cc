@@ -122,7 +122,7 @@ void Vmm::OnBootMark(const BootMark& mark) {
   if (end_.has_value()) return;
   if (mark.stage() == BootMark::STAGE_FAILED) {
     return End(MakeError(Reason::kSandboxStartFailed,
-                         absl::StrCat("the agent cannot go on: ", EscapeForLog(mark.detail()))));
+                         absl::StrCat("the agent cannot go on: ", mark.detail())));
   }
   RecordStage(mark.stage());
 }
