@@ -28,8 +28,9 @@ absl::Status WaitFor(int fd, short events, absl::Time deadline) {
   while (true) {
     const absl::Duration left = deadline - absl::Now();
     if (left <= absl::ZeroDuration()) return absl::DeadlineExceededError("no answer in time");
-    // Rounded up, so that the last millisecond is waited for and not spun through.
-    const int64_t ms = std::min<int64_t>(absl::ToInt64Milliseconds(left) + 1, 3'600'000);
+    // Rounded up, so that the last millisecond is waited for and not spun through. Cut before it is
+    // converted: an infinite wait is the largest integer, and one more is none.
+    const int64_t ms = absl::ToInt64Milliseconds(std::min(left, absl::Hours(1))) + 1;
     pollfd poll_fd{.fd = fd, .events = events, .revents = 0};
     const int ready = ::poll(&poll_fd, 1, static_cast<int>(ms));
     if (ready > 0) return absl::OkStatus();
