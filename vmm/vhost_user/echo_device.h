@@ -65,6 +65,7 @@ class EchoDevice final : public VirtioDevice {
       const absl::Span<uint8_t> span(reinterpret_cast<uint8_t*>(bytes.data()), bytes.size());
       const size_t written = chain.CopyIn(0, span.subspan(0, chain.CopyOut(0, span)));
       MSB_RETURN_IF_ERROR(queue.Complete(std::move(chain), static_cast<uint32_t>(written)));
+      ++served_;
     }
   }
 
@@ -72,6 +73,7 @@ class EchoDevice final : public VirtioDevice {
     notifier()->OnGuestViolation(MakeError(Reason::kGuestViolation, "found in passing"));
   }
 
+  int served() const { return served_; }
   int quiesced() const { return quiesced_; }
   bool active() const { return active_; }
   int activations() const { return activations_; }
@@ -84,6 +86,7 @@ class EchoDevice final : public VirtioDevice {
   bool active_ = false;
   int activations_ = 0;
   int quiesced_ = 0;
+  int served_ = 0;
   uint64_t driver_features_ = 0;
   std::vector<Virtqueue*> queues_;
 };

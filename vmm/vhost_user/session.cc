@@ -187,9 +187,10 @@ absl::StatusOr<std::string> Session::GetRingBase(const Message& message) {
   MSB_ASSIGN_OR_RETURN(const RingState state, PayloadAs<RingState>(message));
   MSB_ASSIGN_OR_RETURN(Ring * ring, RingAt(state.index));
   StopRing(*ring);
-  if (state_ == State::kBroken) ResetDevice();
   ring->kick.Reset();  // to be served again, it is set up again
-  return BytesOf(RingState{.index = state.index, .value = ring->position()});
+  const RingState reply{.index = state.index, .value = ring->position()};
+  if (state_ == State::kBroken) ResetDevice();
+  return BytesOf(reply);
 }
 
 absl::Status Session::SetRingKick(Message message) {
@@ -348,10 +349,7 @@ absl::StatusOr<Virtqueue> Session::MakeQueue(Ring& ring, const VirtqueueLayout& 
 
 void Session::ResetDevice() {
   if (activation_.has_value()) device_.Reset();
-  for (Ring& ring : rings_) {
-    ring.base = ring.position();
-    ring.queue.reset();
-  }
+  for (Ring& ring : rings_) ring.queue.reset();
   activation_.reset();
   state_ = State::kIdle;
 }

@@ -136,6 +136,7 @@ TEST_F(SessionTest, ResetsTheDeviceWhenTheDriverStartsAnew) {
   ASSERT_OK(front_end_->Start({0, 0}));
 
   EXPECT_EQ(device_.activations(), 2);
+  EXPECT_EQ(device_.served(), 2);  // from the start of the ring, once more
 }
 
 TEST_F(SessionTest, ResetsTheDeviceWhenItStartsWithOtherFeatures) {
