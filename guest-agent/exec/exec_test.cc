@@ -196,7 +196,7 @@ TEST(ExecTest, LeadsASessionOfItsOwnWithAllSignalsAtTheirDefaults) {
   TestAgent agent;
   const ExecResult result = agent.Run(MakeExec(
       "a", {"sh", "-c",
-            "cut -d' ' -f1,5,6 /proc/self/stat >&2; grep -E 'Sig(Blk|Ign)' /proc/$$/status;"
+            "cut -d' ' -f1,5,6 /proc/self/stat >&2; grep -E 'Sig(Blk|Ign)' /proc/self/status;"
             "read pid rest < /proc/self/stat; ps -o sid= -p $$ | tr -d ' '; echo $$"}));
   EXPECT_THAT(result.out, HasSubstr("SigBlk:\t0000000000000000\n"));
   EXPECT_THAT(result.out, HasSubstr("SigIgn:\t0000000000000000\n"));
@@ -224,9 +224,10 @@ TEST(ExecTest, ReportsADeathBySignal) {
 TEST(ExecTest, SendsSignalsToTheWholeProcessGroup) {
   TestAgent agent;
   AgentClient client = agent.Start(MakeExec(
-      "a", {"sh", "-c",
-            "sh -c 'trap \"echo inner; exit\" TERM; echo up; while :; do sleep 0.01; done' &"
-            "trap 'wait; echo outer; exit 3' TERM; wait"}));
+      "a",
+      {"sh", "-c",
+       "trap 'wait; echo outer; exit 3' TERM;"
+       "sh -c 'trap \"echo inner; exit\" TERM; echo up; while :; do sleep 0.01; done' & wait"}));
   client.Expect(AgentFrame::kOpened);
   EXPECT_EQ(client.Expect(AgentFrame::kStdout).stdout().data(), "up\n");
   agent::v1::HostFrame frame;

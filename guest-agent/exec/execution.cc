@@ -34,6 +34,15 @@ constexpr size_t kReadBytes = 64 * 1024;
 // byte.
 constexpr size_t kResumeRoom = 64 * 1024;
 
+// A read of this much came from a writer of large pieces.
+constexpr size_t kLargePiece = 16 * 1024;
+
+int64_t MonotonicNanoseconds() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
+
 uint64_t BoottimeNanoseconds() {
   timespec now{};
   ::clock_gettime(CLOCK_BOOTTIME, &now);
@@ -151,6 +160,7 @@ absl::Status Execution::WatchStream(Stream& stream) {
 
 // Not by an empty event mask: a hang-up is reported regardless of it, for ever.
 void Execution::UnwatchStream(Stream& stream) {
+  if (stream.pace) services_.loop.Cancel(*std::exchange(stream.pace, std::nullopt));
   if (!std::exchange(stream.watched, false)) return;
   services_.loop.Unwatch(stream.fd.get());
 }
@@ -162,10 +172,22 @@ size_t Execution::Room(const Stream& stream) const {
 }
 
 void Execution::OnReadable(Stream& stream, uint32_t events) {
+  if ((events & EPOLLHUP) == 0 && WaitsForPace(stream)) return;
   // The other side has closed: read all there is and the end in one go.
   while (ReadOnce(stream) && (events & EPOLLHUP) != 0) {
   }
   AfterReading();
+}
+
+bool Execution::WaitsForPace(Stream& stream) {
+  const absl::Duration since = absl::Nanoseconds(MonotonicNanoseconds() - stream.last_read_ns);
+  if (since >= kReadPace) return false;
+  UnwatchStream(stream);
+  stream.pace = services_.loop.After(kReadPace - since, [this, &stream] {
+    stream.pace.reset();
+    if (!stream.watched) WatchStream(stream).IgnoreError();
+  });
+  return true;
 }
 
 bool Execution::ReadOnce(Stream& stream) {
@@ -183,6 +205,7 @@ bool Execution::ReadOnce(Stream& stream) {
   const ssize_t got = ::readv(stream.fd.get(), span.pieces, span.count);
   if (got > 0) {
     stream.ring.Commit(static_cast<size_t>(got));
+    if (static_cast<size_t>(got) < kLargePiece) stream.last_read_ns = MonotonicNanoseconds();
     if (!stream.rest) return true;
     *stream.rest -= static_cast<size_t>(got);
     if (*stream.rest > 0) return true;
@@ -229,7 +252,7 @@ void Execution::OnLeaderExit(int wait_status, const rusage& usage) {
   exited_.set_system_cpu_ns(Nanoseconds(usage.ru_stime));
   exited_.set_max_rss_bytes(static_cast<uint64_t>(usage.ru_maxrss) * 1024);
   for (Stream& stream : streams_) {
-    while (stream.watched && ReadOnce(stream)) {
+    while (ReadOnce(stream)) {
     }
   }
   AfterReading();
@@ -279,21 +302,21 @@ void Execution::Attach(ExecClient* client, uint64_t stdout_offset, uint64_t stde
   At(OutputStream::kStderr).taken = stderr_offset;
   for (Stream& stream : streams_) {
     // The client before may have paused it.
-    if (stream.fd.valid() && !stream.watched) WatchStream(stream).IgnoreError();
+    if (stream.fd.valid() && !stream.watched && !stream.pace) WatchStream(stream).IgnoreError();
   }
 }
 
 void Execution::Detach() {
   client_ = nullptr;
   for (Stream& stream : streams_) {
-    if (stream.fd.valid() && !stream.watched) WatchStream(stream).IgnoreError();
+    if (stream.fd.valid() && !stream.watched && !stream.pace) WatchStream(stream).IgnoreError();
   }
 }
 
 void Execution::Taken(OutputStream which, uint64_t offset) {
   Stream& stream = At(which);
   stream.taken = offset;
-  if (!stream.fd.valid() || stream.watched) return;
+  if (!stream.fd.valid() || stream.watched || stream.pace) return;
   if (Room(stream) < std::min(kResumeRoom, stream.ring.limit()) && !stream.rest) return;
   WatchStream(stream).IgnoreError();
 }

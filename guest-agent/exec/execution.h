@@ -44,6 +44,11 @@ inline constexpr uint32_t kMaxRingBytes = 64u << 20;
 // finishing.
 inline constexpr absl::Duration kDrainGrace = absl::Milliseconds(100);
 
+// A command that writes in small pieces is read at most once in this time, so that a thousand lines
+// are not a thousand wake-ups and packets. What comes first, last, or in large pieces does not
+// wait.
+inline constexpr absl::Duration kReadPace = absl::Milliseconds(1);
+
 enum class OutputStream : int { kStdout = 0, kStderr = 1 };
 inline constexpr int kOutputStreams = 2;
 
@@ -117,6 +122,8 @@ class Execution {
     OutputRing ring;
     uint64_t taken = 0;  // by the client
     bool watched = false;
+    int64_t last_read_ns = 0;  // CLOCK_MONOTONIC, of the last small piece
+    std::optional<EventLoop::TimerId> pace;
     // Bytes that are still to be read of a stream which others hold open behind the leader's end.
     std::optional<size_t> rest;
   };
@@ -131,6 +138,8 @@ class Execution {
   void UnwatchStream(Stream& stream);
   size_t Room(const Stream& stream) const;
   void OnReadable(Stream& stream, uint32_t events);
+  // Whether the stream has to wait for its next read; it is watched again in time.
+  bool WaitsForPace(Stream& stream);
   // False when there is nothing more to read now.
   bool ReadOnce(Stream& stream);
   void CloseStream(Stream& stream);

@@ -59,6 +59,7 @@ class Connection {
   absl::Status Start();
 
   // For operations.
+  EventLoop& loop() { return loop_; }
   FrameOutput& output() { return output_; }
   // Sends what waits, as far as it goes; the rest follows when there is room. The connection may
   // have closed behind it.

@@ -67,8 +67,15 @@ absl::StatusOr<std::unique_ptr<Operation>> ExecOperation::Exec(Connection& conne
   }
   std::unique_ptr<ExecOperation> operation(
       new ExecOperation(connection, std::move(execution), 0, 0));
-  operation->Pump();
+  operation->HoldOpened();
   return std::unique_ptr<Operation>(std::move(operation));
+}
+
+void ExecOperation::HoldOpened() {
+  opened_hold_ = connection_.loop().After(kOpenedHold, [this] {
+    opened_hold_.reset();
+    Pump();
+  });
 }
 
 absl::StatusOr<std::unique_ptr<Operation>> ExecOperation::Attach(Connection& connection,
@@ -178,11 +185,13 @@ void ExecOperation::ReportTaken() {
 
 void ExecOperation::OnTakenOver() {
   attached_ = false;
+  if (opened_hold_) connection_.loop().Cancel(*std::exchange(opened_hold_, std::nullopt));
   connection_.output().CopyRings();
   connection_.Fail(MakeError(Reason::kExecAlreadyAttached, "another client has taken over"));
 }
 
 void ExecOperation::Detach() {
+  if (opened_hold_) connection_.loop().Cancel(*std::exchange(opened_hold_, std::nullopt));
   if (!std::exchange(attached_, false)) return;
   execution_->Detach();
 }

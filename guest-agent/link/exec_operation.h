@@ -9,15 +9,21 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "base/event_loop.h"
 #include "guest-agent/exec/exec_table.h"
 #include "guest-agent/exec/execution.h"
 #include "guest-agent/link/connection.h"
 #include "msb/agent/v1/agent.pb.h"
 
 namespace msb {
+
+// How long `opened` waits for the first output, or the end, to travel in its packet.
+inline constexpr absl::Duration kOpenedHold = absl::Milliseconds(4);
 
 class ExecOperation final : public Operation, public ExecClient {
  public:
@@ -41,6 +47,7 @@ class ExecOperation final : public Operation, public ExecClient {
   ExecOperation(Connection& connection, std::shared_ptr<Execution> execution,
                 uint64_t stdout_offset, uint64_t stderr_offset);
   absl::Status OnMessage(absl::string_view bytes);
+  void HoldOpened();
   // Moves everything that can be moved from the rings to the host.
   void Pump();
   void QueueOutput();
@@ -50,6 +57,7 @@ class ExecOperation final : public Operation, public ExecClient {
   Connection& connection_;
   const std::shared_ptr<Execution> execution_;
   bool attached_ = true;
+  std::optional<EventLoop::TimerId> opened_hold_;
   std::array<uint64_t, kOutputStreams> queued_;  // offset behind what was handed to the connection
 };
 
