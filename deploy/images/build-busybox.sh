@@ -18,7 +18,7 @@ readonly BUSYBOX
 
 install_busybox() {
   local root=$1 applet path
-  mkdir -p "$root"/bin "$root"/sbin "$root"/usr/{bin,sbin} "$root"/{etc,home,opt} "$root"/var/{log,tmp}
+  mkdir -p "$root"/{bin,sbin,etc,home,opt} "$root"/usr/{bin,sbin} "$root"/var/{log,tmp}
   install -m 755 "$BUSYBOX" "$root/bin/busybox"
   while IFS= read -r path; do
     applet=$root/$path

@@ -39,9 +39,10 @@ host_apt_options() {
 # strip_tree ROOT: what a sandbox never reads. Licences stay.
 strip_tree() {
   local root=$1
-  rm -rf "$root"/usr/share/{man,info,groff,lintian,linda,locale,i18n/locales,bug,doc-base,bash-completion} \
-    "$root"/var/lib/apt/lists/* "$root"/var/cache/{apt,debconf,ldconfig}/* "$root"/var/log/* \
-    "$root"/var/lib/dpkg/*-old "$root"/etc/*- "$root"/tmp/* "$root"/run/*
+  rm -rf "$root"/usr/share/{man,info,groff,lintian,linda,locale,i18n/locales,bug,doc-base} \
+    "$root"/usr/share/bash-completion "$root"/var/lib/apt/lists/* "$root"/var/lib/dpkg/*-old \
+    "$root"/var/cache/{apt,debconf,ldconfig}/* "$root"/var/log/* "$root"/etc/*- \
+    "$root"/tmp/* "$root"/run/*
   find "$root/usr/share/doc" -mindepth 1 ! -type d ! -name copyright -delete
   find "$root/usr/share/doc" -mindepth 1 -type d -empty -delete
   mkdir -p "$root/usr/share/man/man1" "$root/var/lib/apt/lists/partial"
@@ -63,7 +64,8 @@ Suites: $SUITE-security
 Components: main
 Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
 SOURCES
-  rm -f "$root/etc/apt/sources.list" "$root"/etc/apt/sources.list.d/*.list
+  rm -f "$root/etc/apt/sources.list" "$root"/etc/apt/sources.list.d/*.list \
+    "$root"/etc/apt/apt.conf.d/*mmdebstrap "$root"/etc/dpkg/dpkg.cfg.d/*mmdebstrap
   # The sandbox is the environment: pip may install into it, apt need not keep its downloads.
   printf '[global]\nbreak-system-packages = true\nroot-user-action = ignore\n' >"$root/etc/pip.conf"
   printf 'APT::Install-Recommends "false";\nAPT::Sandbox::User "root";\n' \
@@ -80,7 +82,8 @@ compile_python() {
   local root=$1
   find "$root/usr/lib/python3"* -name __pycache__ -prune -exec rm -rf {} +
   find "$root/usr/lib/python3"* -name '*.py' -exec touch --no-dereference -d "@$IMAGE_EPOCH" {} +
-  env -u SOURCE_DATE_EPOCH chroot "$root" python3 -m compileall -q -j 0 /usr/lib/python3* >/dev/null ||
+  env -u SOURCE_DATE_EPOCH \
+    chroot "$root" python3 -m compileall -q -j 0 /usr/lib/python3* >/dev/null ||
     progress "some Python files do not compile (templates and tests), as in Debian"
 }
 
@@ -106,18 +109,21 @@ build_image() {
   host_sources >"$SCRATCH/sources.list"
   host_apt_options >"$SCRATCH/apt.conf"
   progress "installing Debian $SUITE with ${PACKAGES[*]}"
-  local sources=()
+  local sources=() finish
   [[ ! -s $SCRATCH/sources.list ]] || sources=("$SCRATCH/sources.list")
-  TMPDIR=$SCRATCH SOURCE_DATE_EPOCH=$IMAGE_EPOCH mmdebstrap --quiet --variant=minbase --format=null \
-    --keyring="$KEYRING" --aptopt="$SCRATCH/apt.conf" --include="${PACKAGES[*]}" \
-    --customize-hook="$(printf '%q --finish "$1" %q' "$here/build-default.sh" "$out/rootfs.erofs")" \
+  # shellcheck disable=SC2016  # mmdebstrap's shell expands "$1", the tree's root
+  finish=$(printf '%q --finish "$1" %q' "$here/build-default.sh" "$out/rootfs.erofs")
+  TMPDIR=$SCRATCH SOURCE_DATE_EPOCH=$IMAGE_EPOCH mmdebstrap --quiet --variant=minbase \
+    --format=null --keyring="$KEYRING" --aptopt="$SCRATCH/apt.conf" \
+    --include="${PACKAGES[*]}" --customize-hook="$finish" \
     "$SUITE" - "${sources[@]}"
   write_image_json "$out/image.json" default /bin/bash
 }
 
 # package_versions: what apt would install now, so that an update of a package makes a new image.
 package_versions() {
-  apt-cache policy "${PACKAGES[@]}" libc6 bash coreutils 2>/dev/null | grep -E '^[^ ]|Candidate:' || true
+  apt-cache policy "${PACKAGES[@]}" libc6 bash coreutils 2>/dev/null |
+    grep -E '^[^ ]|Candidate:' || true
 }
 
 if [[ ${1:-} == --finish ]]; then

@@ -16,9 +16,10 @@ PATH=$PATH:/usr/sbin:/sbin
 need mkfs.ext4 e2fsprogs
 readonly SIZE=${MSB_DISK_SIZE:-4G}
 # A journal, because a sandbox may be killed at any moment and its disk is used again without a
-# check; a small one, as it is one guest's. No metadata checksums: each block would cost a table-driven
-# CRC on processors that emulate it, and the host's disk has its own. Nothing lazy: the file starts
-# as holes, so inode tables are zero already, and the guest need not write them after each mount.
+# check; a small one, as it is one guest's. No metadata checksums: each block would cost a
+# table-driven CRC on processors that emulate it, and the host's disk has its own. Nothing lazy: the
+# file starts as holes, so inode tables are zero already and the guest need not write them after
+# each mount.
 readonly OPTIONS=(
   -O 'has_journal,extents,uninit_bg,dir_index,^metadata_csum,^64bit,resize_inode'
   -J size=16 -m 0

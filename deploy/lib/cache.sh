@@ -67,6 +67,7 @@ cached() {
       flock "$cache_lock"
     }
     if [[ ! -d $entry ]]; then
+      rm -rf "$parent"/.staging.* # of a builder that was killed: we hold the lock
       staging=$(mktemp -d "$parent/.staging.XXXXXX")
       on_exit rm -rf "$staging"
       "$build" "$staging" >&2

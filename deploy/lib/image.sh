@@ -10,7 +10,7 @@ readonly IMAGE_PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 readonly IMAGE_EPOCH=1767225600 # 2026-01-01 00:00:00 UTC
 readonly IMAGE_UUID=6d736264-0000-4000-8000-000000000001
 
-# image_mountpoints ROOT: folders that the agent mounts on, in every image, whatever it is built from.
+# image_mountpoints ROOT: folders that the agent mounts on, in every image.
 image_mountpoints() {
   mkdir -p "$1"/{proc,sys,dev,run,tmp,root}
   chmod 1777 "$1/tmp"
