@@ -336,8 +336,8 @@ TEST_F(MmioTransportTest, TakesWritesFromSeveralVcpusAtOnce) {
 
 TEST_F(MmioTransportTest, LetsAVcpuGoWhenItIsClosed) {
   LoopThread stopped;
-  std::unique_ptr<MmioTransport> transport;
   FakeDevice device;
+  std::unique_ptr<MmioTransport> transport;
   stopped.Run([&] { transport = *MmioTransport::Create(stopped.loop(), guest_.memory(), device); });
   stopped.Stop();  // from here on nobody serves the loop
   std::thread vcpu([&] { MmioDriver(*transport).Reset(); });

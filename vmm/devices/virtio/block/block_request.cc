@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstring>
 #include <utility>
 
@@ -53,9 +54,16 @@ bool IsOnDisk(uint64_t sector, uint64_t sectors, const DiskFile& disk) {
   return sector <= disk.sectors() && sectors <= disk.sectors() - sector;
 }
 
+// The host's errors (no space, a failing disk) are for its operator to know. The first ones only:
+// each request of the guest may bring another.
+constexpr int kMaxLoggedIoErrors = 10;
+
 BlockStatus StatusOfIo(const absl::Status& status, absl::string_view what) {
   if (status.ok()) return BlockStatus::kOk;
-  MSB_LOG(kDebug) << "block " << what << ": " << status.message();
+  static std::atomic<int> logged = 0;
+  if (logged.fetch_add(1, std::memory_order_relaxed) < kMaxLoggedIoErrors) {
+    MSB_LOG(kWarning) << "disk " << what << ": " << status.message();
+  }
   return BlockStatus::kIoError;
 }
 
