@@ -17,7 +17,6 @@
 namespace msb {
 namespace {
 
-using testing::AnyOf;
 using testing::HasSubstr;
 
 std::string ReadFile(const std::string& path) {
@@ -66,8 +65,10 @@ TEST_F(JailLimitsTest, StopsAForkBombAtItsLimit) {
   const JailResult result = run_.Run();
 
   ASSERT_EQ(result.exit_code, 0) << result.error;
-  // Beside pid 1; the jailer may or may not have left a v1 hierarchy yet.
-  EXPECT_THAT(result.said.at("forks"), AnyOf("19", "18"));
+  // Beside pid 1; the jailer may not have left a v1 hierarchy yet.
+  const int forks = std::stoi(result.said.at("forks"));
+  EXPECT_LE(forks, 19);
+  EXPECT_GE(forks, 18);
 }
 
 TEST_F(JailLimitsTest, RecordsTheCpuQuota) {

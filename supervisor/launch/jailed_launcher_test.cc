@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <filesystem>
@@ -147,6 +148,32 @@ TEST_F(JailedLauncherTest, AnotherLauncherAdoptsARunningVmm) {
   EXPECT_OK(AskStatus(plan));
   ASSERT_OK(second->CleanUp(plan));
   EXPECT_TRUE(HasEnded(vmm.pidfd));
+  ExpectCleared(plan);
+}
+
+TEST_F(JailedLauncherTest, AVmmOutlivesTheProcessThatLaunchedItAndIsAdopted) {
+  const LaunchSpec spec = SpecOf(1);
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  const pid_t daemon = ::fork();
+  if (daemon == 0) {
+    const auto vmm = NewLauncher()->Launch(spec);
+    const ProcessIdentity identity = vmm.ok() ? vmm->process : ProcessIdentity{};
+    [[maybe_unused]] auto written = ::write(ends[1], &identity, sizeof(identity));
+    ::_exit(0);
+  }
+  ASSERT_EQ(::waitpid(daemon, nullptr, 0), daemon);
+  ProcessIdentity identity;
+  ASSERT_EQ(::read(ends[0], &identity, sizeof(identity)), static_cast<ssize_t>(sizeof(identity)));
+  ::close(ends[0]);
+  ::close(ends[1]);
+  const LaunchPlan plan = launcher().Plan("box1", 1);
+
+  ASSERT_OK_AND_ASSIGN(const LaunchedVmm adopted, launcher().Adopt(identity, plan));
+
+  EXPECT_OK(AskStatus(plan));
+  ASSERT_OK(launcher().CleanUp(plan));
+  EXPECT_TRUE(HasEnded(adopted.pidfd));
   ExpectCleared(plan);
 }
 
