@@ -5,8 +5,9 @@
 //
 // A read that the page cache can answer is served on the spot: that is most of what happens on the
 // image that all sandboxes share. Everything that may wait for storage goes to the disk's own
-// thread (BlockWorker) and is completed on the loop again, about 20 us later than it would have
-// been on the loop itself; a flush that takes 100 ms then costs the sandbox's sockets nothing.
+// thread (BlockWorker) and is completed on the loop again. The detour costs about 5 us (4 KiB from
+// kick to interrupt: 3.6 us read, 8 us written); a flush that takes 100 ms then costs the sandbox's
+// sockets nothing.
 //
 // Threading: the event loop's, as every device.
 
@@ -31,7 +32,7 @@ namespace msb {
 class BlockDevice final : public VirtioDevice {
  public:
   static constexpr uint16_t kQueueSize = 256;
-  // Cached bytes that one notification may read on the loop (about 0.2 ms); the rest goes to the
+  // Cached bytes that one notification may read on the loop (0.05 to 0.2 ms); the rest goes to the
   // thread, so that a guest that reads without end leaves the loop to others.
   static constexpr uint64_t kMaxInlineBytes = uint64_t{1} << 20;
 
