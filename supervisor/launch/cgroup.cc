@@ -16,6 +16,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
 #include "base/error.h"
 #include "base/status_macros.h"
 #include "base/syscall.h"
@@ -115,33 +116,44 @@ absl::Status Cgroup::KillAtOnce() const {
   return IsGone(status) ? absl::OkStatus() : status;
 }
 
+absl::StatusOr<std::map<int, UniqueFd>> Cgroup::OpenProcesses() const {
+  std::map<int, UniqueFd> opened;
+  MSB_ASSIGN_OR_RETURN(const std::set<int> pids, Processes());
+  for (int pid : pids) {
+    auto pidfd = OpenPidfd(pid);
+    if (absl::IsNotFound(pidfd.status())) continue;  // ended meanwhile
+    MSB_RETURN_IF_ERROR(pidfd.status());
+    opened.emplace(pid, *std::move(pidfd));
+  }
+  // A pid that is still in the cgroup means the process that the pidfd was opened for, or one that
+  // came after it; in neither case does a signal to the pidfd reach a stranger.
+  MSB_ASSIGN_OR_RETURN(const std::set<int> still, Processes());
+  for (int pid : pids) {
+    if (still.count(pid) == 0) opened.erase(pid);
+  }
+  return opened;
+}
+
 absl::Status Cgroup::Kill(absl::Time deadline) const {
   MSB_RETURN_IF_ERROR(ForbidForks());
-  MSB_RETURN_IF_ERROR(KillAtOnce());
   // Twice as a rule: the second time there is nobody.
   while (true) {
-    MSB_ASSIGN_OR_RETURN(const std::set<int> pids, Processes());
-    if (pids.empty()) break;
-    std::vector<std::pair<int, UniqueFd>> opened;
-    for (int pid : pids) {
-      auto pidfd = OpenPidfd(pid);
-      if (absl::IsNotFound(pidfd.status())) continue;  // ended meanwhile
-      MSB_RETURN_IF_ERROR(pidfd.status());
-      opened.emplace_back(pid, *std::move(pidfd));
-    }
-    // A pid that is in the cgroup still names the process that the pidfd was opened for, or one
-    // that came after it; in neither case does the signal reach a stranger.
-    MSB_ASSIGN_OR_RETURN(const std::set<int> still, Processes());
-    for (const auto& [pid, pidfd] : opened) {
-      if (still.count(pid) != 0) MSB_RETURN_IF_ERROR(msb::Kill(pidfd));
-    }
-    for (const auto& [pid, pidfd] : opened) {
-      if (still.count(pid) == 0) continue;
+    MSB_ASSIGN_OR_RETURN(const auto processes, OpenProcesses());
+    // Behind the opening: a child of ours that dies before is a zombie that nothing leads to.
+    MSB_RETURN_IF_ERROR(KillAtOnce());
+    for (const auto& [pid, pidfd] : processes) MSB_RETURN_IF_ERROR(msb::Kill(pidfd));
+    for (const auto& [pid, pidfd] : processes) {
       if (!WaitForEnd(pidfd, deadline).ok()) {
         return MakeError(Reason::kHostError, absl::StrCat("process ", pid, " of cgroup ", name_,
                                                           " is killed and does not end"));
       }
       Reap(pidfd);
+    }
+    MSB_ASSIGN_OR_RETURN(const std::set<int> left, Processes());
+    if (left.empty()) break;
+    if (absl::Now() > deadline) {
+      return MakeError(Reason::kHostError,
+                       absl::StrCat("cgroup ", name_, " has new processes again and again"));
     }
   }
   return WaitUntilEmpty(deadline);

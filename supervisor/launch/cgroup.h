@@ -7,6 +7,7 @@
 #ifndef MSB_SUPERVISOR_LAUNCH_CGROUP_H_
 #define MSB_SUPERVISOR_LAUNCH_CGROUP_H_
 
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "base/unique_fd.h"
 #include "supervisor/launch/cgroup_layout.h"
 #include "supervisor/launch/launcher.h"
 
@@ -40,6 +42,8 @@ class Cgroup {
 
  private:
   std::string Folder(const CgroupHierarchy& hierarchy) const;
+  // Processes by pid, each certainly one of this cgroup.
+  absl::StatusOr<std::map<int, UniqueFd>> OpenProcesses() const;
   absl::Status ForbidForks() const;
   absl::Status KillAtOnce() const;
   absl::Status WaitUntilEmpty(absl::Time deadline) const;
