@@ -1,8 +1,8 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// msb-vmm: runs one sandbox's machine. Started by the jailer with everything it needs as descriptors;
-// opens no file by name, but /dev/kvm for --probe-kvm.
+// msb-vmm: runs one sandbox's machine. Started by the jailer with everything it needs as
+// descriptors; opens no file by name, but /dev/kvm for --probe-kvm.
 
 #include <fcntl.h>
 #include <malloc.h>
@@ -46,7 +46,8 @@ constexpr char kUsage[] =
     "  --probe-kvm        measure how KVM runs a guest's ring 0, and print one line of JSON\n"
     "  --kvm-fd N         an open /dev/kvm; without it, /dev/kvm is opened\n"
     "\n"
-    "exit status: 0 after a guest's shutdown, a stop on request or a probe; 1 after any other end,\n"
+    "exit status: 0 after a guest's shutdown, a stop on request or a probe; 1 after any other "
+    "end,\n"
     "2 for a command line that is not understood\n";
 
 constexpr int kExitOrderly = 0;
@@ -124,8 +125,8 @@ absl::StatusOr<msb::vmm::v1::VmSpec> ReadSpec(int fd) {
   return spec;
 }
 
-// SIGTERM is a request to stop, so that an end from outside leaves word of itself too. Blocked before
-// the first thread, and so in all of them.
+// SIGTERM is a request to stop, so that an end from outside leaves word of itself too. Blocked
+// before the first thread, and so in all of them.
 absl::StatusOr<UniqueFd> TakeTermination() {
   ::signal(SIGPIPE, SIG_IGN);
   ::signal(SIGHUP, SIG_IGN);
@@ -172,7 +173,8 @@ int RunSpec(int spec_fd, uint64_t started_ns) {
 
 int Main(int argc, char** argv) {
   const uint64_t started_ns = EventJournal::NowNanoseconds();
-  // One arena: the few threads allocate next to nothing, and each arena would reserve its own pages.
+  // One arena: the few threads allocate next to nothing, and each arena would reserve its own
+  // pages.
   ::mallopt(M_ARENA_MAX, 1);
   const std::optional<Arguments> arguments = ParseArguments(argc, argv);
   if (!arguments.has_value()) {

@@ -17,11 +17,12 @@
 #include "tests/guests/memory_file.h"
 
 // MSB_TINY_GUEST(halt): the code of the guest `halt`, as an absl::string_view.
-#define MSB_DECLARE_TINY_GUEST(name)                \
-  extern "C" const char msb_guest_##name[];         \
+#define MSB_DECLARE_TINY_GUEST(name)        \
+  extern "C" const char msb_guest_##name[]; \
   extern "C" const char msb_guest_##name##_end[];
-#define MSB_TINY_GUEST(name) \
-  absl::string_view(msb_guest_##name, static_cast<size_t>(msb_guest_##name##_end - msb_guest_##name))
+#define MSB_TINY_GUEST(name)          \
+  absl::string_view(msb_guest_##name, \
+                    static_cast<size_t>(msb_guest_##name##_end - msb_guest_##name))
 
 MSB_DECLARE_TINY_GUEST(halt)
 MSB_DECLARE_TINY_GUEST(spin)
@@ -36,6 +37,7 @@ MSB_DECLARE_TINY_GUEST(mmio_read)
 MSB_DECLARE_TINY_GUEST(mmio_value_to_console)
 MSB_DECLARE_TINY_GUEST(run_device)
 MSB_DECLARE_TINY_GUEST(start_second)
+MSB_DECLARE_TINY_GUEST(ticker)
 
 namespace msb {
 

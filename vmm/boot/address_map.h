@@ -1,7 +1,8 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Where everything stands in the guest-physical address space of our own (KVM) machine. Values only.
+// Where everything stands in the guest-physical address space of our own (KVM) machine. Values
+// only.
 //
 //   0x0000'0500  GDT of the first instruction         \.
 //   0x0000'7000  zero page (boot_params)                | overwritten by the guest at will
@@ -40,8 +41,8 @@ inline constexpr uint64_t kMpTableBytes = 0x400;
 inline constexpr uint64_t kBaseMemoryEnd = 0x9fc00;
 inline constexpr uint64_t kHighMemoryStart = 0x100000;
 
-// What the page tables of the first instruction map one to one: kernel, zero page and command line must
-// lie below.
+// What the page tables of the first instruction map one to one: kernel, zero page and command line
+// must lie below.
 inline constexpr uint64_t kIdentityMappedBytes = 1u << 30;
 
 inline constexpr uint64_t kHoleStart = 0xc000'0000;
@@ -50,7 +51,7 @@ inline constexpr uint64_t kVirtioMmioStart = 0xd000'0000;
 inline constexpr uint64_t kVirtioMmioBytes = 0x1000;  // of one device's window
 inline constexpr uint32_t kIoApic = 0xfec0'0000;
 inline constexpr uint32_t kLocalApic = 0xfee0'0000;
-inline constexpr uint64_t kIdentityMap = 0xfffb'c000;        // one page, KVM's own
+inline constexpr uint64_t kIdentityMap = 0xfffb'c000;       // one page, KVM's own
 inline constexpr uint64_t kTaskStateSegment = 0xfffb'd000;  // three pages, KVM's own
 
 // Interrupt lines. 0 is the timer, 2 the cascade of the two PICs, 8 the real-time clock.
@@ -60,9 +61,9 @@ inline constexpr uint32_t kVirtioInterrupts[] = {5,  6,  7,  9,  10, 11, 12, 13,
 inline constexpr uint32_t kIoApicPins = 24;
 
 // I/O ports.
-inline constexpr uint16_t kSerialPort = 0x3f8;     // 8 ports
-inline constexpr uint16_t kCmosPort = 0x70;        // 2 ports
-inline constexpr uint16_t kResetPort = 0x64;       // of the keyboard controller
+inline constexpr uint16_t kSerialPort = 0x3f8;  // 8 ports
+inline constexpr uint16_t kCmosPort = 0x70;     // 2 ports
+inline constexpr uint16_t kResetPort = 0x64;    // of the keyboard controller
 inline constexpr uint16_t kBootMarkPort = 0x500;
 
 // The RAM of a machine with `memory_mib`.

@@ -17,9 +17,9 @@ namespace {
 // nomodule and the like are not here: the kernel's configuration says it.
 constexpr absl::string_view kBase = "console=ttyS0 reboot=t panic=-1";
 
-// What KVM's instruction emulator cannot do, by number of X86_FEATURE_*: SMAP, SMEP, FSGSBASE, POPCNT,
-// RDRAND, RDSEED, CX16, ERMS, FSRM. Masking CPUID alone is not enough: where ring 0 is emulated, it
-// reads the host's leaves.
+// What KVM's instruction emulator cannot do, by number of X86_FEATURE_*: SMAP, SMEP, FSGSBASE,
+// POPCNT, RDRAND, RDSEED, CX16, ERMS, FSRM. Masking CPUID alone is not enough: where ring 0 is
+// emulated, it reads the host's leaves.
 constexpr absl::string_view kEmulatedRing0 =
     "noxsave clearcpuid=308,295,288,151,158,306,141,297,580";
 
@@ -37,9 +37,9 @@ absl::StatusOr<std::string> BuildCommandLine(const CommandLineParts& parts) {
   }
   if (!parts.extra.empty()) absl::StrAppend(&line, " ", parts.extra);
   if (line.size() > kMaxCommandLineBytes) {
-    return MakeError(Reason::kVmSpecInvalid,
-                     absl::StrCat("command_line: ", line.size(), " bytes with the machine's own, 0..",
-                                  kMaxCommandLineBytes, " are allowed"));
+    return MakeError(Reason::kVmSpecInvalid, absl::StrCat("command_line: ", line.size(),
+                                                          " bytes with the machine's own, 0..",
+                                                          kMaxCommandLineBytes, " are allowed"));
   }
   return line;
 }

@@ -41,7 +41,8 @@ TEST(CommandLineTest, RefusesWhatLinuxWouldCut) {
 }
 
 TEST(CommandLineTest, RefusesControlCharacters) {
-  for (const std::string& bad : {std::string("a\nb"), std::string("a\0b", 3), std::string("\xc3")}) {
+  for (const std::string& bad :
+       {std::string("a\nb"), std::string("a\0b", 3), std::string("\xc3")}) {
     EXPECT_THAT(BuildCommandLine({.extra = bad}), HasReason(Reason::kVmSpecInvalid));
   }
 }

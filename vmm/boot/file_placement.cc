@@ -16,11 +16,12 @@ namespace {
 
 constexpr uint64_t kPageBytes = 4096;
 
-// Over the pages that are there: the mapping that GuestMemory made stays one range, and goes as one.
+// Over the pages that are there: the mapping that GuestMemory made stays one range, and goes as
+// one.
 absl::Status MapOver(int file, uint64_t file_offset, absl::Span<uint8_t> target) {
-  void* mapped = ::mmap(target.data(), target.size(), PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, file,
-                        static_cast<off_t>(file_offset));
+  void* mapped =
+      ::mmap(target.data(), target.size(), PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, file, static_cast<off_t>(file_offset));
   if (mapped == MAP_FAILED) {
     return WithReason(Reason::kHostError, "map a file into guest memory",
                       absl::ErrnoToStatus(errno, "mmap"));

@@ -13,15 +13,16 @@
 
 namespace msb {
 
-// Mapping costs nothing at the start, and unchanged pages are the host's page cache itself, shared by
-// every machine that runs the same file. The file must then keep its length for as long as the guest
-// runs (the caches of kernels and initramfs replace files by rename, never in place): a page that is
-// gone ends the machine with kKvmError.
+// Mapping costs nothing at the start, and unchanged pages are the host's page cache itself, shared
+// by every machine that runs the same file. The file must then keep its length for as long as the
+// guest runs (the caches of kernels and initramfs replace files by rename, never in place): a page
+// that is gone ends the machine with kKvmError.
 enum class FilePlacement { kMap, kCopy };
 
-// Puts target.size bytes of `file`, from `file_offset` on, at `target`. With kMap, whole pages are mapped
-// privately and the rest is copied; everything is copied where offset and address are not page-aligned.
-// The caller has seen that the file reaches that far; kHostError when it does not after all.
+// Puts target.size bytes of `file`, from `file_offset` on, at `target`. With kMap, whole pages are
+// mapped privately and the rest is copied; everything is copied where offset and address are not
+// page-aligned. The caller has seen that the file reaches that far; kHostError when it does not
+// after all.
 absl::Status PlaceFile(int file, uint64_t file_offset, const GuestMemory& memory, GuestRange target,
                        FilePlacement placement);
 

@@ -83,9 +83,9 @@ absl::StatusOr<std::vector<Elf64_Phdr>> ReadSegments(int image, const Elf64_Ehdr
     return Invalid("the program headers lie outside the file");
   }
   std::vector<Elf64_Phdr> segments(header.e_phnum);
-  MSB_RETURN_IF_ERROR(ReadExactly(
-      image, header.e_phoff,
-      absl::MakeSpan(reinterpret_cast<char*>(segments.data()), table_bytes)));
+  MSB_RETURN_IF_ERROR(
+      ReadExactly(image, header.e_phoff,
+                  absl::MakeSpan(reinterpret_cast<char*>(segments.data()), table_bytes)));
   const auto not_loaded = [](const Elf64_Phdr& segment) {
     return segment.p_type != PT_LOAD || segment.p_memsz == 0;
   };
@@ -138,8 +138,8 @@ absl::StatusOr<LoadedKernel> LoadKernel(int image, const GuestMemory& memory,
   MSB_ASSIGN_OR_RETURN(const std::vector<Elf64_Phdr> segments,
                        ReadSegments(image, header, file_bytes));
   const uint64_t low_ram = memory.regions().front().range.size;
-  MSB_RETURN_IF_ERROR(CheckSegments(segments, file_bytes,
-                                    std::min(low_ram, address_map::kIdentityMappedBytes)));
+  MSB_RETURN_IF_ERROR(
+      CheckSegments(segments, file_bytes, std::min(low_ram, address_map::kIdentityMappedBytes)));
   if (!HoldsEntry(segments, header.e_entry)) return Invalid("e_entry lies in no segment");
   for (const Elf64_Phdr& segment : segments) {
     // Guest memory is zero from the start: .bss, the rest up to p_memsz, needs nothing.

@@ -23,9 +23,9 @@ struct LoadedKernel {
   uint64_t end = 0;      // one past the last byte, .bss included
 };
 
-// `image` is read from offset 0 by position. kKernelInvalid, kKernelWrongMachine, or kKernelTooLarge
-// when it does not fit below the end of low RAM and of the boot page tables. kHostError when the host
-// cannot read the file.
+// `image` is read from offset 0 by position. kKernelInvalid, kKernelWrongMachine, or
+// kKernelTooLarge when it does not fit below the end of low RAM and of the boot page tables.
+// kHostError when the host cannot read the file.
 absl::StatusOr<LoadedKernel> LoadKernel(int image, const GuestMemory& memory,
                                         FilePlacement placement);
 

@@ -1,7 +1,8 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The input is a kernel file. It is loaded both ways; what was accepted must have its entry in memory.
+// The input is a kernel file. It is loaded both ways; what was accepted must have its entry in
+// memory.
 
 #include <sys/mman.h>
 #include <unistd.h>

@@ -40,10 +40,16 @@ struct Image {
     header.e_phentsize = sizeof(Elf64_Phdr);
     header.e_phnum = 2;
     // Two pages and a bit, then .bss; and a second one that stands before it in the file's order.
-    segments[1] = {.p_type = PT_LOAD, .p_offset = kPage, .p_paddr = kMebibyte,
-                   .p_filesz = 2 * kPage + 100, .p_memsz = 5 * kPage};
-    segments[0] = {.p_type = PT_LOAD, .p_offset = 4 * kPage + 7, .p_paddr = 2 * kMebibyte,
-                   .p_filesz = 50, .p_memsz = 50};
+    segments[1] = {.p_type = PT_LOAD,
+                   .p_offset = kPage,
+                   .p_paddr = kMebibyte,
+                   .p_filesz = 2 * kPage + 100,
+                   .p_memsz = 5 * kPage};
+    segments[0] = {.p_type = PT_LOAD,
+                   .p_offset = 4 * kPage + 7,
+                   .p_paddr = 2 * kMebibyte,
+                   .p_filesz = 50,
+                   .p_memsz = 50};
     for (uint64_t i = 0; i < 4 * kPage; ++i) content.push_back(static_cast<char>('a' + i % 23));
   }
 

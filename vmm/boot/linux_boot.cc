@@ -50,8 +50,9 @@ absl::StatusOr<GuestRange> PlaceInitramfs(const GuestMemory& memory, const Linux
   }
   const uint64_t room = low_ram - kernel_end;
   if (bytes > room || (low_ram - bytes) / kPageBytes * kPageBytes < kernel_end) {
-    return MakeError(Reason::kKernelTooLarge, absl::StrCat("the initramfs of ", bytes,
-                                                           " bytes does not fit behind the kernel"));
+    return MakeError(
+        Reason::kKernelTooLarge,
+        absl::StrCat("the initramfs of ", bytes, " bytes does not fit behind the kernel"));
   }
   const GuestRange range{GuestAddress{(low_ram - bytes) / kPageBytes * kPageBytes}, bytes};
   MSB_RETURN_IF_ERROR(PlaceFile(boot.initramfs, 0, memory, range, boot.placement));

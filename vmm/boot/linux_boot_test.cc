@@ -19,8 +19,8 @@ namespace {
 class LinuxBootTest : public ::testing::Test {
  protected:
   void Load(uint32_t memory_mib) {
-    memory_ = std::make_unique<GuestMemory>(
-        *GuestMemory::Allocate(address_map::RamRanges(memory_mib)));
+    memory_ =
+        std::make_unique<GuestMemory>(*GuestMemory::Allocate(address_map::RamRanges(memory_mib)));
     boot_.kernel = kernel_.get();
     ASSERT_OK_AND_ASSIGN(const GuestAddress entry, LoadLinux(*memory_, boot_));
     EXPECT_EQ(ToUint64(entry), kTinyKernelAddress);
@@ -48,8 +48,8 @@ class LinuxBootTest : public ::testing::Test {
 
 TEST_F(LinuxBootTest, DescribesSmallMemory) {
   Load(64);
-  EXPECT_EQ(Map(), (std::vector<E820>{{0, 0x9fc00, 1}, {0x9fc00, 0xa0000, 2},
-                                      {0x100000, 64 << 20, 1}}));
+  EXPECT_EQ(Map(),
+            (std::vector<E820>{{0, 0x9fc00, 1}, {0x9fc00, 0xa0000, 2}, {0x100000, 64 << 20, 1}}));
 }
 
 TEST_F(LinuxBootTest, LeavesTheHoleOfTheDevicesOut) {

@@ -46,7 +46,7 @@ struct [[gnu::packed]] ProcessorEntry {
   uint8_t type = 0;
   uint8_t apic_id = 0;
   uint8_t apic_version = 0x14;
-  uint8_t flags = 0;  // 1: enabled, 2: the one that starts
+  uint8_t flags = 0;           // 1: enabled, 2: the one that starts
   uint32_t signature = 0x600;  // family 6; Linux reads CPUID instead
   uint32_t features = 0x201;   // FPU and APIC, as above
   uint32_t reserved[2] = {};
@@ -109,15 +109,21 @@ std::string Entries(uint32_t vcpus) {
   Append(BusEntry{}, table);
   Append(IoApicEntry{.id = io_apic_id}, table);
   for (uint8_t line = 0; line < address_map::kIoApicPins; ++line) {
-    Append(InterruptEntry{.type = kIoInterrupt, .source_line = line, .destination_apic = io_apic_id,
+    Append(InterruptEntry{.type = kIoInterrupt,
+                          .source_line = line,
+                          .destination_apic = io_apic_id,
                           .destination_pin = line},
            table);
   }
-  Append(InterruptEntry{.type = kLocalInterrupt, .kind = InterruptKind::kExternal,
-                        .destination_apic = 0, .destination_pin = 0},
+  Append(InterruptEntry{.type = kLocalInterrupt,
+                        .kind = InterruptKind::kExternal,
+                        .destination_apic = 0,
+                        .destination_pin = 0},
          table);
-  Append(InterruptEntry{.type = kLocalInterrupt, .kind = InterruptKind::kNmi,
-                        .destination_apic = kEveryApic, .destination_pin = 1},
+  Append(InterruptEntry{.type = kLocalInterrupt,
+                        .kind = InterruptKind::kNmi,
+                        .destination_apic = kEveryApic,
+                        .destination_pin = 1},
          table);
   return table;
 }

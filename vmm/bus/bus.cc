@@ -21,9 +21,9 @@ void Bus::Add(uint64_t start, uint64_t size, BusDevice& device) {
 }
 
 const Bus::Window* Bus::Find(uint64_t address, uint64_t bytes) const {
-  const auto next = std::upper_bound(
-      windows_.begin(), windows_.end(), address,
-      [](uint64_t wanted, const Window& window) { return wanted < window.start; });
+  const auto next =
+      std::upper_bound(windows_.begin(), windows_.end(), address,
+                       [](uint64_t wanted, const Window& window) { return wanted < window.start; });
   if (next == windows_.begin()) return nullptr;
   const Window& window = *std::prev(next);
   const uint64_t offset = address - window.start;

@@ -26,14 +26,14 @@ constexpr size_t kReceiveBytes = 4096;
 absl::StatusOr<std::shared_ptr<ControlConnection>> ControlConnection::Create(
     EventLoop& loop, UniqueFd socket, ControlTarget& target, EventJournal& journal,
     const ControlLimits& limits, std::function<void()> gone) {
-  std::shared_ptr<ControlConnection> connection(new ControlConnection(
-      loop, std::move(socket), target, journal, limits, std::move(gone)));
-  MSB_RETURN_IF_ERROR(loop.Watch(
-      connection->socket_.get(), EPOLLIN,
-      [weak = std::weak_ptr<ControlConnection>(connection)](uint32_t events) {
-        // Held, so that hanging up within does not destroy what runs.
-        if (const auto self = weak.lock(); self != nullptr) self->OnReady(events);
-      }));
+  std::shared_ptr<ControlConnection> connection(
+      new ControlConnection(loop, std::move(socket), target, journal, limits, std::move(gone)));
+  MSB_RETURN_IF_ERROR(
+      loop.Watch(connection->socket_.get(), EPOLLIN,
+                 [weak = std::weak_ptr<ControlConnection>(connection)](uint32_t events) {
+                   // Held, so that hanging up within does not destroy what runs.
+                   if (const auto self = weak.lock(); self != nullptr) self->OnReady(events);
+                 }));
   return connection;
 }
 
@@ -124,7 +124,8 @@ absl::Status ControlConnection::HandleRequest(absl::string_view frame) {
       target_.RequestStop();
       break;
     case Request::REQUEST_NOT_SET:
-      AnswerStatus(id, MakeError(Reason::kInvalidArgument, "a request that this VMM does not know"));
+      AnswerStatus(id,
+                   MakeError(Reason::kInvalidArgument, "a request that this VMM does not know"));
   }
   return absl::OkStatus();
 }
@@ -134,9 +135,9 @@ bool ControlConnection::TakePlace(uint64_t id) {
     ++under_way_;
     return true;
   }
-  AnswerStatus(id, MakeError(Reason::kLimitExceeded,
-                             absl::StrCat("more than ", limits_.requests_under_way,
-                                          " requests under way on one connection")));
+  AnswerStatus(
+      id, MakeError(Reason::kLimitExceeded, absl::StrCat("more than ", limits_.requests_under_way,
+                                                         " requests under way on one connection")));
   return false;
 }
 
@@ -153,11 +154,10 @@ void ControlConnection::StartWatch(uint64_t id) {
   if (!TakePlace(id)) return;
   for (const msb::vmm::v1::VmEvent& event : journal_.events()) AnswerEvent(id, event);
   if (!socket_.valid()) return;
-  watches_.push_back(journal_.Subscribe(
-      [this, id](const msb::vmm::v1::VmEvent& event) {
-        const auto self = shared_from_this();
-        AnswerEvent(id, event);
-      }));
+  watches_.push_back(journal_.Subscribe([this, id](const msb::vmm::v1::VmEvent& event) {
+    const auto self = shared_from_this();
+    AnswerEvent(id, event);
+  }));
 }
 
 void ControlConnection::AnswerOk(uint64_t id) { AnswerStatus(id, absl::OkStatus()); }

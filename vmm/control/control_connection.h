@@ -32,9 +32,11 @@ class ControlConnection : public std::enable_shared_from_this<ControlConnection>
  public:
   // `gone` is called once, from the loop, when the client has left or was hung up on; it drops the
   // owner's reference.
-  static absl::StatusOr<std::shared_ptr<ControlConnection>> Create(
-      EventLoop& loop, UniqueFd socket, ControlTarget& target, EventJournal& journal,
-      const ControlLimits& limits, std::function<void()> gone);
+  static absl::StatusOr<std::shared_ptr<ControlConnection>> Create(EventLoop& loop, UniqueFd socket,
+                                                                   ControlTarget& target,
+                                                                   EventJournal& journal,
+                                                                   const ControlLimits& limits,
+                                                                   std::function<void()> gone);
   ControlConnection(const ControlConnection&) = delete;
   ControlConnection& operator=(const ControlConnection&) = delete;
   ~ControlConnection();

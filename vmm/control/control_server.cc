@@ -46,8 +46,8 @@ absl::Status ControlServer::Listen() {
   // A client may be gone before it is accepted: the wait for the next one is the loop's.
   MSB_ASSIGN_OR_RETURN(const int flags,
                        Syscall("fcntl", [&] { return ::fcntl(listener_.get(), F_GETFL); }));
-  MSB_RETURN_IF_ERROR(Syscall(
-      "fcntl", [&] { return ::fcntl(listener_.get(), F_SETFL, flags | O_NONBLOCK); }));
+  MSB_RETURN_IF_ERROR(
+      Syscall("fcntl", [&] { return ::fcntl(listener_.get(), F_SETFL, flags | O_NONBLOCK); }));
   return loop_.Watch(listener_.get(), EPOLLIN, [this](uint32_t) { OnListenerReady(); });
 }
 
@@ -69,9 +69,8 @@ void ControlServer::OnListenerReady() {
 void ControlServer::Admit(UniqueFd socket) {
   if (connections_.size() >= limits_.clients) return;
   const uint64_t id = next_connection_++;
-  absl::StatusOr<std::shared_ptr<ControlConnection>> connection =
-      ControlConnection::Create(loop_, std::move(socket), target_, journal_, limits_,
-                                [this, id] { connections_.erase(id); });
+  absl::StatusOr<std::shared_ptr<ControlConnection>> connection = ControlConnection::Create(
+      loop_, std::move(socket), target_, journal_, limits_, [this, id] { connections_.erase(id); });
   if (!connection.ok()) {
     MSB_LOG(kWarning) << "control client: " << connection.status().message();
     return;

@@ -1,11 +1,11 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The VMM's control socket (proto/msb/vmm/v1/control.proto): several clients, each with several requests
-// under way.
+// The VMM's control socket (proto/msb/vmm/v1/control.proto): several clients, each with several
+// requests under way.
 //
-// A client is hostile until shown otherwise: what is kept for it is bounded, and one that breaks the
-// protocol or does not read its answers is hung up on. The others notice nothing.
+// A client is hostile until shown otherwise: what is kept for it is bounded, and one that breaks
+// the protocol or does not read its answers is hung up on. The others notice nothing.
 //
 // Threading: the event loop's.
 
@@ -42,8 +42,8 @@ class ControlConnection;
 
 class ControlServer {
  public:
-  // Serves clients of `listener`, a listening Unix socket, from the next turn of the loop on. Everything
-  // named outlives the server. kHostError.
+  // Serves clients of `listener`, a listening Unix socket, from the next turn of the loop on.
+  // Everything named outlives the server. kHostError.
   static absl::StatusOr<std::unique_ptr<ControlServer>> Create(EventLoop& loop, UniqueFd listener,
                                                                ControlTarget& target,
                                                                EventJournal& journal,

@@ -26,8 +26,8 @@ class ControlTarget {
   virtual void Pause(Done done) = 0;
   virtual void Resume(Done done) = 0;
   virtual absl::Status SetBalloon(uint32_t mib) = 0;
-  // Only begins the end: the caller's own answer is sent already, and nothing is destroyed within the
-  // call.
+  // Only begins the end: the caller's own answer is sent already, and nothing is destroyed within
+  // the call.
   virtual void RequestStop() = 0;
 };
 

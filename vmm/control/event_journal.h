@@ -1,7 +1,8 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What has happened to the machine, with times: kept for whoever asks later, told to whoever watches.
+// What has happened to the machine, with times: kept for whoever asks later, told to whoever
+// watches.
 //
 // Threading: one thread.
 
@@ -39,7 +40,8 @@ class EventJournal {
   bool Has(Kind kind) const;
   const std::deque<msb::vmm::v1::VmEvent>& events() const { return events_; }
 
-  // Calls `listener` with each event from now on, until Unsubscribe. It may not record or subscribe.
+  // Calls `listener` with each event from now on, until Unsubscribe. It may not record or
+  // subscribe.
   using Subscription = uint64_t;
   Subscription Subscribe(Listener listener);
   void Unsubscribe(Subscription subscription) { listeners_.erase(subscription); }

@@ -12,12 +12,12 @@
 
 namespace msb {
 
-// The processor that starts: long mode on the tables of boot/long_mode.h, at `entry`, as the 64-bit boot
-// protocol asks. Its CPUID is set already.
+// The processor that starts: long mode on the tables of boot/long_mode.h, at `entry`, as the 64-bit
+// boot protocol asks. Its CPUID is set already.
 absl::Status SetBootRegisters(Vcpu& vcpu, GuestAddress entry);
 
-// What every processor gets, the started one and those that wait: the MSRs of a firmware that is done,
-// and the local APIC's lines as the MP table describes them. After the CPUID.
+// What every processor gets, the started one and those that wait: the MSRs of a firmware that is
+// done, and the local APIC's lines as the MP table describes them. After the CPUID.
 absl::Status SetFirmwareState(Vcpu& vcpu);
 
 }  // namespace msb

@@ -39,27 +39,27 @@ constexpr uint32_t kHypervisor = Bit(31);
 // Leaf 1, EDX.
 constexpr uint32_t kHyperThreading = Bit(28);  // "more than one id in the package"
 
-// Where ring 0 runs in KVM's instruction emulator, leaf 1 loses MONITOR, FMA, CX16, PCID, x2APIC, POPCNT,
-// XSAVE, OSXSAVE, AVX, F16C and RDRAND; of leaf 7 only BMI1 and BMI2 remain, which compilers put into
-// ring 3 code.
+// Where ring 0 runs in KVM's instruction emulator, leaf 1 loses MONITOR, FMA, CX16, PCID, x2APIC,
+// POPCNT, XSAVE, OSXSAVE, AVX, F16C and RDRAND; of leaf 7 only BMI1 and BMI2 remain, which
+// compilers put into ring 3 code.
 constexpr uint32_t kEmulatorLacksLeaf1Ecx = Bit(3) | Bit(12) | Bit(13) | Bit(17) | Bit(21) |
-                                            Bit(23) | Bit(26) | Bit(27) | Bit(28) | Bit(29) | Bit(30);
+                                            Bit(23) | Bit(26) | Bit(27) | Bit(28) | Bit(29) |
+                                            Bit(30);
 constexpr uint32_t kEmulatorKeepsLeaf7Ebx = Bit(3) | Bit(8);
 // AMD's own vector and bit instructions: XOP, FMA4, TBM.
 constexpr uint32_t kEmulatorLacksAmdEcx = Bit(11) | Bit(16) | Bit(21);
 
-// A hypercall from emulated ring 0 never ends: the emulator rewrites the instruction for the processor
-// to execute it, and meets it again. So whatever Linux would make one for is not offered: PV_UNHALT (to
-// wake a waiter), PV_SEND_IPI (with which no second processor comes up), PV_SCHED_YIELD, MAP_GPA_RANGE.
+// A hypercall from emulated ring 0 never ends: the emulator rewrites the instruction for the
+// processor to execute it, and meets it again. So whatever Linux would make one for is not offered:
+// PV_UNHALT (to wake a waiter), PV_SEND_IPI (with which no second processor comes up),
+// PV_SCHED_YIELD, MAP_GPA_RANGE.
 constexpr uint32_t kEmulatorLacksHypercalls = Bit(7) | Bit(11) | Bit(13) | Bit(16);
 
 constexpr uint32_t kThreadLevel = 1;  // level types of the topology leaves
 constexpr uint32_t kCoreLevel = 2;
 
 // How many bits of the APIC id tell the cores apart.
-uint32_t CoreIdBits(uint32_t vcpus) {
-  return static_cast<uint32_t>(absl::bit_width(vcpus - 1));
-}
+uint32_t CoreIdBits(uint32_t vcpus) { return static_cast<uint32_t>(absl::bit_width(vcpus - 1)); }
 
 void ClearRegisters(kvm_cpuid_entry2& leaf) { leaf.eax = leaf.ebx = leaf.ecx = leaf.edx = 0; }
 
@@ -156,8 +156,8 @@ bool IsTopology(const kvm_cpuid_entry2& leaf) {
   return leaf.function == kTopology || leaf.function == kTopologyV2;
 }
 
-// KVM answers with as many levels as the host has, or with one on some kernels. Ours has two, and the
-// one that ends the list.
+// KVM answers with as many levels as the host has, or with one on some kernels. Ours has two, and
+// the one that ends the list.
 void AppendTopologyLevels(uint32_t function, kvm::CpuidTable& table) {
   for (uint32_t index = 0; index < 3 && table.count < kvm::kMaxCpuidEntries; ++index) {
     kvm_cpuid_entry2 leaf{};

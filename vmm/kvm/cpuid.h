@@ -1,8 +1,8 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What the guest's CPUID instruction answers: the host's features as KVM offers them, with the topology
-// of the virtual machine instead of the host's, and without what a guest has no use for.
+// What the guest's CPUID instruction answers: the host's features as KVM offers them, with the
+// topology of the virtual machine instead of the host's, and without what a guest has no use for.
 
 #ifndef MSB_VMM_KVM_CPUID_H_
 #define MSB_VMM_KVM_CPUID_H_
@@ -21,8 +21,8 @@ struct CpuidOptions {
   bool emulated_ring0 = false;
 };
 
-// The table for the processor with APIC id `vcpu`. The machine is one package of `vcpus` cores with one
-// thread each.
+// The table for the processor with APIC id `vcpu`. The machine is one package of `vcpus` cores with
+// one thread each.
 kvm::CpuidTable GuestCpuid(const kvm::CpuidTable& supported, uint32_t vcpu,
                            const CpuidOptions& options);
 

@@ -117,7 +117,8 @@ TEST(CpuidTest, TheDeadlineTimerIsThereOnlyWhereKvmHasIt) {
 TEST(CpuidTest, WhatTheEmulatorLacksIsLeftOut) {
   const kvm::CpuidTable table = GuestCpuid(Host(), 0, {.vcpus = 2, .emulated_ring0 = true});
   const uint32_t features = Find(table, 0x1).ecx;
-  for (const unsigned bit : {26u, 27u, 28u, 12u, 17u, 21u}) EXPECT_EQ(features >> bit & 1, 0u) << bit;
+  for (const unsigned bit : {26u, 27u, 28u, 12u, 17u, 21u})
+    EXPECT_EQ(features >> bit & 1, 0u) << bit;
   EXPECT_EQ(features >> 31, 1u);  // still a guest
   EXPECT_EQ(Find(table, 0x7, 0).ebx, 1u << 3 | 1u << 8);
   EXPECT_EQ(Find(table, 0x7, 0).edx, 0u);

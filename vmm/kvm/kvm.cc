@@ -34,8 +34,8 @@ constexpr Requirement kRequirements[] = {
 }  // namespace
 
 absl::StatusOr<Kvm> Kvm::Create(UniqueFd device) {
-  const auto version = Syscall(
-      "KVM_GET_API_VERSION", [&] { return ::ioctl(device.get(), KVM_GET_API_VERSION, 0); });
+  const auto version =
+      Syscall("KVM_GET_API_VERSION", [&] { return ::ioctl(device.get(), KVM_GET_API_VERSION, 0); });
   if (!version.ok()) {
     return WithReason(Reason::kKvmUnavailable, "the descriptor is not /dev/kvm", version.status());
   }
@@ -48,8 +48,8 @@ absl::StatusOr<Kvm> Kvm::Create(UniqueFd device) {
                        absl::StrCat("the host's kernel lacks ", needed.name));
     }
   }
-  const auto run_bytes = Syscall(
-      "KVM_GET_VCPU_MMAP_SIZE", [&] { return ::ioctl(device.get(), KVM_GET_VCPU_MMAP_SIZE, 0); });
+  const auto run_bytes = Syscall("KVM_GET_VCPU_MMAP_SIZE",
+                                 [&] { return ::ioctl(device.get(), KVM_GET_VCPU_MMAP_SIZE, 0); });
   if (!run_bytes.ok()) return WithReason(Reason::kKvmError, "open KVM", run_bytes.status());
   if (static_cast<size_t>(*run_bytes) < sizeof(kvm_run)) {
     return MakeError(Reason::kKvmUnavailable, "KVM's vCPU area is smaller than kvm_run");
@@ -64,15 +64,24 @@ bool Kvm::HasExtension(int capability) const {
 absl::StatusOr<kvm::CpuidTable> Kvm::SupportedCpuid() const {
   kvm::CpuidTable table;
   table.count = kvm::kMaxCpuidEntries;
-  const auto got = Syscall("KVM_GET_SUPPORTED_CPUID", [&] {
-    return ::ioctl(device_.get(), kvm::kGetSupportedCpuid, &table);
-  });
+  const auto got = Syscall("KVM_GET_SUPPORTED_CPUID",
+                           [&] { return ::ioctl(device_.get(), kvm::kGetSupportedCpuid, &table); });
   if (!got.ok()) return WithReason(Reason::kKvmError, "ask for the CPU's features", got.status());
   return table;
 }
 
+absl::StatusOr<std::vector<uint32_t>> Kvm::SupportedMsrs() const {
+  kvm::MsrIndexList list;
+  list.count = kvm::kMaxMsrIndices;
+  const auto got = Syscall("KVM_GET_MSR_INDEX_LIST",
+                           [&] { return ::ioctl(device_.get(), kvm::kGetMsrIndexList, &list); });
+  if (!got.ok()) return WithReason(Reason::kKvmError, "ask for the MSRs", got.status());
+  return std::vector<uint32_t>(list.indices, list.indices + list.count);
+}
+
 absl::StatusOr<Vm> Kvm::CreateVm() const {
-  const auto vm = Syscall("KVM_CREATE_VM", [&] { return ::ioctl(device_.get(), KVM_CREATE_VM, 0); });
+  const auto vm =
+      Syscall("KVM_CREATE_VM", [&] { return ::ioctl(device_.get(), KVM_CREATE_VM, 0); });
   if (!vm.ok()) return WithReason(Reason::kKvmError, "create a VM", vm.status());
   return Vm(UniqueFd(*vm), run_bytes_);
 }

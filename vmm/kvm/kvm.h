@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -20,13 +21,15 @@ namespace msb {
 
 class Kvm {
  public:
-  // Takes over an open /dev/kvm. kKvmUnavailable when it is no such thing, or when the kernel lacks a
-  // capability that the machine is built on; the message names it.
+  // Takes over an open /dev/kvm. kKvmUnavailable when it is no such thing, or when the kernel lacks
+  // a capability that the machine is built on; the message names it.
   static absl::StatusOr<Kvm> Create(UniqueFd device);
 
   // The CPUID leaves that this host can give to a guest.
   absl::StatusOr<kvm::CpuidTable> SupportedCpuid() const;
   bool HasExtension(int capability) const;
+  // The MSRs that this host's KVM saves and restores.
+  absl::StatusOr<std::vector<uint32_t>> SupportedMsrs() const;
   absl::StatusOr<Vm> CreateVm() const;
 
  private:

@@ -34,8 +34,8 @@ std::vector<MmioWindow> KvmMachine::Windows() const {
   std::vector<MmioWindow> windows;
   for (size_t i = 0; i < config_.devices.size(); ++i) {
     const uint64_t start = address_map::kVirtioMmioStart + i * address_map::kVirtioMmioBytes;
-    windows.push_back({{GuestAddress{start}, address_map::kVirtioMmioBytes},
-                       address_map::kVirtioInterrupts[i]});
+    windows.push_back(
+        {{GuestAddress{start}, address_map::kVirtioMmioBytes}, address_map::kVirtioInterrupts[i]});
   }
   return windows;
 }
@@ -56,10 +56,10 @@ absl::Status KvmMachine::LoadGuest() {
                      absl::StrCat(config_.devices.size(), " virtio devices, the machine has ",
                                   kMaxDevices, " interrupt lines for them"));
   }
-  MSB_ASSIGN_OR_RETURN(
-      std::string command_line,
-      BuildCommandLine({.emulated_ring0 = config_.emulated_ring0, .virtio_devices = Windows(),
-                        .extra = config_.command_line}));
+  MSB_ASSIGN_OR_RETURN(std::string command_line,
+                       BuildCommandLine({.emulated_ring0 = config_.emulated_ring0,
+                                         .virtio_devices = Windows(),
+                                         .extra = config_.command_line}));
   MSB_ASSIGN_OR_RETURN(entry_, LoadLinux(*memory_, {.kernel = config_.kernel.get(),
                                                     .initramfs = config_.initramfs.get(),
                                                     .command_line = std::move(command_line),
@@ -77,7 +77,8 @@ absl::Status KvmMachine::CreateVm() {
   return PlugDevices();
 }
 
-// What registers on KVM's buses comes before the interrupt controllers, what uses their lines behind.
+// What registers on KVM's buses comes before the interrupt controllers, what uses their lines
+// behind.
 absl::Status KvmMachine::PlugDevices() {
   const std::vector<MmioWindow> windows = Windows();
   for (size_t i = 0; i < config_.devices.size(); ++i) {
@@ -93,13 +94,14 @@ absl::Status KvmMachine::PlugDevices() {
     }
     transports_.push_back(std::move(transport));
   }
-  MSB_ASSIGN_OR_RETURN(board_, LegacyBoard::Create(loop_, ports_, {
-      .console = config_.console,
-      .boot_mark = config_.boot_mark,
-      .reset = [this] {
-        EndSoon(MakeError(Reason::kGuestReset, "the guest has reset the machine by its keyboard "
-                                               "controller; see the console log"));
-      }}));
+  MSB_ASSIGN_OR_RETURN(
+      board_, LegacyBoard::Create(
+                  loop_, ports_,
+                  {.console = config_.console, .boot_mark = config_.boot_mark, .reset = [this] {
+                     EndSoon(MakeError(Reason::kGuestReset,
+                                       "the guest has reset the machine by its keyboard "
+                                       "controller; see the console log"));
+                   }}));
   MSB_RETURN_IF_ERROR(vm_->CreateInterruptControllers());
   MSB_RETURN_IF_ERROR(
       vm_->RaiseByEvent(board_->serial_interrupt_fd(), address_map::kSerialInterrupt));
@@ -162,8 +164,8 @@ void KvmMachine::BeginNextTransition() {
 
 void KvmMachine::Unpark() {
   for (const auto& thread : threads_) {
-    // Keeps the guest's watchdogs from taking the pause for a hang. Refused where the guest has no KVM
-    // clock, and then there is nothing to tell.
+    // Keeps the guest's watchdogs from taking the pause for a hang. Refused where the guest has no
+    // KVM clock, and then there is nothing to tell.
     (void)thread->vcpu().Control("KVM_KVMCLOCK_CTRL", KVM_KVMCLOCK_CTRL, nullptr);
     thread->Unpark();
   }
@@ -196,8 +198,8 @@ void KvmMachine::OnEnded(uint32_t, absl::Status why) {
   });
 }
 
-// What the guest did before its end, the mark that announces it above all, may be waiting in the same
-// turn of the loop behind this call. One turn later it has been served.
+// What the guest did before its end, the mark that announces it above all, may be waiting in the
+// same turn of the loop behind this call. One turn later it has been served.
 void KvmMachine::EndSoon(absl::Status why) {
   loop_.Post([this, alive = std::weak_ptr<bool>(alive_), why = std::move(why)] {
     if (!alive.expired()) End(why);
@@ -217,9 +219,8 @@ absl::Status KvmMachine::Interpret(absl::Status why) const {
     return MakeError(Reason::kGuestShutdown, "the guest has shut down");
   }
   if (reason == Reason::kGuestReset) return why;
-  return MakeError(Reason::kGuestReset,
-                   absl::StrCat("the guest has reset the machine or crashed (", why.message(),
-                                "); see the console log"));
+  return MakeError(Reason::kGuestReset, absl::StrCat("the guest has reset the machine or crashed (",
+                                                     why.message(), "); see the console log"));
 }
 
 // First whoever waits for this thread is let go, then the vCPUs are stopped.
@@ -231,7 +232,7 @@ void KvmMachine::Stop() {
   for (const auto& thread : threads_) thread->Stop();
   if (board_ != nullptr) board_->Flush();  // the last words of the guest
   in_transition_ = false;
-  for (std::deque<Transition> rest = std::move(transitions_); Transition& transition : rest) {
+  for (std::deque<Transition> rest = std::move(transitions_); Transition & transition : rest) {
     transition.done(MakeError(Reason::kSandboxStopped, "the machine has ended"));
   }
   transitions_.clear();

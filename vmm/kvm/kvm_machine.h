@@ -46,10 +46,10 @@ struct KvmMachineConfig {
   UniqueFd kernel;     // vmlinux
   UniqueFd initramfs;  // may be invalid: none
   FilePlacement placement = FilePlacement::kMap;
-  std::string command_line;  // the spec's own words
+  std::string command_line;     // the spec's own words
   bool emulated_ring0 = false;  // see vm_spec.proto, KvmOptions
-  // In the order in which the guest is to find them; the balloon comes behind them. They outlive the
-  // machine.
+  // In the order in which the guest is to find them; the balloon comes behind them. They outlive
+  // the machine.
   std::vector<VirtioDevice*> devices;
   struct Balloon {
     uint32_t size_mib = 0;  // taken from the guest at the start
@@ -60,7 +60,8 @@ struct KvmMachineConfig {
   std::function<void(absl::string_view)> console;
   // Takes the bytes that the guest writes to the boot-mark port; may be null.
   std::function<void(uint8_t stage)> boot_mark;
-  // Whether the guest has announced (STAGE_SHUTTING_DOWN) that its end is meant; may be null: never.
+  // Whether the guest has announced (STAGE_SHUTTING_DOWN) that its end is meant; may be null:
+  // never.
   std::function<bool()> shutdown_announced;
 };
 

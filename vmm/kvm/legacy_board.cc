@@ -38,8 +38,8 @@ absl::StatusOr<std::unique_ptr<LegacyBoard>> LegacyBoard::Create(EventLoop& loop
                                                                  Events events) {
   MSB_ASSIGN_OR_RETURN(UniqueFd serial_interrupt, MakeEvent());
   MSB_ASSIGN_OR_RETURN(UniqueFd wakeup, MakeEvent());
-  std::unique_ptr<LegacyBoard> board(new LegacyBoard(
-      loop, std::move(events), std::move(serial_interrupt), std::move(wakeup)));
+  std::unique_ptr<LegacyBoard> board(
+      new LegacyBoard(loop, std::move(events), std::move(serial_interrupt), std::move(wakeup)));
   MSB_RETURN_IF_ERROR(loop.Watch(board->wakeup_.get(), EPOLLIN,
                                  [raw = board.get()](uint32_t) { raw->OnWakeup(); }));
   ports.Add(address_map::kSerialPort, Serial::kPorts, board->serial_);

@@ -3,7 +3,8 @@
 
 // The legacy devices of the machine, wired to its ports, its interrupt lines and the event loop.
 //
-// Threading: the loop's; the devices themselves are called on vCPU threads, and hand on to the loop.
+// Threading: the loop's; the devices themselves are called on vCPU threads, and hand on to the
+// loop.
 
 #ifndef MSB_VMM_KVM_LEGACY_BOARD_H_
 #define MSB_VMM_KVM_LEGACY_BOARD_H_

@@ -49,9 +49,7 @@ absl::Duration ThreadTime() {
 class Stopwatch final : public VcpuThread::Observer, public BusDevice {
  public:
   void Read(uint64_t, absl::Span<uint8_t>) override {}
-  void Write(uint64_t, absl::Span<const uint8_t>) override {
-    begin_ = ThreadTime();
-  }
+  void Write(uint64_t, absl::Span<const uint8_t>) override { begin_ = ThreadTime(); }
   void OnParked(uint32_t) override { Leave(absl::OkStatus()); }
   void OnEnded(uint32_t, absl::Status why) override { Leave(std::move(why)); }
 
@@ -145,8 +143,8 @@ std::string Ring0SpeedAsJson(const absl::StatusOr<Ring0Speed>& speed) {
     return absl::StrFormat(R"({"kvm":"unusable","loop_ms":0,"detail":"%s"})",
                            JsonText(speed.status().message()));
   }
-  const std::string detail = absl::StrFormat(
-      "%d of %d iterations of a ring 0 loop were run", speed->iterations, kRing0LoopIterations);
+  const std::string detail = absl::StrFormat("%d of %d iterations of a ring 0 loop were run",
+                                             speed->iterations, kRing0LoopIterations);
   return absl::StrFormat(R"({"kvm":"%s","loop_ms":%.3f,"detail":"%s"})",
                          speed->emulated() ? "emulated" : "hardware",
                          absl::ToDoubleMilliseconds(speed->loop), detail);

@@ -1,8 +1,8 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Whether KVM runs a guest's ring 0 on the processor or in its instruction emulator: measured, since the
-// presence of /dev/kvm does not tell.
+// Whether KVM runs a guest's ring 0 on the processor or in its instruction emulator: measured,
+// since the presence of /dev/kvm does not tell.
 
 #ifndef MSB_VMM_KVM_RING0_SPEED_H_
 #define MSB_VMM_KVM_RING0_SPEED_H_
@@ -25,7 +25,7 @@ inline constexpr absl::Duration kSlowestHardwareLoop = absl::Milliseconds(30);
 inline constexpr absl::Duration kDefaultRing0Limit = absl::Milliseconds(100);
 
 struct Ring0Speed {
-  absl::Duration loop;  // measured, or projected
+  absl::Duration loop;      // measured, or projected
   uint32_t iterations = 0;  // that were run
   bool emulated() const { return loop > kSlowestHardwareLoop; }
 };

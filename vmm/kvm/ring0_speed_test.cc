@@ -32,9 +32,10 @@ TEST(Ring0SpeedTest, SaysWhyADescriptorIsUnusable) {
 }
 
 TEST(Ring0SpeedTest, PrintsWhatTheDaemonReads) {
-  EXPECT_EQ(Ring0SpeedAsJson(Ring0Speed{absl::Microseconds(412), 1'000'000}),
-            R"({"kvm":"hardware","loop_ms":0.412,"detail":"1000000 of 1000000 iterations of a ring 0 )"
-            R"(loop were run"})");
+  EXPECT_EQ(
+      Ring0SpeedAsJson(Ring0Speed{absl::Microseconds(412), 1'000'000}),
+      R"({"kvm":"hardware","loop_ms":0.412,"detail":"1000000 of 1000000 iterations of a ring 0 )"
+      R"(loop were run"})");
   EXPECT_THAT(Ring0SpeedAsJson(Ring0Speed{absl::Milliseconds(1200), 80'000}),
               ::testing::StartsWith(R"({"kvm":"emulated","loop_ms":1200.000,)"));
   EXPECT_EQ(Ring0SpeedAsJson(absl::InternalError("a \"b\" \\ \n")),

@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "base/check.h"
 #include "base/error.h"
 #include "base/status_macros.h"
 #include "base/syscall.h"
@@ -94,16 +95,34 @@ absl::Status Vcpu::SetCpuid(const kvm::CpuidTable& table) {
   return Control("KVM_SET_CPUID2", kvm::kSetCpuid2, &copy);
 }
 
+absl::StatusOr<kvm::CpuidTable> Vcpu::GetCpuid() const {
+  kvm::CpuidTable table;
+  table.count = kvm::kMaxCpuidEntries;
+  MSB_RETURN_IF_ERROR(Control("KVM_GET_CPUID2", kvm::kGetCpuid2, &table));
+  return table;
+}
+
+// KVM answers with the number of entries that it got through.
+absl::Status Vcpu::TransferMsrs(absl::string_view name, unsigned long request,
+                                kvm::MsrTable& table) const {
+  const auto done = Syscall(name, [&] { return ::ioctl(fd_.get(), request, &table); });
+  if (!done.ok()) return WithReason(Reason::kKvmError, absl::StrCat("vCPU ", id_), done.status());
+  if (static_cast<uint32_t>(*done) == table.count) return absl::OkStatus();
+  return MakeError(Reason::kKvmError, absl::StrFormat("vCPU %u: %s stops at MSR %#x", id_, name,
+                                                      table.entries[*done].index));
+}
+
 absl::Status Vcpu::SetMsrs(const kvm::MsrTable& table) {
   kvm::MsrTable copy = table;
-  const auto set =
-      Syscall("KVM_SET_MSRS", [&] { return ::ioctl(fd_.get(), kvm::kSetMsrs, &copy); });
-  if (!set.ok()) return WithReason(Reason::kKvmError, absl::StrCat("vCPU ", id_), set.status());
-  if (static_cast<uint32_t>(*set) != table.count) {
-    return MakeError(Reason::kKvmError, absl::StrFormat("vCPU %u: KVM refuses MSR %#x", id_,
-                                                        table.entries[*set].index));
-  }
-  return absl::OkStatus();
+  return TransferMsrs("KVM_SET_MSRS", kvm::kSetMsrs, copy);
+}
+
+absl::StatusOr<kvm::MsrTable> Vcpu::GetMsrs(absl::Span<const uint32_t> indices) const {
+  MSB_CHECK(indices.size() <= kvm::kMaxMsrEntries);
+  kvm::MsrTable table;
+  for (const uint32_t index : indices) table.entries[table.count++].index = index;
+  MSB_RETURN_IF_ERROR(TransferMsrs("KVM_GET_MSRS", kvm::kGetMsrs, table));
+  return table;
 }
 
 }  // namespace msb

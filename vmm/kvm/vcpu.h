@@ -3,8 +3,8 @@
 
 // A virtual processor: its registers, and the call that runs it.
 //
-// Threading: everything belongs to the thread that runs the vCPU (or to the time before it runs), but
-// for InterruptRun.
+// Threading: everything belongs to the thread that runs the vCPU (or to the time before it runs),
+// but for InterruptRun.
 
 #ifndef MSB_VMM_KVM_VCPU_H_
 #define MSB_VMM_KVM_VCPU_H_
@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "base/unique_fd.h"
 #include "vmm/kvm/uapi.h"
 
@@ -30,16 +31,16 @@ class Vcpu {
 
   uint32_t id() const { return id_; }
 
-  // Runs guest code until it needs us (kExit: see run()) or until somebody called InterruptRun or sent
-  // this thread a signal (kInterrupted). A kExit of port or memory I/O is complete, in the guest's eyes,
-  // only once the next Run has begun; one that is interrupted at once completes it too. An error is
-  // KVM's: kKvmError.
+  // Runs guest code until it needs us (kExit: see run()) or until somebody called InterruptRun or
+  // sent this thread a signal (kInterrupted). A kExit of port or memory I/O is complete, in the
+  // guest's eyes, only once the next Run has begun; one that is interrupted at once completes it
+  // too. An error is KVM's: kKvmError.
   enum class RunResult { kExit, kInterrupted };
   absl::StatusOr<RunResult> Run();
 
   // From any thread: the Run that comes next, or that is between its check and the guest, returns
-  // kInterrupted at once, until ClearInterrupt. A Run that is inside the guest already needs a signal as
-  // well: set first, then send, and no moment is left in which both miss.
+  // kInterrupted at once, until ClearInterrupt. A Run that is inside the guest already needs a
+  // signal as well: set first, then send, and no moment is left in which both miss.
   void InterruptRun();
   void ClearInterrupt();
 
@@ -52,8 +53,10 @@ class Vcpu {
   absl::StatusOr<kvm_sregs> GetSpecialRegisters() const;
   absl::Status SetSpecialRegisters(const kvm_sregs& registers);
   absl::Status SetCpuid(const kvm::CpuidTable& table);
-  // An MSR that KVM does not take is an error that names it.
+  absl::StatusOr<kvm::CpuidTable> GetCpuid() const;
+  // An MSR that KVM does not know, or whose value it does not take, is an error that names it.
   absl::Status SetMsrs(const kvm::MsrTable& table);
+  absl::StatusOr<kvm::MsrTable> GetMsrs(absl::Span<const uint32_t> indices) const;
 
   // One ioctl on the vCPU; `argument` points to what the request says.
   absl::Status Control(absl::string_view name, unsigned long request, void* argument) const;
@@ -61,6 +64,9 @@ class Vcpu {
  private:
   Vcpu(UniqueFd fd, kvm_run* run, size_t run_bytes, uint32_t id)
       : fd_(std::move(fd)), run_(run), run_bytes_(run_bytes), id_(id) {}
+
+  absl::Status TransferMsrs(absl::string_view name, unsigned long request,
+                            kvm::MsrTable& table) const;
 
   UniqueFd fd_;
   kvm_run* run_ = nullptr;

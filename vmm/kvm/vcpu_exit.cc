@@ -63,17 +63,16 @@ absl::string_view SuberrorName(uint32_t suberror) {
 
 absl::Status InternalError(const Vcpu& vcpu, const GuestMemory& memory) {
   const kvm_run& run = vcpu.run();
-  std::string text =
-      absl::StrFormat("KVM_EXIT_INTERNAL_ERROR on vCPU %d: suberror=%d (%s) %s", vcpu.id(),
-                      run.internal.suberror, SuberrorName(run.internal.suberror),
-                      InstructionPointer(vcpu));
+  std::string text = absl::StrFormat("KVM_EXIT_INTERNAL_ERROR on vCPU %d: suberror=%d (%s) %s",
+                                     vcpu.id(), run.internal.suberror,
+                                     SuberrorName(run.internal.suberror), InstructionPointer(vcpu));
   const bool has_bytes =
       run.internal.suberror == KVM_INTERNAL_ERROR_EMULATION && run.emulation_failure.ndata >= 3 &&
       (run.emulation_failure.flags & KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES) != 0 &&
       run.emulation_failure.insn_size > 0;
   if (has_bytes) {
-    const size_t size = std::min<size_t>(run.emulation_failure.insn_size,
-                                         sizeof(run.emulation_failure.insn_bytes));
+    const size_t size =
+        std::min<size_t>(run.emulation_failure.insn_size, sizeof(run.emulation_failure.insn_bytes));
     absl::StrAppend(&text, " instruction:", Hex({run.emulation_failure.insn_bytes, size}));
   } else {
     absl::StrAppend(&text, InstructionInMemory(vcpu, memory));
@@ -94,9 +93,8 @@ absl::Status SystemEvent(const Vcpu& vcpu) {
     case KVM_SYSTEM_EVENT_CRASH:
       return MakeError(Reason::kGuestReset, "the guest has reported a crash");
     default:
-      return MakeError(Reason::kKvmError,
-                       absl::StrCat("KVM_EXIT_SYSTEM_EVENT of unknown type ",
-                                    vcpu.run().system_event.type));
+      return MakeError(Reason::kKvmError, absl::StrCat("KVM_EXIT_SYSTEM_EVENT of unknown type ",
+                                                       vcpu.run().system_event.type));
   }
 }
 
@@ -113,14 +111,14 @@ absl::Status EndOfVcpu(const Vcpu& vcpu, const GuestMemory& memory) {
     case KVM_EXIT_SYSTEM_EVENT:
       return SystemEvent(vcpu);
     case KVM_EXIT_FAIL_ENTRY:
-      return MakeError(Reason::kKvmError,
-                       absl::StrFormat("KVM_EXIT_FAIL_ENTRY on vCPU %d: hardware reason %#x, %s",
-                                       vcpu.id(), run.fail_entry.hardware_entry_failure_reason,
-                                       InstructionPointer(vcpu)));
+      return MakeError(
+          Reason::kKvmError,
+          absl::StrFormat("KVM_EXIT_FAIL_ENTRY on vCPU %d: hardware reason %#x, %s", vcpu.id(),
+                          run.fail_entry.hardware_entry_failure_reason, InstructionPointer(vcpu)));
     case KVM_EXIT_HLT:
       return MakeError(Reason::kKvmError,
-                       absl::StrFormat("HLT on vCPU %d without an interrupt controller, %s", vcpu.id(),
-                                       InstructionPointer(vcpu)));
+                       absl::StrFormat("HLT on vCPU %d without an interrupt controller, %s",
+                                       vcpu.id(), InstructionPointer(vcpu)));
     default:
       return MakeError(Reason::kKvmError,
                        absl::StrFormat("unexpected KVM exit %d on vCPU %d, %s", run.exit_reason,

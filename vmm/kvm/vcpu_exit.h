@@ -15,7 +15,8 @@ namespace msb {
 // The status for the exit that vcpu.run() holds, which is neither port nor memory I/O. Never OK:
 //   kTripleFault       KVM_EXIT_SHUTDOWN. With reboot=t that is also how Linux resets the machine.
 //   kGuestReset, kGuestShutdown  KVM_EXIT_SYSTEM_EVENT of that kind
-//   kKvmInternalError  KVM could not go on: suberror, rip and the bytes of the instruction. A retry would
+//   kKvmInternalError  KVM could not go on: suberror, rip and the bytes of the instruction. A retry
+//   would
 //                      end the same way.
 //   kKvmError          everything else: KVM_EXIT_FAIL_ENTRY, KVM_EXIT_HLT (only without interrupt
 //                      controllers), an exit that we do not know

@@ -31,8 +31,8 @@ void InstallKickHandler() {
   MSB_CHECK(::sigaction(KickSignal(), &action, nullptr) == 0);
 }
 
-// A new thread inherits the mask of its maker: everything is blocked there for the moment, so that no
-// other signal of the process is ever served on a vCPU's thread.
+// A new thread inherits the mask of its maker: everything is blocked there for the moment, so that
+// no other signal of the process is ever served on a vCPU's thread.
 int CreateThread(pthread_t* thread, void* (*main)(void*), void* argument) {
   sigset_t all, previous;
   ::sigfillset(&all);
@@ -154,7 +154,8 @@ void VcpuThread::ServePorts() {
 
 void VcpuThread::ServeMmio() {
   kvm_run& run = vcpu_.run();
-  const absl::Span<uint8_t> data(run.mmio.data, std::min<size_t>(run.mmio.len, sizeof(run.mmio.data)));
+  const absl::Span<uint8_t> data(run.mmio.data,
+                                 std::min<size_t>(run.mmio.len, sizeof(run.mmio.data)));
   if (run.mmio.is_write) {
     surroundings_.mmio->Write(run.mmio.phys_addr, data);
   } else {

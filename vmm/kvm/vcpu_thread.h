@@ -1,13 +1,13 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The thread of a vCPU: runs it, serves its port and memory I/O, and can be parked and stopped at any
-// instruction.
+// The thread of a vCPU: runs it, serves its port and memory I/O, and can be parked and stopped at
+// any instruction.
 //
-// Parking is free of races: the request is written down, then immediate_exit is set, then the signal is
-// sent. A vCPU inside the guest leaves by the signal; one on its way into KVM_RUN leaves by
-// immediate_exit; one that serves an exit finishes it, and the KVM_RUN behind it returns at once with the
-// instruction complete. So a parked vCPU never stands within an instruction.
+// Parking is free of races: the request is written down, then immediate_exit is set, then the
+// signal is sent. A vCPU inside the guest leaves by the signal; one on its way into KVM_RUN leaves
+// by immediate_exit; one that serves an exit finishes it, and the KVM_RUN behind it returns at once
+// with the instruction complete. So a parked vCPU never stands within an instruction.
 
 #ifndef MSB_VMM_KVM_VCPU_THREAD_H_
 #define MSB_VMM_KVM_VCPU_THREAD_H_
@@ -57,8 +57,8 @@ class VcpuThread {
   // Each Unpark follows on Start or on an OnParked.
   void Unpark();
   void RequestPark();
-  // Returns when the thread has ended. Waits for an I/O handler that is running, so the caller holds
-  // nothing that such a handler waits for.
+  // Returns when the thread has ended. Waits for an I/O handler that is running, so the caller
+  // holds nothing that such a handler waits for.
   void Stop();
 
   // While parked, or before Start.

@@ -29,8 +29,7 @@ absl::Status Vm::SetMemory(const GuestMemory& memory) {
         .memory_size = region.range.size,
         .userspace_addr = reinterpret_cast<uint64_t>(region.host),
     };
-    MSB_RETURN_IF_ERROR(
-        Control("KVM_SET_USER_MEMORY_REGION", KVM_SET_USER_MEMORY_REGION, &wanted));
+    MSB_RETURN_IF_ERROR(Control("KVM_SET_USER_MEMORY_REGION", KVM_SET_USER_MEMORY_REGION, &wanted));
   }
   has_memory_ = true;
   return absl::OkStatus();
@@ -55,7 +54,8 @@ absl::Status Vm::CreateInterruptControllers() {
 
 absl::StatusOr<Vcpu> Vm::CreateVcpu(uint32_t id) {
   MSB_CHECK(has_memory_);
-  const auto fd = Syscall("KVM_CREATE_VCPU", [&] { return ::ioctl(vm_.get(), KVM_CREATE_VCPU, id); });
+  const auto fd =
+      Syscall("KVM_CREATE_VCPU", [&] { return ::ioctl(vm_.get(), KVM_CREATE_VCPU, id); });
   if (!fd.ok()) {
     return WithReason(Reason::kKvmError, absl::StrCat("create vCPU ", id), fd.status());
   }

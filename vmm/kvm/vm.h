@@ -3,9 +3,9 @@
 
 // A KVM virtual machine: its memory slots, interrupt controllers and event descriptors.
 //
-// The order matters. Memory first, then the interrupt controllers, then vCPUs: once the controllers are
-// there, every memory slot waits some milliseconds for an SRCU grace period of the host's kernel.
-// Calling out of order is a bug of ours and ends the process.
+// The order matters. Memory first, then the interrupt controllers, then vCPUs: once the controllers
+// are there, every memory slot waits some milliseconds for an SRCU grace period of the host's
+// kernel. Calling out of order is a bug of ours and ends the process.
 //
 // A VM belongs to the address space that made it; it cannot be used after a fork.
 
@@ -35,8 +35,8 @@ class Vm {
   // Makes `memory` the RAM of the guest; it outlives the VM. Once, before everything else.
   absl::Status SetMemory(const GuestMemory& memory);
 
-  // PIC, IOAPIC, a LAPIC for each vCPU to come, and the PIT (which Linux needs to calibrate timers on a
-  // machine without ACPI). Without them a vCPU that executes HLT leaves KVM_RUN.
+  // PIC, IOAPIC, a LAPIC for each vCPU to come, and the PIT (which Linux needs to calibrate timers
+  // on a machine without ACPI). Without them a vCPU that executes HLT leaves KVM_RUN.
   absl::Status CreateInterruptControllers();
 
   // `id` is the APIC id; 0 is the processor that starts, the others wait for INIT and SIPI.
@@ -45,8 +45,8 @@ class Vm {
   // A write to `event` raises interrupt line `gsi` and lets go of it: an edge.
   absl::Status RaiseByEvent(int event, uint32_t gsi);
 
-  // A guest's write of `bytes` (1, 2, 4 or 8) at `address` signals `event` and does not leave the kernel;
-  // when `value` is set, only a write of that value.
+  // A guest's write of `bytes` (1, 2, 4 or 8) at `address` signals `event` and does not leave the
+  // kernel; when `value` is set, only a write of that value.
   struct IoEvent {
     int event = -1;
     uint64_t address = 0;

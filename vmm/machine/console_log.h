@@ -3,16 +3,18 @@
 
 // The guest's console output in a file that stays small: it holds the newest limit/2..limit bytes.
 //
-// The file grows to exactly `limit`. When more comes, the last half of it moves to the start and the file
-// is cut to limit/2: a rewind. So of `total` bytes ever written the first
+// The file grows to exactly `limit`. When more comes, the last half of it moves to the start and
+// the file is cut to limit/2: a rewind. So of `total` bytes ever written the first
 //     total <= limit ? 0 : ceil((total - limit) / half) * half,   half = limit / 2
-// are no longer there, and the byte at file offset 0 has that number. A reader that follows the file
+// are no longer there, and the byte at file offset 0 has that number. A reader that follows the
+// file
 // - keeps the same inode and its own offset, and reads to the end of the file;
-// - sees that the file has become shorter than its offset: a rewind. It goes on at offset - half; it has
+// - sees that the file has become shorter than its offset: a rewind. It goes on at offset - half;
+// it has
 //   lost nothing unless that is negative, or another rewind came before it looked (it can tell by
 //   Stats.console_bytes of the control socket, which is `total`).
-// While a rewind is under way a reader at the end of the file sees no wrong byte: what is rewritten lies
-// behind it.
+// While a rewind is under way a reader at the end of the file sees no wrong byte: what is rewritten
+// lies behind it.
 //
 // Threading: one thread.
 
@@ -35,8 +37,8 @@ class ConsoleLog {
   static constexpr uint64_t kMinLimitBytes = 4096;
   static constexpr uint64_t kMaxLimitBytes = 1 << 30;
 
-  // Goes on behind what `file`, a regular one, holds already. `limit_bytes` is rounded down to an even
-  // number. kHostError when the file cannot be used.
+  // Goes on behind what `file`, a regular one, holds already. `limit_bytes` is rounded down to an
+  // even number. kHostError when the file cannot be used.
   static absl::StatusOr<ConsoleLog> Create(UniqueFd file, uint64_t limit_bytes);
 
   // An error (a full disk) loses the bytes and leaves the log usable.

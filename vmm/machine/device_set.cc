@@ -47,8 +47,8 @@ absl::Status DeviceSet::AddDisks(EventLoop& loop, const msb::vmm::v1::VmSpec& sp
     }
     BlockDevice::Options options;
     options.id = wanted.id();
-    disks_.push_back({wanted.id(), std::make_unique<BlockDevice>(loop, *std::move(file),
-                                                                 std::move(options))});
+    disks_.push_back(
+        {wanted.id(), std::make_unique<BlockDevice>(loop, *std::move(file), std::move(options))});
   }
   return absl::OkStatus();
 }

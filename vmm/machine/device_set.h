@@ -28,8 +28,8 @@ namespace msb {
 
 class DeviceSet {
  public:
-  // Takes the disks and the vsock listener out of `descriptors`. `loop` and `marks` outlive the set.
-  // kVmSpecInvalid for a disk that is no file, kHostError.
+  // Takes the disks and the vsock listener out of `descriptors`. `loop` and `marks` outlive the
+  // set. kVmSpecInvalid for a disk that is no file, kHostError.
   static absl::StatusOr<std::unique_ptr<DeviceSet>> Create(EventLoop& loop,
                                                            const msb::vmm::v1::VmSpec& spec,
                                                            SpecDescriptors& descriptors,

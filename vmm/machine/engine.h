@@ -23,7 +23,7 @@ namespace msb {
 struct EngineParts {
   UniqueFd kernel;
   UniqueFd initramfs;
-  UniqueFd kvm;  // engine kvm
+  UniqueFd kvm;                  // engine kvm
   DeviceSet* devices = nullptr;  // outlives the machine
   std::function<void(absl::string_view)> console;
   std::function<void(uint8_t stage)> boot_mark;  // engine kvm

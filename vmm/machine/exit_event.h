@@ -13,12 +13,12 @@
 
 namespace msb {
 
-// Writes `event` as one frame, over what the file held before. Nothing when `file` is invalid; an error
-// is logged, since nobody is left to take it.
+// Writes `event` as one frame, over what the file held before. Nothing when `file` is invalid; an
+// error is logged, since nobody is left to take it.
 void WriteExitEvent(const UniqueFd& file, const msb::vmm::v1::VmEvent& event);
 
-// The same for a spec that cannot be run, and whose exit_event_fd may be as wrong as the rest: it is
-// written to only where it is an open, regular file.
+// The same for a spec that cannot be run, and whose exit_event_fd may be as wrong as the rest: it
+// is written to only where it is an open, regular file.
 void ReportInvalidSpec(const msb::vmm::v1::VmSpec& spec, const absl::Status& why);
 
 }  // namespace msb

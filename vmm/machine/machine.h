@@ -23,8 +23,8 @@ class MachineObserver {
   virtual ~MachineObserver() = default;
   // Everything is built; the next thing is the guest's first instruction.
   virtual void OnMachineReady() = 0;
-  // The machine has ended by itself; `why` carries a Reason, kGuestShutdown for an orderly end. Called
-  // once, and not after Stop.
+  // The machine has ended by itself; `why` carries a Reason, kGuestShutdown for an orderly end.
+  // Called once, and not after Stop.
   virtual void OnEnded(absl::Status why) = 0;
 };
 

@@ -14,8 +14,8 @@
 namespace msb {
 
 struct SpecDescriptors {
-  // Takes over what `spec`, which ValidateSpec has passed, names. Once a process. What is not named is
-  // invalid.
+  // Takes over what `spec`, which ValidateSpec has passed, names. Once a process. What is not named
+  // is invalid.
   explicit SpecDescriptors(const msb::vmm::v1::VmSpec& spec)
       : kernel(Named(spec.kernel_fd())),
         initramfs(Named(spec.initramfs_fd())),

@@ -49,8 +49,8 @@ class Descriptors {
   absl::Status Check(absl::string_view field, int fd, Presence presence) {
     if (fd == 0 && presence == Presence::kOptional) return absl::OkStatus();
     if (fd < kFirstDescriptor) {
-      return Invalid(field, absl::StrCat(fd, " is no descriptor, ", kFirstDescriptor,
-                                         " or more is"));
+      return Invalid(field,
+                     absl::StrCat(fd, " is no descriptor, ", kFirstDescriptor, " or more is"));
     }
     if (::fcntl(fd, F_GETFD) < 0) return Invalid(field, absl::StrCat(fd, " is not open"));
     if (!named_.insert(fd).second) return Invalid(field, absl::StrCat(fd, " is named twice"));

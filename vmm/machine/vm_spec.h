@@ -18,12 +18,13 @@ inline constexpr uint32_t kMinMemoryMib = 64;
 inline constexpr uint32_t kMaxMemoryMib = 1048576;
 inline constexpr size_t kMaxIdBytes = 64;
 inline constexpr size_t kMaxDiskIdBytes = 20;  // the serial number field of virtio-blk
-inline constexpr int kMaxDisks = 12;           // beside the other devices, within the interrupt lines
+inline constexpr int kMaxDisks = 12;  // beside the other devices, within the interrupt lines
 inline constexpr uint32_t kMinGuestCid = 3;
 inline constexpr uint32_t kMaxGuestCid = 0xfffffffe;
 
-// Checks every field, and that each descriptor is open and named once. kVmSpecInvalid, with the field's
-// name and its range. Lengths of command_line are the machine's to check: it adds its own words.
+// Checks every field, and that each descriptor is open and named once. kVmSpecInvalid, with the
+// field's name and its range. Lengths of command_line are the machine's to check: it adds its own
+// words.
 absl::Status ValidateSpec(const msb::vmm::v1::VmSpec& spec);
 
 }  // namespace msb

@@ -111,8 +111,8 @@ void Vmm::StartBootTimer() {
 void Vmm::OnBootTimeout() {
   if (journal_.Has(VmEvent::KIND_AGENT_READY)) return;
   End(MakeError(Reason::kSandboxStartTimeout,
-                absl::StrCat("the guest was not ready after ", spec_.boot_timeout_ms(), " ms: ",
-                             LastStage(journal_), "; see the console log")));
+                absl::StrCat("the guest was not ready after ", spec_.boot_timeout_ms(),
+                             " ms: ", LastStage(journal_), "; see the console log")));
 }
 
 void Vmm::OnMachineReady() { journal_.Record(VmEvent::KIND_MACHINE_READY); }
@@ -131,7 +131,8 @@ void Vmm::RecordStage(Stage stage) {
   const VmEvent::Kind kind = KindOf(stage);
   if (kind == VmEvent::KIND_UNSPECIFIED || journal_.Has(kind)) return;
   const uint64_t now = EventJournal::NowNanoseconds();
-  MSB_LOG(kInfo) << VmEvent::Kind_Name(kind) << " after " << (now - started_ns_) / 1'000'000 << " ms";
+  MSB_LOG(kInfo) << VmEvent::Kind_Name(kind) << " after " << (now - started_ns_) / 1'000'000
+                 << " ms";
   journal_.Record(kind, now);
   if (kind != VmEvent::KIND_AGENT_READY || !boot_timer_.has_value()) return;
   loop_.Cancel(*boot_timer_);
@@ -206,8 +207,8 @@ void Vmm::End(absl::Status why) {
 void Vmm::Conclude() {
   if (machine_ != nullptr) machine_->Stop();
   const Reason reason = ReasonOf(*end_);
-  const VmEvent& event = journal_.Record(VmEvent::KIND_ENDED, EventJournal::NowNanoseconds(), reason,
-                                         end_->message());
+  const VmEvent& event =
+      journal_.Record(VmEvent::KIND_ENDED, EventJournal::NowNanoseconds(), reason, end_->message());
   WriteExitEvent(exit_event_, event);
   MSB_LOG(kInfo) << "ended: " << ReasonName(reason) << ": " << EscapeForLog(end_->message());
 }

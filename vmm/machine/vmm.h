@@ -1,8 +1,8 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// One sandbox's machine from the spec to its end: builds the devices and the engine, serves the control
-// socket, times the boot, and leaves word of why it ended.
+// One sandbox's machine from the spec to its end: builds the devices and the engine, serves the
+// control socket, times the boot, and leaves word of why it ended.
 //
 // Threading: the event loop's.
 
@@ -34,15 +34,15 @@ namespace msb {
 
 class Vmm final : public ControlTarget, public MachineObserver, public BootMarkObserver {
  public:
-  // `spec` has passed ValidateSpec, and this process owns the descriptors that it names. `started_ns`
-  // (CLOCK_MONOTONIC) is when the process began. `loop` outlives the Vmm.
+  // `spec` has passed ValidateSpec, and this process owns the descriptors that it names.
+  // `started_ns` (CLOCK_MONOTONIC) is when the process began. `loop` outlives the Vmm.
   Vmm(EventLoop& loop, msb::vmm::v1::VmSpec spec, uint64_t started_ns);
   Vmm(const Vmm&) = delete;
   Vmm& operator=(const Vmm&) = delete;
   ~Vmm() override;
 
-  // Builds the machine, runs it to its end and returns why it ended: never OK. By then nothing of the
-  // machine runs, everybody who watches has been told, and the exit event is written.
+  // Builds the machine, runs it to its end and returns why it ended: never OK. By then nothing of
+  // the machine runs, everybody who watches has been told, and the exit event is written.
   absl::Status Run();
 
   // ControlTarget.

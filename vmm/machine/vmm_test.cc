@@ -197,7 +197,8 @@ TEST_F(VmmTest, PausesResumesAndStopsByItsSocket) {
   std::vector<std::string> story;
   Connect([&](const ControlResponse& answer) {
     if (answer.has_status()) {
-      story.push_back(answer.status().state() == msb::vmm::v1::VM_STATE_PAUSED ? "paused" : "other");
+      story.push_back(answer.status().state() == msb::vmm::v1::VM_STATE_PAUSED ? "paused"
+                                                                               : "other");
       return Ask([](ControlRequest& r) { r.mutable_resume(); });
     }
     ASSERT_TRUE(answer.has_ok());
@@ -301,9 +302,7 @@ TEST_F(VmmTest, AnAgentThatCannotGoOnEndsTheMachineWithItsWords) {
 
 TEST_F(VmmTest, AStageCountsOnceHoweverOftenItIsMarked) {
   Make(MSB_TINY_GUEST(chatter));
-  const auto ask_for_stats = [this] {
-    Ask([](ControlRequest& r) { r.mutable_stats(); });
-  };
+  const auto ask_for_stats = [this] { Ask([](ControlRequest& r) { r.mutable_stats(); }); };
   Connect([&](const ControlResponse& answer) {
     if (answer.stats().vcpu_exits() > 500) return vmm_->RequestStop();
     ask_for_stats();

@@ -1,9 +1,9 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// A port to which a guest without a vsock driver (a test guest of a few instructions) writes how far it
-// has come: a byte, a number of msb.agent.v1.BootMark.Stage. The agent of a real guest uses the vsock
-// service instead.
+// A port to which a guest without a vsock driver (a test guest of a few instructions) writes how
+// far it has come: a byte, a number of msb.agent.v1.BootMark.Stage. The agent of a real guest uses
+// the vsock service instead.
 
 #ifndef MSB_VMM_DEVICES_LEGACY_BOOT_MARK_PORT_H_
 #define MSB_VMM_DEVICES_LEGACY_BOOT_MARK_PORT_H_

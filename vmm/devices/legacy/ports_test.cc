@@ -19,7 +19,8 @@ TEST(ResetPortTest, ResetsOnItsCommandAlone) {
   port.Read(0, {&status, 1});
   EXPECT_EQ(status, 0);
 
-  for (const uint8_t command : std::initializer_list<uint8_t>{0x00, 0xaa, 0xff}) port.Write(0, {&command, 1});
+  for (const uint8_t command : std::initializer_list<uint8_t>{0x00, 0xaa, 0xff})
+    port.Write(0, {&command, 1});
   EXPECT_EQ(resets, 0);
   port.Write(0, {&ResetPort::kResetCommand, 1});
   EXPECT_EQ(resets, 1);

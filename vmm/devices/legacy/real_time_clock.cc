@@ -22,8 +22,8 @@ enum Register : uint8_t {
   kCentury = 0x32,
 };
 
-constexpr uint8_t kIndexBits = 0x7f;    // the top bit of port 0x70 masks the NMI
-constexpr uint8_t k24Hours = 0x02;      // status B; its binary mode bit is clear: BCD
+constexpr uint8_t kIndexBits = 0x7f;     // the top bit of port 0x70 masks the NMI
+constexpr uint8_t k24Hours = 0x02;       // status B; its binary mode bit is clear: BCD
 constexpr uint8_t kClockIsValid = 0x80;  // status D: the battery is good
 
 uint8_t Bcd(int64_t value) { return static_cast<uint8_t>(value / 10 % 10 * 16 + value % 10); }

@@ -1,9 +1,9 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The clock of an MC146818 at ports 0x70 and 0x71, read-only: a guest that has no KVM clock takes its
-// first idea of the time from here, and without it waits in vain for the end of an update. No alarm, no
-// interrupt, no CMOS memory: everything else reads as zero, and a write changes nothing.
+// The clock of an MC146818 at ports 0x70 and 0x71, read-only: a guest that has no KVM clock takes
+// its first idea of the time from here, and without it waits in vain for the end of an update. No
+// alarm, no interrupt, no CMOS memory: everything else reads as zero, and a write changes nothing.
 
 #ifndef MSB_VMM_DEVICES_LEGACY_REAL_TIME_CLOCK_H_
 #define MSB_VMM_DEVICES_LEGACY_REAL_TIME_CLOCK_H_

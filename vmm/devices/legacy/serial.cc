@@ -24,7 +24,7 @@ enum Register : uint64_t {
   kScratch = 7,
 };
 
-constexpr uint8_t kDivisorLatch = 0x80;          // line control
+constexpr uint8_t kDivisorLatch = 0x80;            // line control
 constexpr uint8_t kEnableTransmitterEmpty = 0x02;  // interrupt enable
 constexpr uint8_t kInterruptEnableBits = 0x0f;
 constexpr uint8_t kModemControlBits = 0x1f;
@@ -116,8 +116,7 @@ void Serial::TransmitterBecameEmpty() {
 
 // Reading it acknowledges the transmitter's interrupt.
 uint8_t Serial::InterruptIdentification() {
-  const bool pending =
-      transmit_pending_ && (interrupt_enable_ & kEnableTransmitterEmpty) != 0;
+  const bool pending = transmit_pending_ && (interrupt_enable_ & kEnableTransmitterEmpty) != 0;
   transmit_pending_ = false;
   return kFifosEnabled | (pending ? kTransmitterEmpty : kNoInterrupt);
 }

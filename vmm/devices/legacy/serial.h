@@ -1,8 +1,8 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// A 16550A serial port that only transmits: the guest's console. The transmitter is always empty, the
-// receiver never has a byte, the baud rate means nothing.
+// A 16550A serial port that only transmits: the guest's console. The transmitter is always empty,
+// the receiver never has a byte, the baud rate means nothing.
 //
 // Threading: Read and Write on any vCPU thread; Save and Restore while none runs.
 
@@ -24,8 +24,8 @@ namespace msb {
 
 class Serial final : public BusDevice {
  public:
-  // `transmit` takes each byte that the guest sends, and `interrupt` raises the port's line (an edge).
-  // Both are called on the thread of the access, one call at a time.
+  // `transmit` takes each byte that the guest sends, and `interrupt` raises the port's line (an
+  // edge). Both are called on the thread of the access, one call at a time.
   using Transmit = std::function<void(uint8_t byte)>;
   using Interrupt = std::function<void()>;
   Serial(Transmit transmit, Interrupt interrupt)
@@ -55,7 +55,7 @@ class Serial final : public BusDevice {
   uint8_t line_control_ ABSL_GUARDED_BY(mutex_) = 0x03;   // 8 bits, no parity
   uint8_t modem_control_ ABSL_GUARDED_BY(mutex_) = 0x08;  // OUT2: interrupts pass
   uint8_t scratch_ ABSL_GUARDED_BY(mutex_) = 0;
-  uint16_t divisor_ ABSL_GUARDED_BY(mutex_) = 0x0c;  // 9600 baud
+  uint16_t divisor_ ABSL_GUARDED_BY(mutex_) = 0x0c;        // 9600 baud
   bool transmit_pending_ ABSL_GUARDED_BY(mutex_) = false;  // "transmitter empty" is not yet told
 };
 
