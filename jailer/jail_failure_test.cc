@@ -11,7 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "jailer/step.h"
-#include "jailer/testing/jail_run.h"
+#include "tests/support/jailer/jail_run.h"
 
 namespace msb {
 namespace {

@@ -12,7 +12,7 @@
 #include <fstream>
 
 #include "absl/strings/str_cat.h"
-#include "jailer/testing/jail_run.h"
+#include "tests/support/jailer/jail_run.h"
 
 namespace msb {
 namespace {

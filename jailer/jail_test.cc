@@ -15,7 +15,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "jailer/testing/jail_run.h"
+#include "tests/support/jailer/jail_run.h"
 
 namespace msb {
 namespace {

@@ -3,8 +3,8 @@
 
 // Runs msb-jailer as the daemon would, with jail_probe in the place of the VMM, for tests.
 
-#ifndef MSB_JAILER_TESTING_JAIL_RUN_H_
-#define MSB_JAILER_TESTING_JAIL_RUN_H_
+#ifndef MSB_TESTS_SUPPORT_JAILER_JAIL_RUN_H_
+#define MSB_TESTS_SUPPORT_JAILER_JAIL_RUN_H_
 
 #include <sys/types.h>
 
@@ -78,4 +78,4 @@ class JailRun {
 
 }  // namespace msb
 
-#endif  // MSB_JAILER_TESTING_JAIL_RUN_H_
+#endif  // MSB_TESTS_SUPPORT_JAILER_JAIL_RUN_H_

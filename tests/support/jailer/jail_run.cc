@@ -1,7 +1,7 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include "jailer/testing/jail_run.h"
+#include "tests/support/jailer/jail_run.h"
 
 #include <fcntl.h>
 #include <sys/prctl.h>
