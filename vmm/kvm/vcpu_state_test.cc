@@ -10,7 +10,7 @@
 #include <memory>
 #include <vector>
 
-#include "vmm/kvm/tiny_vm.h"
+#include "tests/support/vmm/tiny_vm.h"
 #include "vmm/kvm/vm_state.h"
 
 namespace msb {

@@ -9,7 +9,7 @@
 
 #include <memory>
 
-#include "vmm/kvm/tiny_vm.h"
+#include "tests/support/vmm/tiny_vm.h"
 
 namespace msb {
 namespace {

@@ -3,8 +3,8 @@
 
 // For tests: a VM of its own for a guest of a few instructions, and what that guest has done.
 
-#ifndef MSB_VMM_KVM_TINY_VM_H_
-#define MSB_VMM_KVM_TINY_VM_H_
+#ifndef MSB_TESTS_SUPPORT_VMM_TINY_VM_H_
+#define MSB_TESTS_SUPPORT_VMM_TINY_VM_H_
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -154,4 +154,4 @@ class TinyVm {
 
 }  // namespace msb
 
-#endif  // MSB_VMM_KVM_TINY_VM_H_
+#endif  // MSB_TESTS_SUPPORT_VMM_TINY_VM_H_
