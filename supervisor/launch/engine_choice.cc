@@ -14,8 +14,9 @@ namespace pb = msb::vmm::v1;
 
 // "KVM works only by emulation here (timed loop: 1204 ms)".
 std::string DescribeKvm(const KvmFinding& kvm) {
-  const std::string loop =
-      kvm.loop_ms > 0 ? absl::StrFormat(" (timed loop: %.3g ms)", kvm.loop_ms) : "";
+  const std::string loop = kvm.loop_ms > 0 ? absl::StrFormat(" (timed loop: %.*f ms)",
+                                                             kvm.loop_ms < 100 ? 2 : 0, kvm.loop_ms)
+                                           : "";
   switch (kvm.state) {
     case KvmState::kHardware:
       return absl::StrCat("the hardware runs guests through KVM", loop);
