@@ -294,6 +294,33 @@ Config DefaultConfig() {
   return config;
 }
 
+std::string PrintSettings(const Config& config) {
+  Config copy = config;  // the table's fields are for writing too
+  std::string text;
+  absl::string_view section;
+  for (const Setting& setting : AllSettings()) {
+    if (setting.section != section) {
+      absl::StrAppend(&text, section.empty() ? "" : "\n", "[", setting.section, "]\n");
+      section = setting.section;
+    }
+    const SettingValue value = std::visit(
+        [&](const auto& kind) -> SettingValue {
+          auto& field = kind.field(copy);
+          using Field = std::decay_t<decltype(field)>;
+          if constexpr (std::is_same_v<Field, std::string>) {
+            return field;
+          } else if constexpr (std::is_same_v<Field, absl::Duration>) {
+            return absl::FormatDuration(field);
+          } else {
+            return int64_t{field};
+          }
+        },
+        setting.kind);
+    absl::StrAppend(&text, setting.key, " = ", Literal(value), "\n");
+  }
+  return text;
+}
+
 std::string DescribeSettings() {
   std::string text =
       "# Configuration\n\n"

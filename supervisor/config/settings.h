@@ -68,6 +68,9 @@ std::string RangeOf(const Setting& setting);
 // Every default, before any file. Paths that follow from another setting are still empty.
 Config DefaultConfig();
 
+// Every setting of `config` as a configuration file.
+std::string PrintSettings(const Config& config);
+
 // docs/configuration.md.
 std::string DescribeSettings();
 

@@ -1,0 +1,78 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "supervisor/api/connections.h"
+
+#include <grp.h>
+#include <pwd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "base/error.h"
+
+namespace msb {
+namespace {
+
+constexpr size_t kDatabaseBytes = 64 << 10;
+constexpr int kMaxGroups = 65'536;
+
+bool SeesAll(uint32_t uid) { return uid == 0 || uid == ::geteuid(); }
+
+}  // namespace
+
+bool IsMember(uint32_t uid, uint32_t gid, const std::string& group) {
+  if (SeesAll(uid)) return true;
+  if (group.empty()) return false;
+  std::vector<char> buffer(kDatabaseBytes);
+  struct group entry {};
+  struct group* found = nullptr;
+  ::getgrnam_r(group.c_str(), &entry, buffer.data(), buffer.size(), &found);
+  if (found == nullptr) return false;
+  const gid_t wanted = found->gr_gid;
+  if (wanted == gid) return true;
+  struct passwd user {};
+  struct passwd* known = nullptr;
+  ::getpwuid_r(uid, &user, buffer.data(), buffer.size(), &known);
+  if (known == nullptr) return false;
+  int count = 64;
+  std::vector<gid_t> groups(static_cast<size_t>(count));
+  while (::getgrouplist(known->pw_name, known->pw_gid, groups.data(), &count) < 0) {
+    if (count > kMaxGroups) return false;
+    groups.resize(static_cast<size_t>(count));
+  }
+  groups.resize(static_cast<size_t>(count));
+  return std::find(groups.begin(), groups.end(), wanted) != groups.end();
+}
+
+void Connections::Remember(int fd, uint32_t uid, Right right) {
+  absl::MutexLock lock(&mutex_);
+  peers_[fd] = Peer{uid, right};
+}
+
+absl::StatusOr<Caller> Connections::CallerOf(absl::string_view peer,
+                                             absl::string_view group) const {
+  int fd = -1;
+  if (!absl::ConsumePrefix(&peer, "fd:") || !absl::SimpleAtoi(peer, &fd)) {
+    return MakeError(Reason::kInternalBug, absl::StrCat("a call from an unknown peer ", peer));
+  }
+  absl::MutexLock lock(&mutex_);
+  const auto it = peers_.find(fd);
+  if (it == peers_.end()) {
+    return MakeError(Reason::kInternalBug, "a call on a connection that nobody accepted");
+  }
+  if (it->second.right == Right::kMember) {
+    return Caller{.uid = it->second.uid, .sees_all = SeesAll(it->second.uid)};
+  }
+  return MakeError(Reason::kPermissionDenied,
+                   group.empty()
+                       ? "only root and the daemon's own user may use this daemon"
+                       : absl::StrCat("user id ", it->second.uid, " is not in group ", group,
+                                      ": sudo usermod -aG ", group, " USER, then log in again"));
+}
+
+}  // namespace msb

@@ -1,0 +1,160 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "supervisor/api/diagnosis.h"
+
+#include <grp.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "supervisor/launch/cgroup_layout.h"
+#include "supervisor/sandbox/image_config.h"
+
+namespace msb {
+namespace {
+
+using msb::v1::Check;
+
+// Below this a few sandboxes fill the disk.
+constexpr uint64_t kLittleDiskBytes = uint64_t{2} << 30;
+
+Check MakeCheck(absl::string_view name, Check::Result result, std::string finding,
+                std::string remedy = "") {
+  Check check;
+  check.set_name(std::string(name));
+  check.set_result(result);
+  check.set_finding(std::move(finding));
+  check.set_remedy(std::move(remedy));
+  return check;
+}
+
+Check CheckPrivilege() {
+  if (::geteuid() == 0) return MakeCheck("privilege", Check::RESULT_OK, "the daemon is root");
+  return MakeCheck("privilege", Check::RESULT_FAILED,
+                   absl::StrCat("the daemon runs as user id ", ::geteuid()),
+                   "run msbd as root: it makes namespaces, cgroups and users for each sandbox");
+}
+
+Check CheckKvm(const EngineFacts& engines) {
+  switch (engines.kvm.state) {
+    case KvmState::kHardware:
+      return MakeCheck("kvm", Check::RESULT_OK, engines.kvm.detail);
+    case KvmState::kEmulated:
+      return MakeCheck("kvm", Check::RESULT_WARNING, engines.kvm.detail,
+                       "works, but slowly: enable hardware or nested virtualisation for speed");
+    default:
+      return MakeCheck("kvm", Check::RESULT_WARNING, engines.kvm.detail,
+                       "load the kvm module and see that /dev/kvm is there; engine qemu works "
+                       "without it");
+  }
+}
+
+Check CheckEngine(const EngineFacts& engines) {
+  const auto choice = ChooseEngine(engines, EnginePreference::kAuto);
+  if (choice.ok()) return MakeCheck("engine", Check::RESULT_OK, choice->explanation);
+  return MakeCheck("engine", Check::RESULT_FAILED, std::string(choice.status().message()),
+                   "make KVM usable, or build the QEMU folder with deploy/qemu/build-closure.sh");
+}
+
+Check CheckQemu(const EngineFacts& engines) {
+  if (engines.qemu_problem.empty()) return MakeCheck("qemu", Check::RESULT_OK, "can run here");
+  return MakeCheck("qemu", Check::RESULT_WARNING, engines.qemu_problem,
+                   "only needed on hosts without hardware virtualisation");
+}
+
+Check CheckCgroups() {
+  const auto layout = DetectCgroupLayout();
+  if (!layout.ok()) {
+    return MakeCheck("cgroup", Check::RESULT_FAILED, std::string(layout.status().message()),
+                     "mount a cgroup hierarchy with memory, cpu and pids");
+  }
+  const std::string missing = layout->MissingControllers();
+  if (!missing.empty()) {
+    return MakeCheck("cgroup", Check::RESULT_FAILED, absl::StrCat("no controller ", missing),
+                     "mount it, or enable it in cgroup.subtree_control");
+  }
+  const CgroupHierarchy* memory = layout->WithController("memory");
+  return MakeCheck("cgroup", Check::RESULT_OK,
+                   absl::StrCat("memory, cpu and pids are there, ",
+                                memory->version == CgroupVersion::kV2 ? "v2" : "v1", " at ",
+                                memory->mount));
+}
+
+Check CheckFile(absl::string_view name, const std::string& path, int mode, std::string remedy) {
+  if (::access(path.c_str(), mode) == 0) return MakeCheck(name, Check::RESULT_OK, path);
+  return MakeCheck(name, Check::RESULT_FAILED, absl::StrCat(path, ": ", std::strerror(errno)),
+                   std::move(remedy));
+}
+
+Check CheckImages(const Config& config) {
+  const auto images = ListImages(config.daemon.assets_directory);
+  if (!images.ok()) {
+    return MakeCheck("images", Check::RESULT_FAILED, std::string(images.status().message()),
+                     "deploy/guest.sh builds them");
+  }
+  std::string names = absl::StrJoin(*images, ", ", [](std::string* out, const ImageConfig& image) {
+    out->append(image.name);
+  });
+  for (const ImageConfig& image : *images) {
+    if (image.name == config.sandbox.image) {
+      return MakeCheck("images", Check::RESULT_OK, std::move(names));
+    }
+  }
+  return MakeCheck("images", Check::RESULT_FAILED,
+                   absl::StrCat("the default image ", config.sandbox.image, " is not among: ", names),
+                   "deploy/guest.sh builds it; or set sandbox.image");
+}
+
+Check CheckDisk(const Config& config) {
+  struct statvfs info {};
+  const std::string& path = config.daemon.data_directory;
+  if (::statvfs(path.c_str(), &info) != 0) {
+    return MakeCheck("disk", Check::RESULT_FAILED, absl::StrCat(path, ": ", std::strerror(errno)));
+  }
+  const uint64_t free_bytes = uint64_t{info.f_bavail} * info.f_frsize;
+  const std::string finding = absl::StrCat(free_bytes >> 20, " MiB free in ", path);
+  if (free_bytes >= kLittleDiskBytes) return MakeCheck("disk", Check::RESULT_OK, finding);
+  return MakeCheck("disk", Check::RESULT_WARNING, finding, "a full disk stops every sandbox");
+}
+
+Check CheckGroup(const Config& config) {
+  const std::string& group = config.daemon.socket_group;
+  if (group.empty()) {
+    return MakeCheck("group", Check::RESULT_OK, "only root uses this daemon");
+  }
+  if (::getgrnam(group.c_str()) != nullptr) {
+    return MakeCheck("group", Check::RESULT_OK, absl::StrCat("members of ", group, " are served"));
+  }
+  return MakeCheck("group", Check::RESULT_WARNING, absl::StrCat("there is no group ", group),
+                   absl::StrCat("sudo groupadd --system ", group));
+}
+
+}  // namespace
+
+void Diagnose(const Config& config, const EngineFacts& engines,
+              const std::function<void(Check)>& report) {
+  const std::string& assets = config.daemon.assets_directory;
+  report(CheckPrivilege());
+  report(CheckKvm(engines));
+  report(CheckQemu(engines));
+  report(CheckEngine(engines));
+  report(CheckCgroups());
+  report(CheckFile("vmm", config.daemon.vmm, X_OK, "set daemon.vmm, or install microsandbox"));
+  report(CheckFile("jailer", config.daemon.jailer, X_OK,
+                   "set daemon.jailer, or install microsandbox"));
+  for (const char* asset : {"vmlinux", "initramfs.cpio", "disk-template.ext4"}) {
+    report(CheckFile("asset", absl::StrCat(assets, "/", asset), R_OK,
+                     "deploy/guest.sh builds it; or set daemon.assets_directory"));
+  }
+  report(CheckImages(config));
+  report(CheckDisk(config));
+  report(CheckGroup(config));
+}
+
+}  // namespace msb

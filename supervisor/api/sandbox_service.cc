@@ -1,0 +1,203 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "supervisor/api/sandbox_service.h"
+
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "supervisor/api/log_call.h"
+#include "supervisor/api/metrics_call.h"
+#include "supervisor/sandbox/state_wait.h"
+#include "supervisor/sandbox/validate.h"
+
+namespace msb {
+namespace {
+
+namespace api = msb::v1;
+
+// A verb's answer: the sandbox as it is afterwards.
+Sandbox::Done AnswerWithView(const SandboxPtr& sandbox, api::Sandbox* response, UnaryDone done) {
+  return [sandbox, response, done = std::move(done)](const absl::Status& status) {
+    if (status.ok()) *response = sandbox->View();
+    done(status);
+  };
+}
+
+// Lets a Wait go when its client does: a wait may last for days.
+class WaitCall final : public grpc::ServerUnaryReactor {
+ public:
+  explicit WaitCall(grpc::CallbackServerContext& context) : context_(context) {}
+
+  void Begin(const ApiContext& house, const api::WaitRequest& request, api::Sandbox* response,
+             std::shared_ptr<WaitCall> self) {
+    self_ = std::move(self);
+    const absl::StatusOr<Caller> caller = house.authenticator.CallerOf(context_);
+    if (!caller.ok()) return Answer(caller.status());
+    std::vector<api::SandboxState> states;
+    for (const int state : request.states()) states.push_back(static_cast<api::SandboxState>(state));
+    house.registry.With(*caller, request.sandbox(),
+                        [self = self_, states, response](Registry::Found found) {
+                          if (!found.ok()) return self->Answer(found.status());
+                          self->BeginOn(*found, states, response);
+                        });
+  }
+
+ private:
+  void BeginOn(const SandboxPtr& sandbox, const std::vector<api::SandboxState>& states,
+               api::Sandbox* response) {
+    const auto wait = StateWait::Begin(
+        sandbox, states, [self = self_, response](absl::StatusOr<api::Sandbox> result) {
+          if (result.ok()) *response = *std::move(result);
+          self->Answer(result.status());
+        });
+    absl::MutexLock lock(&mutex_);
+    wait_ = wait;
+    if (answered_) wait_->Cancel();
+  }
+  void Answer(const absl::Status& status) {
+    absl::MutexLock lock(&mutex_);
+    if (std::exchange(answered_, true)) return;
+    Finish(Outcome(context_, status));
+  }
+  void OnCancel() override {
+    Answer(absl::CancelledError("the client went away"));
+    absl::MutexLock lock(&mutex_);
+    if (wait_ != nullptr) wait_->Cancel();
+  }
+  void OnDone() override { self_.reset(); }
+
+  grpc::CallbackServerContext& context_;
+  std::shared_ptr<WaitCall> self_;
+  absl::Mutex mutex_;
+  bool answered_ ABSL_GUARDED_BY(mutex_) = false;
+  std::shared_ptr<StateWait> wait_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace
+
+grpc::ServerUnaryReactor* SandboxServiceImpl::Create(grpc::CallbackServerContext* context,
+                                                     const api::CreateRequest* request,
+                                                     api::Sandbox* response) {
+  return Unary(api_, context, [&](Caller caller, UnaryDone done) {
+    const bool start = !request->has_start() || request->start();
+    api_.registry.Create(
+        caller, request->spec(), start,
+        [this, caller, context, response, done](absl::StatusOr<api::Sandbox> made) {
+          if (!made.ok()) return done(made.status());
+          *response = *made;
+          // Nobody waits for it any more, and it was to go when its user does.
+          if (context->IsCancelled() && made->spec().remove_on_exit()) {
+            api_.registry.With(caller, made->id(), [](Registry::Found found) {
+              if (found.ok()) Registry::Remove(*found, /*force=*/true, [](const absl::Status&) {});
+            });
+          }
+          done(absl::OkStatus());
+        });
+  });
+}
+
+grpc::ServerUnaryReactor* SandboxServiceImpl::Get(grpc::CallbackServerContext* context,
+                                                  const api::GetRequest* request,
+                                                  api::Sandbox* response) {
+  return UnaryOn(api_, context, request->sandbox(),
+                 [response](const SandboxPtr& sandbox, const UnaryDone& done) {
+                   *response = sandbox->View();
+                   done(absl::OkStatus());
+                 });
+}
+
+grpc::ServerUnaryReactor* SandboxServiceImpl::List(grpc::CallbackServerContext* context,
+                                                   const api::ListRequest* request,
+                                                   api::ListResponse* response) {
+  return Unary(api_, context, [&](Caller caller, UnaryDone done) {
+    api_.registry.List(caller, *request, [response, done](api::ListResponse list) {
+      *response = std::move(list);
+      done(absl::OkStatus());
+    });
+  });
+}
+
+grpc::ServerUnaryReactor* SandboxServiceImpl::Start(grpc::CallbackServerContext* context,
+                                                    const api::StartRequest* request,
+                                                    api::Sandbox* response) {
+  return UnaryOn(api_, context, request->sandbox(),
+                 [this, response](const SandboxPtr& sandbox, UnaryDone done) {
+                   api_.registry.Start(sandbox, AnswerWithView(sandbox, response, std::move(done)));
+                 });
+}
+
+grpc::ServerUnaryReactor* SandboxServiceImpl::Stop(grpc::CallbackServerContext* context,
+                                                   const api::StopRequest* request,
+                                                   api::Sandbox* response) {
+  return UnaryOn(
+      api_, context, request->sandbox(),
+      [request, response](const SandboxPtr& sandbox, UnaryDone done) {
+        Sandbox::StopOptions options{.force = request->force()};
+        if (request->has_grace()) {
+          const auto grace = DurationFromProto(request->grace(), "grace");
+          if (!grace.ok()) return done(grace.status());
+          options.grace = *grace;
+        }
+        sandbox->Stop(std::move(options), AnswerWithView(sandbox, response, std::move(done)));
+      });
+}
+
+grpc::ServerUnaryReactor* SandboxServiceImpl::Pause(grpc::CallbackServerContext* context,
+                                                    const api::PauseRequest* request,
+                                                    api::Sandbox* response) {
+  return UnaryOn(api_, context, request->sandbox(),
+                 [response](const SandboxPtr& sandbox, UnaryDone done) {
+                   sandbox->Pause(AnswerWithView(sandbox, response, std::move(done)));
+                 });
+}
+
+grpc::ServerUnaryReactor* SandboxServiceImpl::Resume(grpc::CallbackServerContext* context,
+                                                     const api::ResumeRequest* request,
+                                                     api::Sandbox* response) {
+  return UnaryOn(api_, context, request->sandbox(),
+                 [response](const SandboxPtr& sandbox, UnaryDone done) {
+                   sandbox->Resume(AnswerWithView(sandbox, response, std::move(done)));
+                 });
+}
+
+grpc::ServerUnaryReactor* SandboxServiceImpl::Remove(grpc::CallbackServerContext* context,
+                                                     const api::RemoveRequest* request,
+                                                     api::RemoveResponse*) {
+  return UnaryOn(api_, context, request->sandbox(),
+                 [force = request->force()](const SandboxPtr& sandbox, UnaryDone done) {
+                   Registry::Remove(sandbox, force, std::move(done));
+                 });
+}
+
+grpc::ServerUnaryReactor* SandboxServiceImpl::Wait(grpc::CallbackServerContext* context,
+                                                   const api::WaitRequest* request,
+                                                   api::Sandbox* response) {
+  const auto call = std::make_shared<WaitCall>(*context);
+  call->Begin(api_, *request, response, call);
+  return call.get();
+}
+
+grpc::ServerUnaryReactor* SandboxServiceImpl::Update(grpc::CallbackServerContext* context,
+                                                     const api::UpdateRequest* request,
+                                                     api::Sandbox* response) {
+  return UnaryOn(api_, context, request->sandbox(),
+                 [request, response](const SandboxPtr& sandbox, const UnaryDone& done) {
+                   const absl::Status status = sandbox->Update(*request);
+                   if (status.ok()) *response = sandbox->View();
+                   done(status);
+                 });
+}
+
+grpc::ServerWriteReactor<api::LogsChunk>* SandboxServiceImpl::Logs(
+    grpc::CallbackServerContext* context, const api::LogsRequest* request) {
+  return LogCall::Begin(api_, *context, *request);
+}
+
+grpc::ServerWriteReactor<api::Metrics>* SandboxServiceImpl::GetMetrics(
+    grpc::CallbackServerContext* context, const api::GetMetricsRequest* request) {
+  return MetricsCall::Begin(api_, *context, *request);
+}
+
+}  // namespace msb
