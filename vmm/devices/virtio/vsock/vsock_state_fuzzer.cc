@@ -93,6 +93,7 @@ struct GuestSide {
   bool honest = true;  // has kept to the rules so far
   bool send_ended = false;
   bool receive_ended = false;
+  bool host_ended = false;  // as the device has said
   uint32_t sent = 0;
   uint32_t received = 0;
   uint32_t forwarded = 0;  // as it has told the device
@@ -108,6 +109,7 @@ struct Client {
   uint64_t sent = 0;
   uint64_t received = 0;
   bool reads = true;
+  bool writes = true;
   bool ended = false;
 };
 // Of a connection that an honest guest closed: how much its client has to get.
@@ -229,6 +231,7 @@ class Scenario {
     const uint8_t how = input_.Take<uint8_t>();
     if (client == nullptr) return;
     if (how % 4 < 2) ::shutdown(client->fd.get(), how % 4 == 0 ? SHUT_WR : SHUT_RD);
+    if (how % 4 == 0) client->writes = false;
     if (how % 4 == 1) client->reads = false;
     if (how % 4 == 2) clients_.erase(clients_.begin() + (client - clients_.data()));
   }
@@ -273,6 +276,9 @@ class Scenario {
     GuestSide& side = it->second;
     side.device_buf_alloc = header.buf_alloc;
     side.device_fwd_cnt = header.fwd_cnt;
+    if (header.op == VsockOp::kShutdown) {
+      side.host_ended = (header.flags & virtio::kVsockShutdownSend) != 0;
+    }
     if (!side.honest) return;
     MSB_CHECK(side.sent - header.fwd_cnt <= header.buf_alloc);
     if (header.op != VsockOp::kReadWrite) return;
@@ -322,6 +328,8 @@ class Scenario {
       case 3:
         Close(*key, side);
         return Send(Header(*key, GuestSide(), VsockOp::kReset));
+      case 4:
+        return WriteALot(*key);
       default:
         return Write(*key, side, (size_t{how} >> 3) * 37);
     }
@@ -332,6 +340,16 @@ class Scenario {
     const std::string bytes = BytesAt(side.sent, size, key.second);
     side.sent += static_cast<uint32_t>(size);
     Send(Header(key, side, VsockOp::kReadWrite), bytes);
+  }
+  // More than the socket of a client that does not read takes.
+  void WriteALot(const Key& key) {
+    for (int i = 0; i < 64 && driver_->unsent() <= 50; ++i) {
+      const auto it = connections_.find(key);
+      if (it == connections_.end()) return;
+      Write(key, it->second, kLimits.window_bytes);
+      AddBuffers(2);
+      GuestReceives();
+    }
   }
   void Shut(const Key& key, GuestSide& side, uint32_t flags) {
     VsockHeader header = Header(key, side, VsockOp::kShutdown);
@@ -376,6 +394,7 @@ class Scenario {
     for (int quiet = 0; quiet < 3; ++quiet) {
       const size_t before = TotalReceived();
       GuestReceives();
+      GuestGivesCredit();
       AcknowledgeEvents();
       AddBuffers(64);
       Turn();
@@ -386,17 +405,30 @@ class Scenario {
       if (client.host_port.has_value() && client.reads) CheckOutcome(client);
     }
   }
+  void GuestGivesCredit() {
+    for (auto& [key, side] : connections_) {
+      if (!side.honest || !side.open || side.forwarded == side.received) continue;
+      if (driver_->unsent() > 50) return;
+      side.forwarded = side.received;
+      Send(Header(key, side, VsockOp::kCreditUpdate));
+    }
+  }
   void CheckOutcome(const Client& client) {
     const Key key{*client.host_port, client.guest_port};
     if (const auto farewell = farewells_.find(key); farewell != farewells_.end()) {
       MSB_CHECK(client.received == farewell->second && client.ended);
     }
     const auto it = connections_.find(key);
-    if (it == connections_.end() || !it->second.honest || client.ended) return;
-    // Everything was read: nobody waits for the other.
-    MSB_CHECK(client.received == it->second.sent);
-    const uint32_t under_way = it->second.sent - it->second.device_fwd_cnt;
-    MSB_CHECK(under_way < std::min(it->second.device_buf_alloc, kGuestBufAlloc));
+    if (it == connections_.end() || !it->second.honest) return;
+    // Everybody has read: nobody waits for the other, and ends have arrived.
+    const GuestSide& side = it->second;
+    if (!client.ended) {
+      MSB_CHECK(client.received == side.sent);
+      MSB_CHECK(side.sent - side.device_fwd_cnt < std::min(side.device_buf_alloc, kGuestBufAlloc));
+    }
+    if (!side.receive_ended) {
+      MSB_CHECK(side.received == client.sent && side.host_ended == !client.writes);
+    }
   }
   size_t TotalReceived() const {
     size_t total = 0;
