@@ -250,7 +250,7 @@ TEST(TerminalTest, CarriesMoreInputThanATerminalHolds) {
 
 TEST(TerminalTest, InterruptsFromTheKeyboardReachTheCommand) {
   TestAgent agent;
-  AgentClient client = agent.Start(MakeTerminalExec("a", {"sh", "-c", "echo up; sleep 1000"}));
+  AgentClient client = agent.Start(MakeTerminalExec("a", {"sh", "-c", "echo up; exec sleep 1000"}));
   client.Expect(AgentFrame::kOpened);
   EXPECT_EQ(client.Expect(AgentFrame::kStdout).stdout().data(), "up\r\n");
   client.SendStdin("\x03");

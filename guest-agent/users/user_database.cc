@@ -10,6 +10,7 @@
 #include <optional>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -38,9 +39,9 @@ struct GroupEntry {
 
 std::optional<uint32_t> ParseId(absl::string_view text) {
   uint32_t id = 0;
-  if (text.empty() || text[0] == '+' || !absl::SimpleAtoi(text, &id) || id == kNoId) {
-    return std::nullopt;
-  }
+  // SimpleAtoi alone takes signs and spaces.
+  const bool digits = std::all_of(text.begin(), text.end(), absl::ascii_isdigit);
+  if (!digits || !absl::SimpleAtoi(text, &id) || id == kNoId) return std::nullopt;
   return id;
 }
 
@@ -136,7 +137,8 @@ std::shared_ptr<const std::string> UserDatabase::Text(CachedFile& file) {
 absl::StatusOr<Identity> UserDatabase::Resolve(absl::string_view user) {
   const std::pair<absl::string_view, absl::string_view> parts =
       absl::StrSplit(user, absl::MaxSplits(':', 1));
-  const auto [wanted, wanted_group] = parts;
+  const absl::string_view wanted = parts.first;
+  const absl::string_view wanted_group = parts.second;
   const auto passwd = Text(passwd_);
   auto entry = FindEntry(*passwd, ParsePasswdLine,
                          [&](const PasswdEntry& line) { return line.name == wanted; });
