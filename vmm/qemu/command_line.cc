@@ -55,10 +55,8 @@ std::string Accelerator(const QemuCommandLineInput& input) {
   return absl::StrCat("tcg,thread=", input.vcpus > 1 ? "multi" : "single");
 }
 
-// Every feature that programs ask for, less those that make a kernel slower under TCG. Measured in
-// a guest with 256 MiB, without and with them: read of /dev/zero 3.2 and 0.44 GiB/s, Unix
-// socket 1.2 GiB/s and 0.13, first touch of 16 MiB 22 and 74 ms, 50 times fork and exec 105 and 186
-// ms.
+// Every feature that programs ask for, less those that make a kernel slower under TCG; what each
+// brings is in docs/adr/0004-tell-a-tcg-guest-what-it-would-measure.md.
 std::string Cpu(const QemuCommandLineInput& input) {
   if (input.accelerator == QemuAccelerator::kKvm) return "host";
   return absl::StrCat(

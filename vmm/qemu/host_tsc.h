@@ -19,8 +19,8 @@ class HostTscMeter {
   // Begins to measure, where the counter is fit to be a clock (constant, in all idle states).
   HostTscMeter();
 
-  // The longer it measures, the better: 2 ms make an error of some 20 millionths, which is 2 s a
-  // day.
+  // Long enough for an error of a few millionths (measured: 1 or 2, on a busy host), which is a
+  // second in some days.
   static constexpr absl::Duration kShortest = absl::Milliseconds(2);
 
   // Waits until kShortest have passed since the construction. nullopt when the counter is unfit.
