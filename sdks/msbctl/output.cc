@@ -54,7 +54,8 @@ std::string Json(const google::protobuf::Message& message, bool pretty) {
 
 bool IsPlain(const std::string& word) {
   return !word.empty() && std::all_of(word.begin(), word.end(), [](unsigned char c) {
-    return absl::ascii_isalnum(c) || std::string_view("_-./=:,@%+").find(static_cast<char>(c)) != std::string_view::npos;
+    constexpr std::string_view kPlain = "_-./=:,@%+";
+    return absl::ascii_isalnum(c) || kPlain.find(static_cast<char>(c)) != kPlain.npos;
   });
 }
 
