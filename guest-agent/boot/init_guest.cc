@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -29,6 +30,12 @@ std::string ReadMounts() {
     text.append(chunk, static_cast<size_t>(got));
   }
   return text;
+}
+
+// Whether any process but pid 1 and the kernel's threads is left: orphans become its children.
+bool HasChildren() {
+  siginfo_t child{};
+  return ::waitid(P_ALL, 0, &child, WEXITED | WNOHANG | WNOWAIT) == 0;
 }
 
 void MakeReadOnly(const char* path) {
@@ -75,14 +82,13 @@ void InitGuest::BeginShutdown(absl::Duration grace) {
   // From pid 1: to every process but itself. Those that are stopped have to wake up for it.
   ::kill(-1, SIGTERM);
   ::kill(-1, SIGCONT);
+  if (!HasChildren()) return OnNoChildren();  // no SIGCHLD would come
   loop_->After(grace, [this] { KillAll(); });
 }
 
 void InitGuest::KillAll() {
   ::kill(-1, SIGKILL);
   loop_->After(kKillWait, [this] { End(); });
-  // With no child left no SIGCHLD would come.
-  if (::kill(-1, 0) != 0) loop_->After(absl::ZeroDuration(), [this] { End(); });
 }
 
 void InitGuest::OnNoChildren() {
