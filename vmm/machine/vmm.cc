@@ -3,6 +3,7 @@
 
 #include "vmm/machine/vmm.h"
 
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -32,6 +33,12 @@ VmEvent::Kind KindOf(BootMark::Stage stage) {
     default:
       return VmEvent::KIND_UNSPECIFIED;
   }
+}
+
+// An agent's first marks come together, once it can connect; its own clock tells them apart.
+std::string GuestTime(const BootMark& mark) {
+  if (mark.guest_boottime_ns() == 0) return "";
+  return absl::StrCat("guest's clock ", mark.guest_boottime_ns() / 1'000'000, " ms");
 }
 
 absl::string_view LastStage(const EventJournal& journal) {
@@ -124,16 +131,17 @@ void Vmm::OnBootMark(const BootMark& mark) {
     return End(MakeError(Reason::kSandboxStartFailed,
                          absl::StrCat("the agent cannot go on: ", mark.detail())));
   }
-  RecordStage(mark.stage());
+  RecordStage(mark);
 }
 
-void Vmm::RecordStage(Stage stage) {
-  const VmEvent::Kind kind = KindOf(stage);
+void Vmm::RecordStage(const BootMark& mark) {
+  const VmEvent::Kind kind = KindOf(mark.stage());
   if (kind == VmEvent::KIND_UNSPECIFIED || journal_.Has(kind)) return;
   const uint64_t now = EventJournal::NowNanoseconds();
+  const std::string guest_time = GuestTime(mark);
   MSB_LOG(kInfo) << VmEvent::Kind_Name(kind) << " after " << (now - started_ns_) / 1'000'000
-                 << " ms";
-  journal_.Record(kind, now);
+                 << " ms" << (guest_time.empty() ? "" : ", ") << guest_time;
+  journal_.Record(kind, now, Reason::kUnspecified, guest_time);
   if (kind != VmEvent::KIND_AGENT_READY || !boot_timer_.has_value()) return;
   loop_.Cancel(*boot_timer_);
   boot_timer_.reset();

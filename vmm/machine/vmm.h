@@ -57,8 +57,6 @@ class Vmm final : public ControlTarget, public MachineObserver, public BootMarkO
   void OnBootMark(const msb::agent::v1::BootMark& mark) override;
 
  private:
-  using Stage = msb::agent::v1::BootMark::Stage;
-
   // MachineObserver.
   void OnMachineReady() override;
   void OnEnded(absl::Status why) override { End(std::move(why)); }
@@ -67,7 +65,7 @@ class Vmm final : public ControlTarget, public MachineObserver, public BootMarkO
   absl::Status BuildConsole();
   void StartBootTimer();
   void OnBootTimeout();
-  void RecordStage(Stage stage);
+  void RecordStage(const msb::agent::v1::BootMark& mark);
   void OnConsole(absl::string_view bytes);
   // The first reason is the one that counts.
   void End(absl::Status why);
