@@ -34,7 +34,9 @@ absl::StatusOr<std::unique_ptr<UnixListener>> UnixListener::Start(const std::str
                                         [raw](uint32_t) { raw->OnConnection(); }));
   raw->thread_ = std::thread([raw] {
     const absl::Status ended = raw->loop_->Run();
-    if (!ended.ok()) MSB_LOG(kError) << "the API's socket takes no more calls: " << ended.message();
+    if (!ended.ok()) {
+      MSB_LOG(kError) << "the API's socket takes no more calls: " << ended.message();
+    }
   });
   return self;
 }
