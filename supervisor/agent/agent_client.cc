@@ -95,6 +95,13 @@ void AgentClient::Request(ControlRequest request, ControlChannel::OnResponse don
   });
 }
 
+void AgentClient::Abandon() {
+  warm_->Close();
+  for (const auto& weak : streams_) {
+    if (const auto stream = weak.lock()) stream->Drop();
+  }
+}
+
 void AgentClient::Close(absl::Status why) {
   loop_.Post([self = shared_from_this(), why = std::move(why)] {
     if (!self->closed_.ok()) return;

@@ -53,6 +53,8 @@ class AgentClient : public std::enable_shared_from_this<AgentClient> {
 
   // Ends all streams and requests with `why`, and each that comes later.
   void Close(absl::Status why);
+  // For the time after the loop's end: lets go of everything, and tells nobody.
+  void Abandon();
 
  private:
   AgentClient(EventLoop& loop, AgentOptions options)

@@ -60,7 +60,8 @@ class ExecFrameSink final : public AgentFrameSink {
       return MakeError(Reason::kAgentProtocol, "the agent began without 'opened'");
     }
     opened_ = true;
-    sink_->OnStarted({.pid = frame.opened().pid(),
+    sink_->OnStarted({.exec_id = "",
+                      .pid = frame.opened().pid(),
                       .stdout_offset = frame.opened().stdout_offset(),
                       .stderr_offset = frame.opened().stderr_offset()});
     return attachment_ == ExecAttachment::kDetached ? StreamStep::kDone : StreamStep::kMore;

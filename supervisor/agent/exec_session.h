@@ -19,6 +19,7 @@ namespace msb {
 enum class ExecOutput { kStdout, kStderr };
 
 struct ExecStartedInfo {
+  std::string exec_id;  // filled in by who opened the session
   int32_t pid = 0;  // in the guest
   uint64_t stdout_offset = 0;
   uint64_t stderr_offset = 0;

@@ -61,6 +61,7 @@ class AgentStream : public std::enable_shared_from_this<AgentStream> {
   void SendFirst(msb::agent::v1::HostFrame frame) { SendNow(std::move(frame), nullptr); }
   void Connected(UniqueFd fd);
   void End(absl::Status status);
+  void Drop();
   bool ended() const { return sink_ == nullptr; }
 
  private:
@@ -68,7 +69,6 @@ class AgentStream : public std::enable_shared_from_this<AgentStream> {
   void OnPayload(absl::string_view payload);
   void TakeAcknowledged();
   void ReleaseAccepted();
-  void Drop();
 
   EventLoop& loop_;
   std::shared_ptr<AgentFrameSink> sink_;

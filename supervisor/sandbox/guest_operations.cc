@@ -45,8 +45,11 @@ class TrackedExecSink final : public ExecSink {
         next_(std::move(next)) {}
 
   void OnStarted(const ExecStartedInfo& info) override {
+    TellKnown();
     if (started_.argv_size() > 0) use_.context.events.Publish(EventOf(started_), owner_uid_);
-    next_->OnStarted(info);
+    ExecStartedInfo named = info;
+    named.exec_id = started_.exec_id();
+    next_->OnStarted(named);
   }
 
   void OnOutput(ExecOutput stream, uint64_t offset, std::string data) override {
@@ -64,8 +67,12 @@ class TrackedExecSink final : public ExecSink {
   }
 
   void OnFailed(absl::Status status) override {
-    // What could not be started does not run; what was lost may.
-    if (!MayBeALoss(status)) Forget(std::nullopt);
+    // What could not be started does not run; what was lost may, and the guest knows.
+    if (!MayBeALoss(status)) {
+      Forget(std::nullopt);
+    } else {
+      TellKnown();
+    }
     use_.Explain(std::move(status),
                  [next = next_](absl::Status why) { next->OnFailed(std::move(why)); });
   }
@@ -79,12 +86,18 @@ class TrackedExecSink final : public ExecSink {
     return event;
   }
 
+  void TellKnown() const {
+    use_.context.loop.Post([sandbox = use_.sandbox, id = started_.exec_id()] {
+      if (const auto held = sandbox.lock()) held->ExecKnown(id);
+    });
+  }
+
   // An end is told once: a command that has ended can be joined again and again.
   void Forget(std::optional<msb::v1::Event> event) const {
     use_.context.loop.Post([&events = use_.context.events, sandbox = use_.sandbox, owner = owner_uid_,
                             id = started_.exec_id(), event = std::move(event)] {
       const auto held = sandbox.lock();
-      if (!held || held->running_execs().erase(id) == 0 || !event) return;
+      if (!held || !held->ExecEnded(id) || !event) return;
       events.Publish(*event, owner);
     });
   }
@@ -138,7 +151,7 @@ absl::StatusOr<OpenedExec> OpenExecNow(const std::shared_ptr<Sandbox>& sandbox,
   msb::agent::v1::Open open;
   MSB_ASSIGN_OR_RETURN(*open.mutable_exec(), BuildExec(spec, id, sandbox->record().spec, *guest.image,
                                                        sandbox->context().config.limits));
-  sandbox->running_execs().insert(id);
+  sandbox->ExecBegun(id);
   auto tracked = std::make_shared<TrackedExecSink>(Use(sandbox), *sandbox, StartedEvent(id, spec),
                                                    std::move(sink));
   return OpenedExec{

@@ -5,7 +5,14 @@
 
 namespace msb {
 
-using namespace msb::v1;  // NOLINT: the enumerators below, and nothing else
+using msb::v1::SANDBOX_STATE_CREATING;
+using msb::v1::SANDBOX_STATE_FAILED;
+using msb::v1::SANDBOX_STATE_PAUSED;
+using msb::v1::SANDBOX_STATE_RUNNING;
+using msb::v1::SANDBOX_STATE_STARTING;
+using msb::v1::SANDBOX_STATE_STOPPED;
+using msb::v1::SANDBOX_STATE_STOPPING;
+using msb::v1::SandboxState;
 
 bool MayFollow(SandboxState from, SandboxState to) {
   switch (from) {

@@ -39,7 +39,7 @@ Registry::Registry(SandboxContext context)
 
 Registry::~Registry() {
   // Who waits for a sandbox holds it, and it holds them.
-  for (const auto& [id, sandbox] : by_id_) sandbox->DropWaiters();
+  for (const auto& [id, sandbox] : by_id_) sandbox->LetGo();
 }
 
 absl::Status Registry::Recover() {

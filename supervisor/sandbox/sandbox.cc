@@ -126,11 +126,12 @@ uint64_t Sandbox::Observe(std::function<void()> changed) {
   return id;
 }
 
-void Sandbox::DropWaiters() {
-  observers_.clear();
+void Sandbox::LetGo() {
+  std::exchange(observers_, {});
   for (auto* waiters : {&start_waiters_, &stop_waiters_, &remove_waiters_, &count_waiters_}) {
     std::exchange(*waiters, {});
   }
+  if (run_ && run_->agent) run_->agent->Abandon();
 }
 
 absl::StatusOr<Sandbox::Guest> Sandbox::UseGuest() const {
@@ -195,18 +196,34 @@ void Sandbox::CountExecs(Done done) {
   if (count_waiters_.size() > 1) return;
   msb::agent::v1::ControlRequest request;
   request.mutable_list_execs();
-  const auto counted = [](Sandbox& self, const AgentResponse& response) {
-    if (response.ok()) self.TakeExecs(response->execs());
+  // One that was started since may be missing in the answer.
+  const auto counted = [before = running_execs_](Sandbox& self, const AgentResponse& response) {
+    if (response.ok()) self.TakeExecs(before, response->execs());
     Answer(self.count_waiters_, response.status());
   };
   run_->agent->Request(std::move(request), OnLoop<AgentResponse>(counted));
 }
 
-void Sandbox::TakeExecs(const msb::agent::v1::ExecList& execs) {
-  running_execs_.clear();
+void Sandbox::ExecBegun(const std::string& id) {
+  running_execs_.insert(id);
+  opening_execs_.insert(id);
+}
+
+bool Sandbox::ExecEnded(const std::string& id) {
+  opening_execs_.erase(id);
+  return running_execs_.erase(id) > 0;
+}
+
+void Sandbox::TakeExecs(const std::set<std::string>& before,
+                        const msb::agent::v1::ExecList& execs) {
+  std::set<std::string> running;
   for (const auto& exec : execs.execs()) {
-    if (exec.running()) running_execs_.insert(exec.exec_id());
+    if (exec.running()) running.insert(exec.exec_id());
   }
+  for (const std::string& id : before) {
+    if (!running.contains(id) && !opening_execs_.contains(id)) running_execs_.erase(id);
+  }
+  running_execs_.merge(running);
 }
 
 absl::Status Sandbox::Update(const msb::v1::UpdateRequest& changes) {

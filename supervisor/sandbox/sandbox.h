@@ -85,15 +85,19 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   std::shared_ptr<VmmControl> control() const { return run_ ? run_->control : nullptr; }
   // Commands that run as far as the daemon knows: those it started and has not seen end. Too many, once
   // some have ended in the background; CountExecs asks the guest.
-  std::set<std::string>& running_execs() { return running_execs_; }
+  const std::set<std::string>& running_execs() const { return running_execs_; }
   void CountExecs(Done done);
+  // Begun: on its way to the guest. Known: the guest has it. Ended: false when that was known already.
+  void ExecBegun(const std::string& id);
+  void ExecKnown(const std::string& id) { opening_execs_.erase(id); }
+  bool ExecEnded(const std::string& id);
 
   // `changed` is called after each change of the state and after the removal.
   uint64_t Observe(std::function<void()> changed);
   void Unobserve(uint64_t id) { observers_.erase(id); }
   bool removed() const { return removed_; }
   // At the end of the daemon: nobody is told anything any more.
-  void DropWaiters();
+  void LetGo();
 
  private:
   // While there is a VMM process.
@@ -119,7 +123,7 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   void ArmTimers();
   void ArmIdleTimer();
   void OnIdle();
-  void TakeExecs(const msb::agent::v1::ExecList& execs);
+  void TakeExecs(const std::set<std::string>& before, const msb::agent::v1::ExecList& execs);
   void EndActivity();
 
   // sandbox_start.cc
@@ -165,6 +169,7 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   std::map<uint64_t, std::function<void()>> observers_;
   uint64_t next_observer_ = 1;
   std::set<std::string> running_execs_;
+  std::set<std::string> opening_execs_;  // of those, the ones the guest may not know yet
   int active_ = 0;
   LoopTimer start_timer_;
   LoopTimer stop_timer_;

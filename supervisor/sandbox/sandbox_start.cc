@@ -169,6 +169,7 @@ void Sandbox::OnAgentAnswered(absl::Status status) {
   Mark("ready", MonotonicNow());
   record_.started_at = absl::Now();
   running_execs_.clear();
+  opening_execs_.clear();
   SetState(msb::v1::SANDBOX_STATE_RUNNING);
   ArmTimers();
   Answer(start_waiters_, absl::OkStatus());

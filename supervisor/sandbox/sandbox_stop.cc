@@ -133,6 +133,7 @@ void Sandbox::OnCleared(VmmEnd end) {
   clearing_ = false;
   run_.reset();
   running_execs_.clear();
+  opening_execs_.clear();
   const EndVerdict verdict = verdict_ ? *std::exchange(verdict_, std::nullopt) : JudgeEnd(end);
   record_.has_vmm = !end.clean_up.ok();
   record_.pid = 0;

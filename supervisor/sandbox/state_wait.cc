@@ -14,8 +14,9 @@ namespace msb {
 std::shared_ptr<StateWait> StateWait::Begin(const std::shared_ptr<Sandbox>& sandbox,
                                             std::vector<msb::v1::SandboxState> states, Done done) {
   std::shared_ptr<StateWait> wait(new StateWait(sandbox, std::move(states), std::move(done)));
-  // The sandbox keeps the wait alive.
-  wait->observer_ = sandbox->Observe([wait] { wait->Look(); });
+  wait->observer_ = sandbox->Observe([weak = wait->weak_from_this()] {
+    if (const auto self = weak.lock()) self->Look();
+  });
   wait->Look();
   return wait;
 }

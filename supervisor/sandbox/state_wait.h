@@ -16,7 +16,7 @@
 
 namespace msb {
 
-// Threading: as Sandbox, but for Cancel.
+// Lasts for as long as whoever began it holds it. Threading: as Sandbox, but for Cancel.
 class StateWait : public std::enable_shared_from_this<StateWait> {
  public:
   using Done = std::function<void(absl::StatusOr<msb::v1::Sandbox>)>;

@@ -150,7 +150,14 @@ TEST(MakeUpNameTest, IsValidAndFreeEvenWhenAlmostAllAreTaken) {
 }
 
 TEST(LifecycleTest, ARunEndsOnlyThroughStopping) {
-  using namespace msb::v1;  // NOLINT: the enumerators
+  using msb::v1::SANDBOX_STATE_CREATING;
+  using msb::v1::SANDBOX_STATE_FAILED;
+  using msb::v1::SANDBOX_STATE_PAUSED;
+  using msb::v1::SANDBOX_STATE_RUNNING;
+  using msb::v1::SANDBOX_STATE_STARTING;
+  using msb::v1::SANDBOX_STATE_STOPPED;
+  using msb::v1::SANDBOX_STATE_STOPPING;
+  using msb::v1::SandboxState;
   for (const SandboxState state :
        {SANDBOX_STATE_STARTING, SANDBOX_STATE_RUNNING, SANDBOX_STATE_PAUSED}) {
     EXPECT_TRUE(MayFollow(state, SANDBOX_STATE_STOPPING));

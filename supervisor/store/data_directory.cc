@@ -27,7 +27,9 @@ absl::Status HostError(absl::string_view what, const std::error_code& error) {
   return MakeError(Reason::kHostError, absl::StrCat(what, ": ", error.message()));
 }
 
-absl::Status MakeParents(const std::string& path) {
+}  // namespace
+
+absl::Status MakeParentDirectories(const std::string& path) {
   for (size_t slash = path.find('/', 1); slash != std::string::npos;
        slash = path.find('/', slash + 1)) {
     const std::string parent = path.substr(0, slash);
@@ -39,10 +41,8 @@ absl::Status MakeParents(const std::string& path) {
   return absl::OkStatus();
 }
 
-}  // namespace
-
 absl::Status EnsureDirectory(const std::string& path, unsigned mode) {
-  MSB_RETURN_IF_ERROR(MakeParents(path));
+  MSB_RETURN_IF_ERROR(MakeParentDirectories(path));
   if (::mkdir(path.c_str(), mode) != 0 && errno != EEXIST) {
     return WithReason(Reason::kHostError, "cannot make a directory",
                       absl::ErrnoToStatus(errno, path));

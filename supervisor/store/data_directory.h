@@ -21,6 +21,9 @@ namespace msb {
 // owns it, which is an error.
 absl::Status EnsureDirectory(const std::string& path, unsigned mode);
 
+// The folders above `path`, where they are missing, with mode 0755.
+absl::Status MakeParentDirectories(const std::string& path);
+
 // Deletes a folder with everything below; it is no error when there is none. Blocks.
 absl::Status RemoveTree(const std::string& path);
 
