@@ -3,8 +3,8 @@
 
 // A Status that says why in a word of a closed catalogue.
 //
-// The reason travels as a payload of the Status, over every border: frames carry it as a number, gRPC
-// as the trailing metadatum `msb-reason` (docs/errors.md).
+// The reason travels as a payload of the Status, over every border: frames carry it as a number,
+// gRPC as the trailing metadatum `msb-reason` (docs/errors.md).
 
 #ifndef MSB_BASE_ERROR_H_
 #define MSB_BASE_ERROR_H_
@@ -21,8 +21,8 @@ enum class Reason : int {
 #undef MSB_REASON
 };
 
-// An error with the canonical code of `reason`. `detail` is a sentence for a person, without a final
-// stop: what happened and, where somebody can mend it, how.
+// An error with the canonical code of `reason`. `detail` is a sentence for a person, without a
+// final stop: what happened and, where somebody can mend it, how.
 absl::Status MakeError(Reason reason, absl::string_view detail);
 
 // `status` with `reason` and its own message behind `context`; for a host's error (an errno) that

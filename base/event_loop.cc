@@ -30,9 +30,7 @@ int64_t MonotonicNanoseconds() {
 }
 
 // A watch is told from an older one on the same descriptor number by the generation in its token.
-uint64_t Token(int fd, uint64_t generation) {
-  return generation << 32 | static_cast<uint32_t>(fd);
-}
+uint64_t Token(int fd, uint64_t generation) { return generation << 32 | static_cast<uint32_t>(fd); }
 
 }  // namespace
 
@@ -136,8 +134,7 @@ absl::Status EventLoop::Run() {
       }
     }
     std::array<epoll_event, kEventsPerWait> events;
-    const int ready =
-        ::epoll_wait(epoll_.get(), events.data(), kEventsPerWait, WaitMilliseconds());
+    const int ready = ::epoll_wait(epoll_.get(), events.data(), kEventsPerWait, WaitMilliseconds());
     if (ready < 0 && errno != EINTR) return absl::ErrnoToStatus(errno, "epoll_wait");
     for (int i = 0; i < ready; ++i) Dispatch(events[i].data.u64, events[i].events);
     RunTimers();

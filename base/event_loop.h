@@ -1,8 +1,8 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// An epoll loop: descriptors, timers and calls from other threads, all served by the one thread that
-// runs it.
+// An epoll loop: descriptors, timers and calls from other threads, all served by the one thread
+// that runs it.
 //
 // Threading: everything but Post and Stop belongs to the loop's thread (or to the time before Run).
 
@@ -39,10 +39,10 @@ class EventLoop {
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
 
-  // Calls `handler` while any of `events` (EPOLLIN, EPOLLOUT, ...) is ready on `fd`, level-triggered
-  // unless EPOLLET is among them. The caller keeps `fd` open until Unwatch. A handler may unwatch any
-  // descriptor, its own included, and may then close it: an event that was already fetched for a
-  // removed watch is dropped.
+  // Calls `handler` while any of `events` (EPOLLIN, EPOLLOUT, ...) is ready on `fd`,
+  // level-triggered unless EPOLLET is among them. The caller keeps `fd` open until Unwatch. A
+  // handler may unwatch any descriptor, its own included, and may then close it: an event that was
+  // already fetched for a removed watch is dropped.
   absl::Status Watch(int fd, uint32_t events, FdHandler handler);
   absl::Status Modify(int fd, uint32_t events);
   void Unwatch(int fd);

@@ -40,9 +40,9 @@ class FrameReader {
   // Takes over what the peer sent.
   void Append(absl::string_view bytes);
 
-  // The payload of the next whole frame, valid until the next call of either method; nullopt when more
-  // bytes are needed. kFrameTooLarge when the header announces more than the maximum: the stream cannot
-  // be read any further.
+  // The payload of the next whole frame, valid until the next call of either method; nullopt when
+  // more bytes are needed. kFrameTooLarge when the header announces more than the maximum: the
+  // stream cannot be read any further.
   absl::StatusOr<std::optional<absl::string_view>> Next();
 
   // Bytes held that no frame has been made of; at end of stream, more than zero means a cut frame.
@@ -55,9 +55,9 @@ class FrameReader {
 };
 
 // Blocking forms for a socket or pipe whose peer is one of our own processes. A `deadline` of
-// absl::InfiniteFuture() waits for ever. nullopt at a clean end of stream; kFrameTruncated when it ends
-// inside a frame; kDeadlineExceeded (no reason) when the deadline passes. They leave the descriptor's
-// flags alone and work on blocking and non-blocking ones.
+// absl::InfiniteFuture() waits for ever. nullopt at a clean end of stream; kFrameTruncated when it
+// ends inside a frame; kDeadlineExceeded (no reason) when the deadline passes. They leave the
+// descriptor's flags alone and work on blocking and non-blocking ones.
 absl::StatusOr<std::optional<std::string>> ReadFrame(int fd, absl::Time deadline,
                                                      size_t max_frame_bytes = kMaxFrameBytes);
 absl::Status WriteFrame(int fd, absl::string_view payload, absl::Time deadline);

@@ -1,7 +1,8 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// One line per event on stderr: time, level, process, message. Thread-safe: each line is one write(2).
+// One line per event on stderr: time, level, process, message. Thread-safe: each line is one
+// write(2).
 //
 //   MSB_LOG(kInfo) << "sandbox " << id << " is ready";
 //
@@ -20,15 +21,16 @@ namespace msb {
 
 enum class LogLevel { kDebug = 0, kInfo = 1, kWarning = 2, kError = 3 };
 
-// Called once, before threads: the process's name in each line, and the lowest level that is written.
+// Called once, before threads: the process's name in each line, and the lowest level that is
+// written.
 void InitLog(absl::string_view process, LogLevel lowest);
 bool LogEnabled(LogLevel level);
 
 // "debug", "info", "warning", "error"; nullopt for anything else.
 std::optional<LogLevel> ParseLogLevel(absl::string_view name);
 
-// `text` with control characters and non-ASCII bytes as \xNN, cut to 512 bytes. What was escaped already
-// stays as it is: a message that passes several processes reads the same at its end.
+// `text` with control characters and non-ASCII bytes as \xNN, cut to 512 bytes. What was escaped
+// already stays as it is: a message that passes several processes reads the same at its end.
 std::string EscapeForLog(absl::string_view text);
 
 class LogLine {
@@ -46,9 +48,9 @@ class LogLine {
 
 }  // namespace msb
 
-#define MSB_LOG(level)                                \
-  if (!::msb::LogEnabled(::msb::LogLevel::level)) {   \
-  } else /* NOLINT */                                 \
+#define MSB_LOG(level)                              \
+  if (!::msb::LogEnabled(::msb::LogLevel::level)) { \
+  } else /* NOLINT */                               \
     ::msb::LogLine(::msb::LogLevel::level).stream()
 
 #endif  // MSB_BASE_LOG_H_

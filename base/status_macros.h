@@ -22,14 +22,13 @@ absl::Status ToStatus(absl::StatusOr<T> result) {
 
 }  // namespace msb::status_internal
 
-// Returns from the calling function when `expr`, a Status or a StatusOr whose value is not wanted, is
-// an error.
-#define MSB_RETURN_IF_ERROR(expr)                                                         \
-  do {                                                                                    \
-    if (::absl::Status msb_status = ::msb::status_internal::ToStatus(expr);               \
-        !msb_status.ok()) {                                                               \
-      return msb_status;                                                                  \
-    }                                                                                     \
+// Returns from the calling function when `expr`, a Status or a StatusOr whose value is not wanted,
+// is an error.
+#define MSB_RETURN_IF_ERROR(expr)                                                               \
+  do {                                                                                          \
+    if (::absl::Status msb_status = ::msb::status_internal::ToStatus(expr); !msb_status.ok()) { \
+      return msb_status;                                                                        \
+    }                                                                                           \
   } while (false)
 
 // Declares or assigns `lhs` from the value of `expr`, or returns its error. A type that contains a
@@ -37,8 +36,8 @@ absl::Status ToStatus(absl::StatusOr<T> result) {
 #define MSB_ASSIGN_OR_RETURN(lhs, expr) \
   MSB_ASSIGN_OR_RETURN_NAMED(MSB_STATUS_CONCAT(msb_result_, __LINE__), lhs, expr)
 
-#define MSB_ASSIGN_OR_RETURN_NAMED(result, lhs, expr) \
-  auto result = (expr);                               \
+#define MSB_ASSIGN_OR_RETURN_NAMED(result, lhs, expr)  \
+  auto result = (expr);                                \
   if (!result.ok()) return std::move(result).status(); \
   lhs = *std::move(result)
 

@@ -3,8 +3,8 @@
 
 // The seam between a system call's errno and a Status.
 //
-// Not for close (never retried), posix_spawn (returns the error number) or KVM_RUN (EINTR and EAGAIN
-// are answers there).
+// Not for close (never retried), posix_spawn (returns the error number) or KVM_RUN (EINTR and
+// EAGAIN are answers there).
 
 #ifndef MSB_BASE_SYSCALL_H_
 #define MSB_BASE_SYSCALL_H_
@@ -17,8 +17,8 @@
 
 namespace msb {
 
-// Runs `call`, which returns -1 and sets errno on failure, again for as long as a signal interrupts it.
-// `name` begins the error's message: "open /dev/kvm".
+// Runs `call`, which returns -1 and sets errno on failure, again for as long as a signal interrupts
+// it. `name` begins the error's message: "open /dev/kvm".
 template <typename Fn>
 auto Syscall(absl::string_view name, Fn call) -> absl::StatusOr<decltype(call())> {
   while (true) {

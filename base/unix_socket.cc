@@ -41,7 +41,7 @@ absl::StatusOr<UniqueFd> NewSocket(int flags) {
 absl::StatusOr<UniqueFd> ListenUnix(const std::string& path, int backlog) {
   MSB_ASSIGN_OR_RETURN(const sockaddr_un address, AddressOf(path));
   MSB_ASSIGN_OR_RETURN(UniqueFd fd, NewSocket(SOCK_NONBLOCK));
-  struct stat existing{};
+  struct stat existing {};
   if (::lstat(path.c_str(), &existing) == 0 && S_ISSOCK(existing.st_mode)) ::unlink(path.c_str());
   // The mode of the file is set on the descriptor before bind, so that there is no moment at which
   // another user could connect.

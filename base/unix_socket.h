@@ -16,8 +16,8 @@ namespace msb {
 
 enum class Blocking { kYes, kNo };
 
-// Binds and listens at `path` (at most 107 bytes), replacing a socket file that stands there. The file
-// has mode 0600: the caller widens it when more than its own user may connect.
+// Binds and listens at `path` (at most 107 bytes), replacing a socket file that stands there. The
+// file has mode 0600: the caller widens it when more than its own user may connect.
 absl::StatusOr<UniqueFd> ListenUnix(const std::string& path, int backlog = 128);
 
 // A non-blocking connect to a full backlog fails with EAGAIN rather than waiting.

@@ -30,7 +30,8 @@ constexpr int kExitUsage = 2;
 constexpr char kUsage[] =
     "usage: msbd [--config FILE] [OPTION]\n"
     "\n"
-    "Runs micro-VM sandboxes for the users of this host. Stays in the foreground; SIGTERM ends it,\n"
+    "Runs micro-VM sandboxes for the users of this host. Stays in the foreground; SIGTERM ends "
+    "it,\n"
     "and the sandboxes go on.\n"
     "\n"
     "  --config FILE    read this file alone; otherwise /etc/microsandbox/config.toml and over it\n"

@@ -17,7 +17,8 @@
 namespace msb {
 namespace {
 
-constexpr int kMaxMessageBytes = 20 << 20;  // RunResponse: two streams of at most 16 MiB are cut there
+constexpr int kMaxMessageBytes = 20
+                                 << 20;  // RunResponse: two streams of at most 16 MiB are cut there
 
 // gRPC would say no more than "failed to connect to all addresses".
 absl::Status CheckSocket(const std::string& path) {

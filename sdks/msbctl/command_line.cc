@@ -44,9 +44,8 @@ absl::StatusOr<std::vector<std::string>> GuestCommand(const CLI::App& command,
     return MakeError(Reason::kInvalidArgument, "no command is given: " + how);
   }
   if (argv.front().front() == '-') {
-    return MakeError(Reason::kInvalidArgument,
-                     "unknown option " + argv.front() + "; see msbctl " + command.get_name() +
-                         " --help, or write " + how);
+    return MakeError(Reason::kInvalidArgument, "unknown option " + argv.front() + "; see msbctl " +
+                                                   command.get_name() + " --help, or write " + how);
   }
   if (!session.behind_dashes.empty()) {
     argv.push_back("--");

@@ -3,8 +3,8 @@
 
 // What the commands of msbctl share: the parsed global options and the way they end.
 //
-// A command is one Add...Command function that declares its options and a callback. The callback calls
-// Session::End with the outcome; main returns that as the exit code.
+// A command is one Add...Command function that declares its options and a callback. The callback
+// calls Session::End with the outcome; main returns that as the exit code.
 
 #ifndef MSB_SDKS_MSBCTL_COMMAND_LINE_H_
 #define MSB_SDKS_MSBCTL_COMMAND_LINE_H_
@@ -50,21 +50,22 @@ class Session {
   int exit_code_ = kExitOk;
 };
 
-// For commands that end in a command of the guest: everything from the first word that is no option of
-// ours on, with or without "--" before it.
+// For commands that end in a command of the guest: everything from the first word that is no option
+// of ours on, with or without "--" before it.
 void TakesGuestCommand(CLI::App& command);
-// That command line, once `command` has been parsed; kInvalidArgument when there is none, or an option
-// that nobody knows stands before it.
+// That command line, once `command` has been parsed; kInvalidArgument when there is none, or an
+// option that nobody knows stands before it.
 absl::StatusOr<std::vector<std::string>> GuestCommand(const CLI::App& command,
                                                       const Session& session);
 
 void AddRunCommand(CLI::App& app, Session& session);
-void AddLifecycleCommands(CLI::App& app, Session& session);  // create start stop restart pause resume rm
-void AddListCommands(CLI::App& app, Session& session);       // ls ps inspect images
-void AddExecCommands(CLI::App& app, Session& session);       // exec attach shell kill
-void AddCopyCommand(CLI::App& app, Session& session);        // cp
-void AddObserveCommands(CLI::App& app, Session& session);    // logs stats events doctor info
-void AddDaemonCommands(CLI::App& app, Session& session);     // daemon config version
+void AddLifecycleCommands(CLI::App& app,
+                          Session& session);            // create start stop restart pause resume rm
+void AddListCommands(CLI::App& app, Session& session);  // ls ps inspect images
+void AddExecCommands(CLI::App& app, Session& session);  // exec attach shell kill
+void AddCopyCommand(CLI::App& app, Session& session);   // cp
+void AddObserveCommands(CLI::App& app, Session& session);  // logs stats events doctor info
+void AddDaemonCommands(CLI::App& app, Session& session);   // daemon config version
 void AddCompletionCommand(CLI::App& app, Session& session);
 
 }  // namespace msb

@@ -24,7 +24,8 @@ void ExecOptions::Declare(CLI::App& command) {
   command.add_option("-u,--user", user, "user to run as: name, uid or user:group")->group(group);
   command.add_option("--timeout", timeout, "kill it after this long: 90, 1.5s, 10m")->group(group);
   command.add_flag("-t,--tty", terminal, "give it a terminal")->group(group);
-  command.add_flag("-i,--interactive", interactive, "forward input from this terminal")->group(group);
+  command.add_flag("-i,--interactive", interactive, "forward input from this terminal")
+      ->group(group);
 }
 
 absl::StatusOr<msb::v1::ExecStart> ExecOptions::ToStart(

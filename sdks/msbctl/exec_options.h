@@ -26,8 +26,8 @@ struct ExecOptions {
 
   void Declare(CLI::App& command);
   absl::StatusOr<msb::v1::ExecStart> ToStart(const std::vector<std::string>& argv) const;
-  // Piped input is always forwarded; that of a terminal when asked for, as a background job that reads
-  // its terminal would be stopped.
+  // Piped input is always forwarded; that of a terminal when asked for, as a background job that
+  // reads its terminal would be stopped.
   ForwardStdin forward_stdin() const;
 };
 

@@ -62,8 +62,8 @@ const std::string& ExecSession::sandbox() const {
 
 absl::StatusOr<int> ExecSession::Run() {
   const SignalThread signals([this](int signal) { OnSignal(signal); });
-  stream_ = is_attach() ? client_.execs().Attach(context_.get())
-                        : client_.execs().Exec(context_.get());
+  stream_ =
+      is_attach() ? client_.execs().Attach(context_.get()) : client_.execs().Exec(context_.get());
   if (stream_->Write(first_)) {
     msb::v1::ExecResponse response;
     if (stream_->Read(&response) && response.has_started()) {

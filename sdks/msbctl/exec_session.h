@@ -28,12 +28,12 @@ class ExecSession {
   ExecSession(Client& client, msb::v1::ExecRequest first, ForwardStdin forward_stdin);
   ~ExecSession();
 
-  // Runs to the end of the command; its exit code, as exit_code.h has it. Prints its id and returns at
-  // once when it was detached.
+  // Runs to the end of the command; its exit code, as exit_code.h has it. Prints its id and returns
+  // at once when it was detached.
   absl::StatusOr<int> Run();
 
-  // From any thread: hands a signal that this process got to the command (or, before it has started,
-  // gives the call up). SIGWINCH becomes the new size. The third SIGINT becomes SIGKILL.
+  // From any thread: hands a signal that this process got to the command (or, before it has
+  // started, gives the call up). SIGWINCH becomes the new size. The third SIGINT becomes SIGKILL.
   void OnSignal(int signal);
 
  private:

@@ -62,9 +62,8 @@ absl::StatusOr<msb::v1::TreeEntry> Describe(int parent, const std::string& name,
 absl::Status SendContent(int fd, uint64_t size, const DataSink& sink) {
   for (uint64_t left = size; left > 0;) {
     std::string chunk(std::min<uint64_t>(left, kChunkBytes), '\0');
-    MSB_ASSIGN_OR_RETURN(const ssize_t got, Syscall("read", [&] {
-                           return ::read(fd, chunk.data(), chunk.size());
-                         }));
+    MSB_ASSIGN_OR_RETURN(const ssize_t got,
+                         Syscall("read", [&] { return ::read(fd, chunk.data(), chunk.size()); }));
     if (got > 0) chunk.resize(static_cast<size_t>(got));
     left -= chunk.size();
     if (!sink(std::move(chunk))) return absl::CancelledError("the receiver ended the transfer");
@@ -252,8 +251,7 @@ absl::Status LocalTreeWriter::Finish() {
     }
     const int at = entry->path().empty() ? root_.get() : parent.get();
     const std::string name = entry->path().empty() ? "." : BaseName(entry->path());
-    UniqueFd directory(
-        ::openat(at, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    UniqueFd directory(::openat(at, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (!directory.valid()) continue;
     ::fchmod(directory.get(), entry->mode() & kPermissionBits);
     SetTime(directory.get(), *entry);

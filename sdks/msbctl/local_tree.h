@@ -31,8 +31,8 @@ absl::Status ReadLocalTree(const std::string& top,
 uint64_t LocalTreeBytes(const std::string& top);
 
 // Writes a tree that comes from a guest, which is hostile: an entry cannot leave the destination,
-// neither by its name nor through a symlink that an earlier entry made, and no file gets setuid, setgid
-// or another owner.
+// neither by its name nor through a symlink that an earlier entry made, and no file gets setuid,
+// setgid or another owner.
 class LocalTreeWriter {
  public:
   // Entries go below `top`, which is the name of the first entry (the one with an empty path).

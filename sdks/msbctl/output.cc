@@ -97,7 +97,8 @@ std::string Ago(const google::protobuf::Timestamp& time) {
   const auto say = [](int64_t count, absl::string_view unit) {
     return absl::StrCat(count, " ", unit, count == 1 ? "" : "s", " ago");
   };
-  if (since < absl::Minutes(1)) return say(std::max<int64_t>(absl::ToInt64Seconds(since), 0), "second");
+  if (since < absl::Minutes(1))
+    return say(std::max<int64_t>(absl::ToInt64Seconds(since), 0), "second");
   if (since < absl::Hours(1)) return say(absl::ToInt64Minutes(since), "minute");
   if (since < absl::Hours(48)) return say(absl::ToInt64Hours(since), "hour");
   return say(absl::ToInt64Hours(since) / 24, "day");
@@ -124,13 +125,13 @@ std::string ForPeople(const google::protobuf::Duration& duration) {
 }
 
 absl::StatusOr<google::protobuf::Duration> ParseDuration(absl::string_view text) {
-  static constexpr Unit kUnits[] = {{"", 1},     {"s", 1},     {"sec", 1},   {"ms", 1e-3},
-                                    {"us", 1e-6}, {"m", 60},   {"min", 60},  {"h", 3600},
-                                    {"d", 86400}};
+  static constexpr Unit kUnits[] = {{"", 1},   {"s", 1},    {"sec", 1},  {"ms", 1e-3}, {"us", 1e-6},
+                                    {"m", 60}, {"min", 60}, {"h", 3600}, {"d", 86400}};
   double seconds = 0;
   if (!ParseWithUnit(text, kUnits, seconds) || seconds > 1e10) {
-    return MakeError(Reason::kInvalidArgument,
-                     absl::StrCat("'", text, "' is no duration; write 90, 1.5s, 300ms, 10m, 2h or 1d"));
+    return MakeError(
+        Reason::kInvalidArgument,
+        absl::StrCat("'", text, "' is no duration; write 90, 1.5s, 300ms, 10m, 2h or 1d"));
   }
   google::protobuf::Duration duration;
   duration.set_seconds(static_cast<int64_t>(seconds));
@@ -139,8 +140,8 @@ absl::StatusOr<google::protobuf::Duration> ParseDuration(absl::string_view text)
 }
 
 absl::StatusOr<uint32_t> ParseMebibytes(absl::string_view text) {
-  static constexpr Unit kUnits[] = {{"", 1},       {"m", 1},         {"mb", 1},
-                                    {"mib", 1},    {"g", 1024},      {"gb", 1024},
+  static constexpr Unit kUnits[] = {{"", 1},       {"m", 1},           {"mb", 1},
+                                    {"mib", 1},    {"g", 1024},        {"gb", 1024},
                                     {"gib", 1024}, {"t", 1024 * 1024}, {"tib", 1024 * 1024}};
   double mebibytes = 0;
   if (!ParseWithUnit(text, kUnits, mebibytes) || mebibytes > 4e9) {
@@ -151,10 +152,8 @@ absl::StatusOr<uint32_t> ParseMebibytes(absl::string_view text) {
 }
 
 std::string CommandLine(const google::protobuf::RepeatedPtrField<std::string>& argv, size_t width) {
-  std::string line = Printable(
-      absl::StrJoin(argv, " ", [](std::string* out, const std::string& word) {
-        out->append(Quoted(word));
-      }));
+  std::string line = Printable(absl::StrJoin(
+      argv, " ", [](std::string* out, const std::string& word) { out->append(Quoted(word)); }));
   if (line.size() > width) line = absl::StrCat(line.substr(0, width - 3), "...");
   return line;
 }

@@ -33,7 +33,8 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
-// The message in proto3's JSON form with the field names of the .proto; 64-bit integers are strings.
+// The message in proto3's JSON form with the field names of the .proto; 64-bit integers are
+// strings.
 std::string ToJson(const google::protobuf::Message& message);
 // One object a line, for streams.
 std::string ToJsonLine(const google::protobuf::Message& message);
@@ -45,8 +46,8 @@ std::string Bytes(uint64_t bytes);
 // "1.2 s", "380 ms", "2 h 5 min".
 std::string ForPeople(const google::protobuf::Duration& duration);
 
-// "90", "1.5s", "300ms", "10m", "2h", "1d"; a bare number is seconds. kInvalidArgument otherwise, and
-// for what is negative.
+// "90", "1.5s", "300ms", "10m", "2h", "1d"; a bare number is seconds. kInvalidArgument otherwise,
+// and for what is negative.
 absl::StatusOr<google::protobuf::Duration> ParseDuration(absl::string_view text);
 // "512", "512M", "2G", "1.5GiB" in MiB; a bare number is MiB.
 absl::StatusOr<uint32_t> ParseMebibytes(absl::string_view text);

@@ -64,8 +64,8 @@ std::string Progress::Line() {
     absl::StrAppendFormat(&line, " of %s  %3.0f %%", Bytes(total_),
                           100.0 * static_cast<double>(done_) / static_cast<double>(total_));
   }
-  absl::StrAppend(&line, "  ",
-                  Bytes(static_cast<uint64_t>(static_cast<double>(done_) / seconds)), "/s");
+  absl::StrAppend(&line, "  ", Bytes(static_cast<uint64_t>(static_cast<double>(done_) / seconds)),
+                  "/s");
   return line;
 }
 

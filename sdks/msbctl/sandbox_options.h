@@ -33,7 +33,8 @@ struct SandboxOptions {
   absl::StatusOr<msb::v1::SandboxSpec> ToSpec() const;
 };
 
-// "NAME=VALUE" words into `map`. A bare NAME takes its value from this process's environment, or is empty.
+// "NAME=VALUE" words into `map`. A bare NAME takes its value from this process's environment, or is
+// empty.
 enum class BareName { kFromEnvironment, kIsEmpty };
 absl::Status ParseAssignments(const std::vector<std::string>& words, BareName bare,
                               google::protobuf::Map<std::string, std::string>& map);

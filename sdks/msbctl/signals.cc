@@ -38,18 +38,18 @@ SignalThread::SignalThread(std::function<void(int)> handler) : stop_(::eventfd(0
   const sigset_t set = ForwardedSignals();
   UniqueFd signals(::signalfd(-1, &set, SFD_CLOEXEC));
   MSB_CHECK(signals.valid());
-  thread_ = std::thread([stop = stop_.get(), signals = std::move(signals),
-                         handler = std::move(handler)] {
-    while (true) {
-      pollfd waited[] = {{signals.get(), POLLIN, 0}, {stop, POLLIN, 0}};
-      if (::poll(waited, 2, -1) < 0) continue;
-      if (waited[1].revents != 0) return;
-      signalfd_siginfo info;
-      if (::read(signals.get(), &info, sizeof(info)) == sizeof(info)) {
-        handler(static_cast<int>(info.ssi_signo));
-      }
-    }
-  });
+  thread_ =
+      std::thread([stop = stop_.get(), signals = std::move(signals), handler = std::move(handler)] {
+        while (true) {
+          pollfd waited[] = {{signals.get(), POLLIN, 0}, {stop, POLLIN, 0}};
+          if (::poll(waited, 2, -1) < 0) continue;
+          if (waited[1].revents != 0) return;
+          signalfd_siginfo info;
+          if (::read(signals.get(), &info, sizeof(info)) == sizeof(info)) {
+            handler(static_cast<int>(info.ssi_signo));
+          }
+        }
+      });
 }
 
 SignalThread::~SignalThread() {

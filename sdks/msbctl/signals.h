@@ -13,9 +13,9 @@
 
 namespace msb {
 
-// Blocks SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 and SIGWINCH in the calling thread and all
-// that it starts. For the commands that use a SignalThread, before gRPC starts its threads; elsewhere
-// the signals keep their usual effect.
+// Blocks SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 and SIGWINCH in the calling thread and
+// all that it starts. For the commands that use a SignalThread, before gRPC starts its threads;
+// elsewhere the signals keep their usual effect.
 void BlockForwardedSignals();
 
 // Hands each of them to `handler`, on a thread of its own, for as long as the object lives.

@@ -42,7 +42,8 @@ class AgentClient : public std::enable_shared_from_this<AgentClient> {
   void Warm();
 
   // `open` without its version, which is filled in here.
-  std::shared_ptr<AgentStream> Open(msb::agent::v1::Open open, std::shared_ptr<AgentFrameSink> sink);
+  std::shared_ptr<AgentStream> Open(msb::agent::v1::Open open,
+                                    std::shared_ptr<AgentFrameSink> sink);
   std::shared_ptr<ExecSession> OpenExec(msb::agent::v1::Open open, ExecAttachment attachment,
                                         std::shared_ptr<ExecSink> sink);
 
@@ -57,8 +58,7 @@ class AgentClient : public std::enable_shared_from_this<AgentClient> {
   void Abandon();
 
  private:
-  AgentClient(EventLoop& loop, AgentOptions options)
-      : loop_(loop), options_(std::move(options)) {}
+  AgentClient(EventLoop& loop, AgentOptions options) : loop_(loop), options_(std::move(options)) {}
   void Connect(GuestConnector::Done done);
   void OpenNow(msb::agent::v1::Open open, const std::shared_ptr<AgentStream>& stream);
   void Remember(const std::shared_ptr<AgentStream>& stream);

@@ -54,8 +54,8 @@ void GuestConnector::Connect() {
   socket_path_.copy(address.sun_path, socket_path_.size());
   fd_ = UniqueFd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd_.valid()) return Fail(absl::ErrnoToStatus(errno, "socket").message());
-  // Not base's ConnectUnix: of all errors only EAGAIN, a full backlog, goes away by itself, and a Status
-  // does not tell it from ECONNREFUSED.
+  // Not base's ConnectUnix: of all errors only EAGAIN, a full backlog, goes away by itself, and a
+  // Status does not tell it from ECONNREFUSED.
   if (::connect(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
     const int error = errno;
     fd_.Reset();
@@ -74,7 +74,8 @@ void GuestConnector::Connect() {
 }
 
 void GuestConnector::OnReady() {
-  // The guest says nothing before the host has: whatever is behind the line break breaks the protocol.
+  // The guest says nothing before the host has: whatever is behind the line break breaks the
+  // protocol.
   char buffer[kMaxReplyBytes];
   const ssize_t got = ::recv(fd_.get(), buffer, kMaxReplyBytes - reply_.size(), MSG_DONTWAIT);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
@@ -96,7 +97,8 @@ void GuestConnector::Fail(absl::string_view what) {
 }
 
 void GuestConnector::Finish(absl::StatusOr<UniqueFd> result) {
-  const std::shared_ptr<GuestConnector> self = shared_from_this();  // the watch may hold the last one
+  const std::shared_ptr<GuestConnector> self =
+      shared_from_this();  // the watch may hold the last one
   const Done done = std::exchange(done_, nullptr);
   Cancel();
   if (done) done(std::move(result));

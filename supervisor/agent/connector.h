@@ -24,10 +24,10 @@ class GuestConnector : public std::enable_shared_from_this<GuestConnector> {
  public:
   using Done = std::function<void(absl::StatusOr<UniqueFd>)>;
 
-  // `done` is called once, from the loop and never from within Start: with a non-blocking descriptor, or
-  // kAgentUnreachable. Not after Cancel.
-  static std::shared_ptr<GuestConnector> Start(EventLoop& loop, std::string socket_path, uint32_t port,
-                                               absl::Duration timeout, Done done);
+  // `done` is called once, from the loop and never from within Start: with a non-blocking
+  // descriptor, or kAgentUnreachable. Not after Cancel.
+  static std::shared_ptr<GuestConnector> Start(EventLoop& loop, std::string socket_path,
+                                               uint32_t port, absl::Duration timeout, Done done);
   ~GuestConnector();
   GuestConnector(const GuestConnector&) = delete;
   GuestConnector& operator=(const GuestConnector&) = delete;

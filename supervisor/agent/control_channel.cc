@@ -37,20 +37,20 @@ void ControlChannel::OnConnected(absl::StatusOr<UniqueFd> fd) {
   if (state_ != State::kConnecting) return;
   if (!fd.ok()) return Fail(fd.status());
   state_ = State::kOpening;
-  socket_ = FrameSocket::Serve(
-      loop_, *std::move(fd),
-      {.on_frame =
-           [weak = weak_from_this()](absl::string_view payload) {
-             if (const auto self = weak.lock()) self->OnPayload(payload);
-           },
-       .on_closed =
-           [weak = weak_from_this()](const absl::Status&) {
-             if (const auto self = weak.lock()) {
-               self->Fail(MakeError(Reason::kAgentUnreachable, "the agent closed its control "
-                                                               "connection"));
-             }
-           },
-       .on_drained = nullptr});
+  socket_ = FrameSocket::Serve(loop_, *std::move(fd),
+                               {.on_frame =
+                                    [weak = weak_from_this()](absl::string_view payload) {
+                                      if (const auto self = weak.lock()) self->OnPayload(payload);
+                                    },
+                                .on_closed =
+                                    [weak = weak_from_this()](const absl::Status&) {
+                                      if (const auto self = weak.lock()) {
+                                        self->Fail(MakeError(Reason::kAgentUnreachable,
+                                                             "the agent closed its control "
+                                                             "connection"));
+                                      }
+                                    },
+                                .on_drained = nullptr});
   HostFrame frame;
   frame.mutable_open()->set_protocol_version(msb::agent::v1::WIRE_PROTOCOL_VERSION);
   frame.mutable_open()->mutable_control();

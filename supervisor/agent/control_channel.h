@@ -33,8 +33,8 @@ class ControlChannel : public std::enable_shared_from_this<ControlChannel> {
   ControlChannel(const ControlChannel&) = delete;
   ControlChannel& operator=(const ControlChannel&) = delete;
 
-  // `done` once: a response that is no error, or the error. kAgentUnreachable after `timeout`. The time of
-  // a set_clock_ns is filled in as it is sent: the connection may have to be made first.
+  // `done` once: a response that is no error, or the error. kAgentUnreachable after `timeout`. The
+  // time of a set_clock_ns is filled in as it is sent: the connection may have to be made first.
   void Request(msb::agent::v1::ControlRequest request, absl::Duration timeout, OnResponse done);
   // Fails what is pending with `why`; no request may follow.
   void Close(const absl::Status& why);

@@ -1,7 +1,8 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// A command in a guest, seen from the host: start it or join it, feed it, hear its output and its end.
+// A command in a guest, seen from the host: start it or join it, feed it, hear its output and its
+// end.
 
 #ifndef MSB_SUPERVISOR_AGENT_EXEC_SESSION_H_
 #define MSB_SUPERVISOR_AGENT_EXEC_SESSION_H_
@@ -20,7 +21,7 @@ enum class ExecOutput { kStdout, kStderr };
 
 struct ExecStartedInfo {
   std::string exec_id;  // filled in by who opened the session
-  int32_t pid = 0;  // in the guest
+  int32_t pid = 0;      // in the guest
   uint64_t stdout_offset = 0;
   uint64_t stderr_offset = 0;
 };
@@ -35,20 +36,21 @@ struct ExecExitedInfo {
   uint64_t max_rss_bytes = 0;
 };
 
-// Called on an I/O loop, in the order: OnStarted, any number of OnOutput, OnExited; OnFailed may take the
-// place of any of them and is then the last. Must not block.
+// Called on an I/O loop, in the order: OnStarted, any number of OnOutput, OnExited; OnFailed may
+// take the place of any of them and is then the last. Must not block.
 class ExecSink {
  public:
   virtual ~ExecSink() = default;
   virtual void OnStarted(const ExecStartedInfo& info) = 0;
-  // To be given back by ExecSession::Acknowledge(data.size()), else the guest is held up. Never empty.
+  // To be given back by ExecSession::Acknowledge(data.size()), else the guest is held up. Never
+  // empty.
   virtual void OnOutput(ExecOutput stream, uint64_t offset, std::string data) = 0;
   virtual void OnExited(const ExecExitedInfo& info) = 0;
   virtual void OnFailed(absl::Status status) = 0;
 };
 
-// Whether the connection carries the command's output, or the command runs in the background and the
-// connection ends behind OnStarted.
+// Whether the connection carries the command's output, or the command runs in the background and
+// the connection ends behind OnStarted.
 enum class ExecAttachment { kAttached, kDetached };
 
 // What the agent reports of an end, with every number in its range.

@@ -10,7 +10,8 @@
 namespace msb {
 namespace {
 
-// Commands, files and the agent's own protocol (base/reasons.inc), and a request that it finds wrong.
+// Commands, files and the agent's own protocol (base/reasons.inc), and a request that it finds
+// wrong.
 bool IsTheGuestsToSay(Reason reason) {
   const int number = static_cast<int>(reason);
   return reason == Reason::kInvalidArgument || reason == Reason::kLimitExceeded ||

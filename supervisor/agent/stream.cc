@@ -85,14 +85,15 @@ void AgentStream::Drop() {
 void AgentStream::Connected(UniqueFd fd) {
   if (!sink_) return;
   FrameSocket::Handler handler{
-      .on_frame = [self = shared_from_this()](absl::string_view payload) {
-        self->OnPayload(payload);
-      },
-      .on_closed = [self = shared_from_this()](absl::Status status) {
-        self->End(status.ok() || ReasonOf(status) != Reason::kUnspecified
-                      ? std::move(status)
-                      : WithReason(Reason::kAgentUnreachable, "the agent in the guest", status));
-      },
+      .on_frame = [self =
+                       shared_from_this()](absl::string_view payload) { self->OnPayload(payload); },
+      .on_closed =
+          [self = shared_from_this()](absl::Status status) {
+            self->End(
+                status.ok() || ReasonOf(status) != Reason::kUnspecified
+                    ? std::move(status)
+                    : WithReason(Reason::kAgentUnreachable, "the agent in the guest", status));
+          },
       .on_drained = [self = shared_from_this()] { self->ReleaseAccepted(); }};
   socket_ = FrameSocket::Serve(loop_, std::move(fd), std::move(handler));
   for (auto& [frame, accepted] : std::exchange(unsent_, {})) {

@@ -1,8 +1,8 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// One operation with the agent: a connection, its frames, and the window that holds the guest up when
-// the client is slow.
+// One operation with the agent: a connection, its frames, and the window that holds the guest up
+// when the client is slow.
 
 #ifndef MSB_SUPERVISOR_AGENT_STREAM_H_
 #define MSB_SUPERVISOR_AGENT_STREAM_H_
@@ -25,16 +25,17 @@ namespace msb {
 
 enum class StreamStep { kMore, kDone };
 
-// What comes back. Called on the stream's loop; must not block. Nothing is called after kDone or OnEnd.
+// What comes back. Called on the stream's loop; must not block. Nothing is called after kDone or
+// OnEnd.
 class AgentFrameSink {
  public:
   virtual ~AgentFrameSink() = default;
-  // `cost` bytes of the window are taken until the sink gives them back by AgentStream::Acknowledge; of a
-  // frame with data it is the size of that. kDone closes the stream; an error closes it too and comes
-  // back as OnEnd.
+  // `cost` bytes of the window are taken until the sink gives them back by
+  // AgentStream::Acknowledge; of a frame with data it is the size of that. kDone closes the stream;
+  // an error closes it too and comes back as OnEnd.
   virtual absl::StatusOr<StreamStep> OnFrame(msb::agent::v1::AgentFrame frame, size_t cost) = 0;
-  // The agent closed in good order (OK), has failed the operation (its reason), broke the protocol, or
-  // cannot be reached. An error frame is reported here, not by OnFrame.
+  // The agent closed in good order (OK), has failed the operation (its reason), broke the protocol,
+  // or cannot be reached. An error frame is reported here, not by OnFrame.
   virtual void OnEnd(absl::Status status) = 0;
 };
 
@@ -46,8 +47,8 @@ class AgentStream : public std::enable_shared_from_this<AgentStream> {
   AgentStream(const AgentStream&) = delete;
   AgentStream& operator=(const AgentStream&) = delete;
 
-  // `accepted`, if any, is called on the loop once there is room for the next frame: who sends data waits
-  // for it, and so is held up by the guest. Not called after the end.
+  // `accepted`, if any, is called on the loop once there is room for the next frame: who sends data
+  // waits for it, and so is held up by the guest. Not called after the end.
   using Accepted = std::function<void()>;
   void Send(msb::agent::v1::HostFrame frame, Accepted accepted = nullptr);
 
@@ -56,8 +57,8 @@ class AgentStream : public std::enable_shared_from_this<AgentStream> {
   // Drops the connection without a word and the sink without a call.
   void Close();
 
-  // On the loop, by AgentClient: the frame that opens the operation, the connection for it, and its end
-  // from this side.
+  // On the loop, by AgentClient: the frame that opens the operation, the connection for it, and its
+  // end from this side.
   void SendFirst(msb::agent::v1::HostFrame frame) { SendNow(std::move(frame), nullptr); }
   void Connected(UniqueFd fd);
   void End(absl::Status status);
@@ -77,7 +78,8 @@ class AgentStream : public std::enable_shared_from_this<AgentStream> {
   std::atomic<bool> acknowledge_posted_ = false;
   // On the loop alone:
   std::shared_ptr<FrameSocket> socket_;
-  std::vector<std::pair<msb::agent::v1::HostFrame, Accepted>> unsent_;  // until there is a connection
+  std::vector<std::pair<msb::agent::v1::HostFrame, Accepted>>
+      unsent_;  // until there is a connection
   std::vector<Accepted> waiting_;
   size_t unacknowledged_ = 0;
 };

@@ -56,8 +56,7 @@ absl::StatusOr<std::string> MakeToken(const std::string& path, const std::string
   std::array<char, kTokenBytes> bytes;
   MSB_RETURN_IF_ERROR(
       Syscall("getrandom", [&] { return ::getrandom(bytes.data(), bytes.size(), 0); }));
-  const std::string token =
-      absl::BytesToHexString(absl::string_view(bytes.data(), bytes.size()));
+  const std::string token = absl::BytesToHexString(absl::string_view(bytes.data(), bytes.size()));
   std::error_code error;
   std::filesystem::create_directories(std::filesystem::path(path).parent_path(), error);
   MSB_ASSIGN_OR_RETURN(const int raw, Syscall(absl::StrCat("make ", path), [&] {
@@ -65,9 +64,8 @@ absl::StatusOr<std::string> MakeToken(const std::string& path, const std::string
                        }));
   UniqueFd fd(raw);
   const std::string line = token + "\n";
-  MSB_RETURN_IF_ERROR(Syscall(absl::StrCat("write ", path), [&] {
-    return ::write(fd.get(), line.data(), line.size());
-  }));
+  MSB_RETURN_IF_ERROR(Syscall(absl::StrCat("write ", path),
+                              [&] { return ::write(fd.get(), line.data(), line.size()); }));
   if (const struct group* entry = ::getgrnam(group.c_str()); !group.empty() && entry != nullptr) {
     MSB_RETURN_IF_ERROR(Syscall(absl::StrCat("give ", path, " to group ", group), [&] {
       return ::fchown(fd.get(), static_cast<uid_t>(-1), entry->gr_gid);

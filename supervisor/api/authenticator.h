@@ -18,7 +18,8 @@
 
 namespace msb {
 
-// The token of `path`: made of 256 random bits, readable by its owner and `group`, when it is not there.
+// The token of `path`: made of 256 random bits, readable by its owner and `group`, when it is not
+// there.
 absl::StatusOr<std::string> LoadOrMakeToken(const std::string& path, const std::string& group);
 
 // Thread-safe.

@@ -12,15 +12,16 @@ namespace msb {
 
 void CollectedRun::Begin(const std::shared_ptr<Sandbox>& sandbox, ExecSpec spec,
                          std::string input) {
-  OpenExec(sandbox, std::move(spec), shared_from_this(),
-           [self = shared_from_this(), input = std::move(input)](absl::StatusOr<OpenedExec> opened) {
-             if (!opened.ok()) return self->Answer(opened.status());
-             if (!input.empty()) opened->session->WriteStdin(input, nullptr);
-             opened->session->CloseStdin();
-             absl::MutexLock lock(&self->mutex_);
-             self->session_ = opened->session;
-             self->session_->Acknowledge(std::exchange(self->owed_, 0));
-           });
+  OpenExec(
+      sandbox, std::move(spec), shared_from_this(),
+      [self = shared_from_this(), input = std::move(input)](absl::StatusOr<OpenedExec> opened) {
+        if (!opened.ok()) return self->Answer(opened.status());
+        if (!input.empty()) opened->session->WriteStdin(input, nullptr);
+        opened->session->CloseStdin();
+        absl::MutexLock lock(&self->mutex_);
+        self->session_ = opened->session;
+        self->session_->Acknowledge(std::exchange(self->owed_, 0));
+      });
 }
 
 void CollectedRun::OnOutput(ExecOutput stream, uint64_t, std::string data) {

@@ -1,7 +1,8 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The command of an ExecService.Run call: its output is collected up to a bound, the rest thrown away.
+// The command of an ExecService.Run call: its output is collected up to a bound, the rest thrown
+// away.
 
 #ifndef MSB_SUPERVISOR_API_COLLECTED_RUN_H_
 #define MSB_SUPERVISOR_API_COLLECTED_RUN_H_

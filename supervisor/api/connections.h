@@ -19,8 +19,9 @@
 
 namespace msb {
 
-// Whether `uid` is in the group that may use the daemon: it is root or the daemon's own user, or a member
-// of `group` (`gid` of its process included). Asks the host's user database, and so may block.
+// Whether `uid` is in the group that may use the daemon: it is root or the daemon's own user, or a
+// member of `group` (`gid` of its process included). Asks the host's user database, and so may
+// block.
 bool IsMember(uint32_t uid, uint32_t gid, const std::string& group);
 
 // Thread-safe. A connection is named by the number of its descriptor, as gRPC names it to a call

@@ -80,10 +80,10 @@ Check CheckCgroups() {
                      "mount it, or enable it in cgroup.subtree_control");
   }
   const CgroupHierarchy* memory = layout->WithController("memory");
-  return MakeCheck("cgroup", Check::RESULT_OK,
-                   absl::StrCat("memory, cpu and pids are there, ",
-                                memory->version == CgroupVersion::kV2 ? "v2" : "v1", " at ",
-                                memory->mount));
+  return MakeCheck(
+      "cgroup", Check::RESULT_OK,
+      absl::StrCat("memory, cpu and pids are there, ",
+                   memory->version == CgroupVersion::kV2 ? "v2" : "v1", " at ", memory->mount));
 }
 
 Check CheckFile(absl::string_view name, const std::string& path, int mode, std::string remedy) {
@@ -98,17 +98,17 @@ Check CheckImages(const Config& config) {
     return MakeCheck("images", Check::RESULT_FAILED, std::string(images.status().message()),
                      "deploy/guest.sh builds them");
   }
-  std::string names = absl::StrJoin(*images, ", ", [](std::string* out, const ImageConfig& image) {
-    out->append(image.name);
-  });
+  std::string names = absl::StrJoin(
+      *images, ", ", [](std::string* out, const ImageConfig& image) { out->append(image.name); });
   for (const ImageConfig& image : *images) {
     if (image.name == config.sandbox.image) {
       return MakeCheck("images", Check::RESULT_OK, std::move(names));
     }
   }
-  return MakeCheck("images", Check::RESULT_FAILED,
-                   absl::StrCat("the default image ", config.sandbox.image, " is not among: ", names),
-                   "deploy/guest.sh builds it; or set sandbox.image");
+  return MakeCheck(
+      "images", Check::RESULT_FAILED,
+      absl::StrCat("the default image ", config.sandbox.image, " is not among: ", names),
+      "deploy/guest.sh builds it; or set sandbox.image");
 }
 
 Check CheckDisk(const Config& config) {

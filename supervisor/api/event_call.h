@@ -18,12 +18,14 @@
 
 namespace msb {
 
-// Reads the ring at its own pace, an event at a time: a slow client learns by a gap what it has missed.
-class EventCall final : public QueuedCall<grpc::ServerWriteReactor<msb::v1::Event>, msb::v1::Event> {
+// Reads the ring at its own pace, an event at a time: a slow client learns by a gap what it has
+// missed.
+class EventCall final
+    : public QueuedCall<grpc::ServerWriteReactor<msb::v1::Event>, msb::v1::Event> {
  public:
-  static grpc::ServerWriteReactor<msb::v1::Event>* Begin(const ApiContext& api,
-                                                         grpc::CallbackServerContext& context,
-                                                         const msb::v1::WatchEventsRequest& request);
+  static grpc::ServerWriteReactor<msb::v1::Event>* Begin(
+      const ApiContext& api, grpc::CallbackServerContext& context,
+      const msb::v1::WatchEventsRequest& request);
   EventCall(grpc::CallbackServerContext& context, EventRing& events)
       : QueuedCall(context), events_(events) {}
 

@@ -34,13 +34,15 @@ std::shared_ptr<ExecSession> ExecCall::session() {
   return session_;
 }
 
-// --- the client's side ------------------------------------------------------------------------------
+// --- the client's side
+// ------------------------------------------------------------------------------
 
 void ExecCall::OnReadDone(bool ok) {
   if (!ok) {
     // The client's half is closed, or the client is gone; OnCancel tells which, and comes too.
     if (first_) return End(WrongMessage("the stream ended before its first message"));
-    if (const auto open = session(); open != nullptr && !context().IsCancelled()) open->CloseStdin();
+    if (const auto open = session(); open != nullptr && !context().IsCancelled())
+      open->CloseStdin();
     return;
   }
   if (std::exchange(first_, false)) return OnFirst();
@@ -163,7 +165,8 @@ void ExecCall::OnWritten(size_t cost) {
   if (const auto open = session(); open != nullptr) open->Acknowledge(cost);
 }
 
-// --- the command's side -----------------------------------------------------------------------------
+// --- the command's side
+// -----------------------------------------------------------------------------
 
 void ExecCall::Emit(api::ExecResponse response, size_t cost) {
   absl::MutexLock lock(&state_mutex_);

@@ -1,7 +1,8 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// One ExecService.Exec or Attach call: a client's stream on one side, a command's session on the other.
+// One ExecService.Exec or Attach call: a client's stream on one side, a command's session on the
+// other.
 
 #ifndef MSB_SUPERVISOR_API_EXEC_CALL_H_
 #define MSB_SUPERVISOR_API_EXEC_CALL_H_
@@ -23,8 +24,8 @@ namespace msb {
 enum class ExecCallKind { kExec, kAttach };
 
 // The next message of the client is read when the guest has taken the one before, and output is
-// acknowledged to the guest when gRPC has written it: neither side can make the daemon hold more than a
-// window.
+// acknowledged to the guest when gRPC has written it: neither side can make the daemon hold more
+// than a window.
 class ExecCall final
     : public QueuedCall<grpc::ServerBidiReactor<msb::v1::ExecRequest, msb::v1::ExecResponse>,
                         msb::v1::ExecResponse>,

@@ -42,26 +42,25 @@ grpc::ServerBidiReactor<api::ExecRequest, api::ExecResponse>* ExecServiceImpl::A
 grpc::ServerUnaryReactor* ExecServiceImpl::Run(grpc::CallbackServerContext* context,
                                                const api::RunRequest* request,
                                                api::RunResponse* response) {
-  return UnaryOn(api_, context, request->start().sandbox(),
-                 [request, response](const SandboxPtr& sandbox, UnaryDone done) {
-                   const uint64_t limit = request->max_output_bytes() == 0
-                                              ? kDefaultRunOutputBytes
-                                              : request->max_output_bytes();
-                   if (limit > kMaxRunOutputBytes) {
-                     return done(MakeError(
-                         Reason::kInvalidArgument,
-                         absl::StrCat("max_output_bytes is at most ", kMaxRunOutputBytes,
-                                      "; Exec streams without a bound")));
-                   }
-                   if (request->start().detach() || request->start().has_pty()) {
-                     return done(MakeError(Reason::kInvalidArgument,
-                                           "Run takes no detach and no pty; Exec does"));
-                   }
-                   auto spec = ExecSpecFromProto(request->start());
-                   if (!spec.ok()) return done(spec.status());
-                   std::make_shared<CollectedRun>(limit, response, std::move(done))
-                       ->Begin(sandbox, *std::move(spec), request->stdin());
-                 });
+  return UnaryOn(
+      api_, context, request->start().sandbox(),
+      [request, response](const SandboxPtr& sandbox, UnaryDone done) {
+        const uint64_t limit =
+            request->max_output_bytes() == 0 ? kDefaultRunOutputBytes : request->max_output_bytes();
+        if (limit > kMaxRunOutputBytes) {
+          return done(MakeError(Reason::kInvalidArgument,
+                                absl::StrCat("max_output_bytes is at most ", kMaxRunOutputBytes,
+                                             "; Exec streams without a bound")));
+        }
+        if (request->start().detach() || request->start().has_pty()) {
+          return done(
+              MakeError(Reason::kInvalidArgument, "Run takes no detach and no pty; Exec does"));
+        }
+        auto spec = ExecSpecFromProto(request->start());
+        if (!spec.ok()) return done(spec.status());
+        std::make_shared<CollectedRun>(limit, response, std::move(done))
+            ->Begin(sandbox, *std::move(spec), request->stdin());
+      });
 }
 
 grpc::ServerUnaryReactor* ExecServiceImpl::ListExecs(grpc::CallbackServerContext* context,

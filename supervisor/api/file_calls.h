@@ -45,7 +45,8 @@ class OneAnswer final : public AgentFrameSink {
     return StreamStep::kDone;
   }
   void OnEnd(absl::Status status) override {
-    if (status.ok()) status = MakeError(Reason::kAgentProtocol, "the agent closed without an answer");
+    if (status.ok())
+      status = MakeError(Reason::kAgentProtocol, "the agent closed without an answer");
     done_(std::move(status));
   }
 
@@ -53,8 +54,8 @@ class OneAnswer final : public AgentFrameSink {
   const UnaryDone done_;
 };
 
-// A stream out of the guest. `Convert` makes the response of a frame, or nothing of one that the client
-// need not see. A frame is acknowledged when gRPC has written what it became.
+// A stream out of the guest. `Convert` makes the response of a frame, or nothing of one that the
+// client need not see. A frame is acknowledged when gRPC has written what it became.
 template <typename Response>
 class GuestReadCall final : public QueuedCall<grpc::ServerWriteReactor<Response>, Response>,
                             public AgentFrameSink {
@@ -135,9 +136,9 @@ class GuestReadCall final : public QueuedCall<grpc::ServerWriteReactor<Response>
   bool gone_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
-// A stream into the guest. `open_of` makes the operation of the first message, `frame_of` a frame of each
-// later one; both nullopt for a message that does not belong there. The next message is read when the
-// guest has taken the one before.
+// A stream into the guest. `open_of` makes the operation of the first message, `frame_of` a frame
+// of each later one; both nullopt for a message that does not belong there. The next message is
+// read when the guest has taken the one before.
 template <typename Request>
 class GuestWriteCall final : public grpc::ServerReadReactor<Request>, public AgentFrameSink {
  public:

@@ -1,8 +1,8 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Messages of msb/v1/files.proto as the agent's, and back. What a guest sends is made printable text and
-// numbers in range; what a client sends is checked by the agent itself.
+// Messages of msb/v1/files.proto as the agent's, and back. What a guest sends is made printable
+// text and numbers in range; what a client sends is checked by the agent itself.
 
 #ifndef MSB_SUPERVISOR_API_FILE_CONVERT_H_
 #define MSB_SUPERVISOR_API_FILE_CONVERT_H_

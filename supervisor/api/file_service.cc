@@ -190,10 +190,11 @@ grpc::ServerReadReactor<api::WriteTreeRequest>* FileServiceImpl::WriteTree(
          }
          return frame;
        },
-       .on_done = [response](const wire::Done& done) {
-         response->set_bytes(done.bytes());
-         response->set_entries(done.entries());
-       }});
+       .on_done =
+           [response](const wire::Done& done) {
+             response->set_bytes(done.bytes());
+             response->set_entries(done.entries());
+           }});
 }
 
 }  // namespace msb

@@ -15,7 +15,8 @@
 
 namespace msb {
 
-// A piece of the log is asked for when the one before is out: a slow client costs one piece of memory.
+// A piece of the log is asked for when the one before is out: a slow client costs one piece of
+// memory.
 class LogCall final
     : public QueuedCall<grpc::ServerWriteReactor<msb::v1::LogsChunk>, msb::v1::LogsChunk> {
  public:

@@ -23,8 +23,7 @@ grpc::ServerWriteReactor<msb::v1::Metrics>* MetricsCall::Begin(
   const auto call = std::make_shared<MetricsCall>(context);
   call->Hold(call);
   const absl::StatusOr<Caller> caller = api.authenticator.CallerOf(context);
-  const absl::StatusOr<absl::Duration> interval =
-      DurationFromProto(request.interval(), "interval");
+  const absl::StatusOr<absl::Duration> interval = DurationFromProto(request.interval(), "interval");
   if (!caller.ok() || !interval.ok()) {
     call->End(caller.ok() ? interval.status() : caller.status());
     return call.get();

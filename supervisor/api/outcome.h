@@ -12,7 +12,8 @@
 
 namespace msb {
 
-// Adds `msb-reason` to the trailing metadata of `context` where `status` carries a reason. Before Finish.
+// Adds `msb-reason` to the trailing metadata of `context` where `status` carries a reason. Before
+// Finish.
 grpc::Status Outcome(grpc::CallbackServerContext& context, const absl::Status& status);
 
 }  // namespace msb

@@ -1,9 +1,9 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Responses of a streaming call that come faster than gRPC writes them: one write at a time, the rest in
-// line. The line is bounded by whoever pushes: each response has a cost that is given back when it has
-// been written.
+// Responses of a streaming call that come faster than gRPC writes them: one write at a time, the
+// rest in line. The line is bounded by whoever pushes: each response has a cost that is given back
+// when it has been written.
 
 #ifndef MSB_SUPERVISOR_API_RESPONSE_QUEUE_H_
 #define MSB_SUPERVISOR_API_RESPONSE_QUEUE_H_
@@ -21,8 +21,9 @@
 
 namespace msb {
 
-// `Base` is grpc::ServerWriteReactor<Response> or grpc::ServerBidiReactor<Request, Response>. The object
-// is held by a shared_ptr, and by itself until gRPC is done with it. Push and End: from any thread.
+// `Base` is grpc::ServerWriteReactor<Response> or grpc::ServerBidiReactor<Request, Response>. The
+// object is held by a shared_ptr, and by itself until gRPC is done with it. Push and End: from any
+// thread.
 template <typename Base, typename Response>
 class QueuedCall : public Base {
  public:

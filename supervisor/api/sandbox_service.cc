@@ -36,7 +36,8 @@ class WaitCall final : public grpc::ServerUnaryReactor {
     const absl::StatusOr<Caller> caller = house.authenticator.CallerOf(context_);
     if (!caller.ok()) return Answer(caller.status());
     std::vector<api::SandboxState> states;
-    for (const int state : request.states()) states.push_back(static_cast<api::SandboxState>(state));
+    for (const int state : request.states())
+      states.push_back(static_cast<api::SandboxState>(state));
     house.registry.With(*caller, request.sandbox(),
                         [self = self_, states, response](Registry::Found found) {
                           if (!found.ok()) return self->Answer(found.status());
@@ -131,17 +132,17 @@ grpc::ServerUnaryReactor* SandboxServiceImpl::Start(grpc::CallbackServerContext*
 grpc::ServerUnaryReactor* SandboxServiceImpl::Stop(grpc::CallbackServerContext* context,
                                                    const api::StopRequest* request,
                                                    api::Sandbox* response) {
-  return UnaryOn(
-      api_, context, request->sandbox(),
-      [request, response](const SandboxPtr& sandbox, UnaryDone done) {
-        Sandbox::StopOptions options{.force = request->force()};
-        if (request->has_grace()) {
-          const auto grace = DurationFromProto(request->grace(), "grace");
-          if (!grace.ok()) return done(grace.status());
-          options.grace = *grace;
-        }
-        sandbox->Stop(std::move(options), AnswerWithView(sandbox, response, std::move(done)));
-      });
+  return UnaryOn(api_, context, request->sandbox(),
+                 [request, response](const SandboxPtr& sandbox, UnaryDone done) {
+                   Sandbox::StopOptions options{.force = request->force()};
+                   if (request->has_grace()) {
+                     const auto grace = DurationFromProto(request->grace(), "grace");
+                     if (!grace.ok()) return done(grace.status());
+                     options.grace = *grace;
+                   }
+                   sandbox->Stop(std::move(options),
+                                 AnswerWithView(sandbox, response, std::move(done)));
+                 });
 }
 
 grpc::ServerUnaryReactor* SandboxServiceImpl::Pause(grpc::CallbackServerContext* context,

@@ -54,8 +54,8 @@ class GrpcApiServer final : public ApiServer {
 
   absl::Status Start() {
     grpc::ServerBuilder builder;
-    for (grpc::Service* service : std::initializer_list<grpc::Service*>{
-             &sandboxes_, &execs_, &files_, &system_}) {
+    for (grpc::Service* service :
+         std::initializer_list<grpc::Service*>{&sandboxes_, &execs_, &files_, &system_}) {
       builder.RegisterService(service);
     }
     builder.SetMaxReceiveMessageSize(kMaxMessageBytes);

@@ -21,8 +21,7 @@ class ApiServer {
   virtual void Shutdown() = 0;
 
   // Takes calls when it returns. `config` and `registry` outlive the server.
-  static absl::StatusOr<std::unique_ptr<ApiServer>> Start(const Config& config,
-                                                          Registry& registry);
+  static absl::StatusOr<std::unique_ptr<ApiServer>> Start(const Config& config, Registry& registry);
 };
 
 }  // namespace msb

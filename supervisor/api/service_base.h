@@ -47,9 +47,10 @@ inline grpc::ServerUnaryReactor* Unary(const ApiContext& api, grpc::CallbackServ
 }
 
 // The same on one sandbox: `body` runs on the loop that owns it.
-inline grpc::ServerUnaryReactor* UnaryOn(
-    const ApiContext& api, grpc::CallbackServerContext* context, const std::string& sandbox,
-    std::function<void(const SandboxPtr&, UnaryDone)> body) {
+inline grpc::ServerUnaryReactor* UnaryOn(const ApiContext& api,
+                                         grpc::CallbackServerContext* context,
+                                         const std::string& sandbox,
+                                         std::function<void(const SandboxPtr&, UnaryDone)> body) {
   return Unary(api, context, [&](Caller caller, UnaryDone done) {
     api.registry.With(caller, sandbox,
                       [body = std::move(body), done = std::move(done)](Registry::Found found) {

@@ -30,8 +30,8 @@ absl::StatusOr<std::unique_ptr<UnixListener>> UnixListener::Start(const std::str
   std::unique_ptr<UnixListener> self(
       new UnixListener(path, std::move(listener), std::move(loop), server, authenticator));
   UnixListener* raw = self.get();
-  MSB_RETURN_IF_ERROR(raw->loop_->Watch(raw->listener_.get(), EPOLLIN,
-                                        [raw](uint32_t) { raw->OnConnection(); }));
+  MSB_RETURN_IF_ERROR(
+      raw->loop_->Watch(raw->listener_.get(), EPOLLIN, [raw](uint32_t) { raw->OnConnection(); }));
   raw->thread_ = std::thread([raw] {
     const absl::Status ended = raw->loop_->Run();
     if (!ended.ok()) {

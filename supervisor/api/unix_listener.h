@@ -1,8 +1,8 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The Unix socket of the API: takes connections itself, so that it knows who connects, and hands them to
-// gRPC.
+// The Unix socket of the API: takes connections itself, so that it knows who connects, and hands
+// them to gRPC.
 
 #ifndef MSB_SUPERVISOR_API_UNIX_LISTENER_H_
 #define MSB_SUPERVISOR_API_UNIX_LISTENER_H_

@@ -12,8 +12,8 @@
 
 namespace msb {
 
-// `bytes` with U+FFFD in place of each byte that is no part of well-formed UTF-8 (RFC 3629: shortest
-// form, no surrogates, at most U+10FFFF).
+// `bytes` with U+FFFD in place of each byte that is no part of well-formed UTF-8 (RFC 3629:
+// shortest form, no surrogates, at most U+10FFFF).
 std::string Utf8OrReplaced(absl::string_view bytes);
 
 }  // namespace msb

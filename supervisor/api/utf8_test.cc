@@ -15,10 +15,12 @@ TEST(Utf8Test, WellFormedTextStaysAsItIs) {
 
 TEST(Utf8Test, EveryBadByteIsReplaced) {
   const std::string mark = "\xef\xbf\xbd";
-  EXPECT_EQ(Utf8OrReplaced("a\xff" "b"), "a" + mark + "b");
-  EXPECT_EQ(Utf8OrReplaced("\xc3"), mark);                                // cut
-  EXPECT_EQ(Utf8OrReplaced("\xc0\xaf"), mark + mark);                     // overlong
-  EXPECT_EQ(Utf8OrReplaced("\xed\xa0\x80"), mark + mark + mark);          // surrogate
+  EXPECT_EQ(Utf8OrReplaced("a\xff"
+                           "b"),
+            "a" + mark + "b");
+  EXPECT_EQ(Utf8OrReplaced("\xc3"), mark);                                   // cut
+  EXPECT_EQ(Utf8OrReplaced("\xc0\xaf"), mark + mark);                        // overlong
+  EXPECT_EQ(Utf8OrReplaced("\xed\xa0\x80"), mark + mark + mark);             // surrogate
   EXPECT_EQ(Utf8OrReplaced("\xf4\x90\x80\x80"), mark + mark + mark + mark);  // beyond the end
 }
 

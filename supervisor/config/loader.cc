@@ -141,7 +141,7 @@ absl::StatusOr<std::optional<std::string>> ReadConfigFile(const std::string& pat
   if (absl::IsNotFound(opened.status())) return std::nullopt;
   if (!opened.ok()) return WithReason(Reason::kConfigInvalid, "configuration", opened.status());
   const UniqueFd fd(*opened);
-  struct stat info{};
+  struct stat info {};
   MSB_RETURN_IF_ERROR(Syscall("fstat", [&] { return ::fstat(fd.get(), &info); }));
   if (!S_ISREG(info.st_mode) || info.st_size > kMaxConfigBytes) {
     return MakeError(Reason::kConfigInvalid, absl::StrCat(path, ": not a file of at most 1 MiB"));
@@ -161,8 +161,8 @@ void SetIfEmpty(std::string& path, absl::string_view directory, absl::string_vie
 absl::Status CheckLimit(absl::string_view key, uint32_t value, absl::string_view limit,
                         uint32_t max) {
   if (value <= max) return absl::OkStatus();
-  return MakeError(Reason::kConfigInvalid, absl::StrCat(key, " = ", value, " is more than ", limit,
-                                                        " = ", max));
+  return MakeError(Reason::kConfigInvalid,
+                   absl::StrCat(key, " = ", value, " is more than ", limit, " = ", max));
 }
 
 absl::Status FinishConfig(Config& config) {
@@ -176,8 +176,8 @@ absl::Status FinishConfig(Config& config) {
       CheckLimit("sandbox.vcpus", sandbox.vcpus, "limits.max_vcpus", limits.max_vcpus));
   MSB_RETURN_IF_ERROR(CheckLimit("sandbox.memory_mib", sandbox.memory_mib, "limits.max_memory_mib",
                                  limits.max_memory_mib));
-  MSB_RETURN_IF_ERROR(CheckLimit("sandbox.disk_mib", sandbox.disk_mib, "limits.max_disk_mib",
-                                 limits.max_disk_mib));
+  MSB_RETURN_IF_ERROR(
+      CheckLimit("sandbox.disk_mib", sandbox.disk_mib, "limits.max_disk_mib", limits.max_disk_mib));
   return CheckLimit("limits.exec_ring_kib", limits.exec_ring_kib, "limits.max_exec_ring_kib",
                     limits.max_exec_ring_kib);
 }

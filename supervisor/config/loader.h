@@ -20,8 +20,8 @@ namespace msb {
 // "file:line: key: what and, for a near miss, what was meant".
 absl::Status ApplyToml(absl::string_view text, absl::string_view file, Config& config);
 
-// Defaults, then each of `files` over it, then the paths that follow from others and the checks between
-// settings. A file that does not exist is passed over unless `required` is set.
+// Defaults, then each of `files` over it, then the paths that follow from others and the checks
+// between settings. A file that does not exist is passed over unless `required` is set.
 enum class MissingFile { kError, kSkip };
 absl::StatusOr<Config> LoadConfig(const std::vector<std::string>& files, MissingFile missing);
 

@@ -14,7 +14,8 @@ namespace msb {
 namespace {
 
 // Accessors instead of pointers to members: the fields are two levels deep.
-#define MSB_FIELD(path) [](Config& config) -> auto& { return config.path; }
+#define MSB_FIELD(path) \
+  [](Config & config) -> auto& { return config.path; }
 
 constexpr uint32_t kMaxMemoryMib = 1u << 20;  // what a VmSpec can carry
 constexpr uint32_t kMaxDiskMib = 16u << 20;
@@ -23,7 +24,8 @@ const absl::Duration kLongest = absl::Hours(24 * 365);
 std::vector<Setting> DaemonSettings() {
   return {
       {"daemon", "socket", "", PathSetting{MSB_FIELD(daemon.socket)},
-       "Unix socket of the API. Empty: `msbd.sock` in the runtime directory. Everybody may connect; "
+       "Unix socket of the API. Empty: `msbd.sock` in the runtime directory. Everybody may "
+       "connect; "
        "root, the daemon's user and members of `socket_group` are served."},
       {"daemon", "socket_group", "msb", TextSetting{MSB_FIELD(daemon.socket_group), true},
        "Group whose members may use the daemon. Empty: root and the daemon's user alone."},
@@ -34,11 +36,9 @@ std::vector<Setting> DaemonSettings() {
        "Bearer token for TCP callers, made at the first start; readable by the daemon's user and "
        "`socket_group`."},
       {"daemon", "runtime_directory", "/run/microsandbox",
-       PathSetting{MSB_FIELD(daemon.runtime_directory)},
-       "Sockets and logs of running sandboxes."},
+       PathSetting{MSB_FIELD(daemon.runtime_directory)}, "Sockets and logs of running sandboxes."},
       {"daemon", "data_directory", "/var/lib/microsandbox",
-       PathSetting{MSB_FIELD(daemon.data_directory)},
-       "Database and disks. One daemon at a time."},
+       PathSetting{MSB_FIELD(daemon.data_directory)}, "Database and disks. One daemon at a time."},
       {"daemon", "assets_directory", "/usr/share/microsandbox",
        PathSetting{MSB_FIELD(daemon.assets_directory)},
        "`vmlinux`, `initramfs.cpio`, `disk-template.ext4`, `images/`, `qemu/`."},
@@ -70,7 +70,8 @@ std::vector<Setting> SandboxSettings() {
       {"sandbox", "vcpus", int64_t{1}, NumberSetting{MSB_FIELD(sandbox.vcpus), 1, 32},
        "Virtual CPUs."},
       {"sandbox", "memory_mib", int64_t{512},
-       NumberSetting{MSB_FIELD(sandbox.memory_mib), 64, kMaxMemoryMib}, "Memory of the guest, MiB."},
+       NumberSetting{MSB_FIELD(sandbox.memory_mib), 64, kMaxMemoryMib},
+       "Memory of the guest, MiB."},
       {"sandbox", "disk_mib", int64_t{4096},
        NumberSetting{MSB_FIELD(sandbox.disk_mib), 16, kMaxDiskMib},
        "Size of the writable layer, MiB. Takes space on the host as it fills."},
@@ -122,7 +123,8 @@ std::vector<Setting> LimitSettings() {
        "Calls that one connection may have under way."},
       {"limits", "exec_ring_kib", int64_t{1024},
        NumberSetting{MSB_FIELD(limits.exec_ring_kib), 4, 65536},
-       "Output of a command that is kept in the guest for a client that attaches later, KiB for each "
+       "Output of a command that is kept in the guest for a client that attaches later, KiB for "
+       "each "
        "of stdout and stderr."},
       {"limits", "max_exec_ring_kib", int64_t{16384},
        NumberSetting{MSB_FIELD(limits.max_exec_ring_kib), 4, 65536},
@@ -147,7 +149,8 @@ std::vector<Setting> AgentSettings() {
        "For the agent's or the VMM's answer to a short request."},
       {"agent", "loss_settle", "3s",
        DurationSetting{MSB_FIELD(agent.loss_settle), absl::ZeroDuration(), absl::Minutes(5)},
-       "When a command's connection breaks: how long to wait for the news that its sandbox has ended "
+       "When a command's connection breaks: how long to wait for the news that its sandbox has "
+       "ended "
        "before the client is told that only the connection was lost."},
       {"agent", "warm_connections", int64_t{2},
        NumberSetting{MSB_FIELD(agent.warm_connections), 0, 64},
@@ -160,7 +163,8 @@ std::vector<Setting> AgentSettings() {
 std::vector<Setting> JailSettings() {
   return {
       {"jail", "cgroup_parent", "microsandbox", TextSetting{MSB_FIELD(jail.cgroup_parent)},
-       "Name below each cgroup mount; each sandbox has a cgroup in it. Two daemons on one host need "
+       "Name below each cgroup mount; each sandbox has a cgroup in it. Two daemons on one host "
+       "need "
        "two names."},
       {"jail", "cgroups", "required",
        ChoiceSetting{MSB_FIELD(jail.cgroups), {"required", "available"}},
@@ -230,41 +234,44 @@ const Setting* FindSetting(absl::string_view section, absl::string_view key) {
 absl::Status ApplySetting(const Setting& setting, const SettingValue& value, Config& config) {
   const auto* text = std::get_if<std::string>(&value);
   const auto* number = std::get_if<int64_t>(&value);
-  return std::visit(
-      Overloaded{
-          [&](const TextSetting& kind) {
-            if (!text || (text->empty() && !kind.may_be_empty)) return Wrong(setting);
-            kind.field(config) = *text;
-            return absl::OkStatus();
-          },
-          [&](const PathSetting& kind) {
-            const bool derived = std::get<std::string>(setting.default_value).empty();
-            if (!text || (text->empty() ? !derived : text->front() != '/')) return Wrong(setting);
-            kind.field(config) = *text;
-            return absl::OkStatus();
-          },
-          [&](const ChoiceSetting& kind) {
-            if (!text) return Wrong(setting);
-            for (const absl::string_view choice : kind.choices) {
-              if (*text != choice) continue;
-              kind.field(config) = *text;
-              return absl::OkStatus();
-            }
-            return Wrong(setting);
-          },
-          [&](const NumberSetting& kind) {
-            if (!number || *number < kind.min || *number > kind.max) return Wrong(setting);
-            kind.field(config) = static_cast<uint32_t>(*number);
-            return absl::OkStatus();
-          },
-          [&](const DurationSetting& kind) {
-            absl::Duration parsed;
-            if (!text || !absl::ParseDuration(*text, &parsed)) return Wrong(setting);
-            if (parsed < kind.min || parsed > kind.max) return Wrong(setting);
-            kind.field(config) = parsed;
-            return absl::OkStatus();
-          }},
-      setting.kind);
+  return std::visit(Overloaded{[&](const TextSetting& kind) {
+                                 if (!text || (text->empty() && !kind.may_be_empty))
+                                   return Wrong(setting);
+                                 kind.field(config) = *text;
+                                 return absl::OkStatus();
+                               },
+                               [&](const PathSetting& kind) {
+                                 const bool derived =
+                                     std::get<std::string>(setting.default_value).empty();
+                                 if (!text || (text->empty() ? !derived : text->front() != '/'))
+                                   return Wrong(setting);
+                                 kind.field(config) = *text;
+                                 return absl::OkStatus();
+                               },
+                               [&](const ChoiceSetting& kind) {
+                                 if (!text) return Wrong(setting);
+                                 for (const absl::string_view choice : kind.choices) {
+                                   if (*text != choice) continue;
+                                   kind.field(config) = *text;
+                                   return absl::OkStatus();
+                                 }
+                                 return Wrong(setting);
+                               },
+                               [&](const NumberSetting& kind) {
+                                 if (!number || *number < kind.min || *number > kind.max)
+                                   return Wrong(setting);
+                                 kind.field(config) = static_cast<uint32_t>(*number);
+                                 return absl::OkStatus();
+                               },
+                               [&](const DurationSetting& kind) {
+                                 absl::Duration parsed;
+                                 if (!text || !absl::ParseDuration(*text, &parsed))
+                                   return Wrong(setting);
+                                 if (parsed < kind.min || parsed > kind.max) return Wrong(setting);
+                                 kind.field(config) = parsed;
+                                 return absl::OkStatus();
+                               }},
+                    setting.kind);
 }
 
 std::string RangeOf(const Setting& setting) {
@@ -325,9 +332,12 @@ std::string DescribeSettings() {
   std::string text =
       "# Configuration\n\n"
       "`msbd` reads `/etc/microsandbox/config.toml` and then, over it,\n"
-      "`$XDG_CONFIG_HOME/microsandbox/config.toml` (`~/.config` when unset); with `--config FILE` that\n"
-      "file alone. Neither needs to exist. An unknown key or a value outside its range is an error that\n"
-      "names file, line and key; `msbd --check-config` tells without starting. A change takes effect\n"
+      "`$XDG_CONFIG_HOME/microsandbox/config.toml` (`~/.config` when unset); with `--config FILE` "
+      "that\n"
+      "file alone. Neither needs to exist. An unknown key or a value outside its range is an error "
+      "that\n"
+      "names file, line and key; `msbd --check-config` tells without starting. A change takes "
+      "effect\n"
       "with a restart of the daemon, which running sandboxes survive.\n\n"
       "This file is written by `msbd --describe-config`.\n";
   absl::string_view section;

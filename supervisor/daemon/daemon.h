@@ -26,8 +26,8 @@ namespace msb {
 
 class Daemon {
  public:
-  // Takes calls when it returns. `config` outlives the daemon. On an error nothing runs; sandboxes of an
-  // earlier life go on.
+  // Takes calls when it returns. `config` outlives the daemon. On an error nothing runs; sandboxes
+  // of an earlier life go on.
   static absl::StatusOr<std::unique_ptr<Daemon>> Start(const Config& config);
   // Sandboxes go on.
   ~Daemon();

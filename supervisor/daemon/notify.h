@@ -10,8 +10,8 @@
 
 namespace msb {
 
-// Sends `state`, such as "READY=1", to the socket named by NOTIFY_SOCKET; nothing where that is not set.
-// A failure is logged: nobody's service depends on it.
+// Sends `state`, such as "READY=1", to the socket named by NOTIFY_SOCKET; nothing where that is not
+// set. A failure is logged: nobody's service depends on it.
 void NotifySupervisor(absl::string_view state);
 
 }  // namespace msb

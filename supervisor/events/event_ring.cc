@@ -38,9 +38,8 @@ uint64_t EventRing::Next() const {
 
 uint64_t EventRing::FirstSince(absl::Time since) const {
   absl::MutexLock lock(&mutex_);
-  const auto it =
-      std::find_if(entries_.begin(), entries_.end(),
-                   [&](const auto& entry) { return TimeOf(entry->event) >= since; });
+  const auto it = std::find_if(entries_.begin(), entries_.end(),
+                               [&](const auto& entry) { return TimeOf(entry->event) >= since; });
   return it == entries_.end() ? next_sequence_ : (*it)->event.sequence();
 }
 

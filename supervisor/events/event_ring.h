@@ -20,8 +20,8 @@
 
 namespace msb {
 
-// A reader keeps a cursor and asks for the next event; nothing is queued for it, so that a slow reader
-// costs nothing and learns by a gap what it has missed. Thread-safe.
+// A reader keeps a cursor and asks for the next event; nothing is queued for it, so that a slow
+// reader costs nothing and learns by a gap what it has missed. Thread-safe.
 class EventRing {
  public:
   struct Entry {

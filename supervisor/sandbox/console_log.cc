@@ -32,7 +32,7 @@ absl::StatusOr<std::string> ConsoleLogReader::Read() {
   if (!fd_.valid()) {
     return WithReason(Reason::kHostError, "console log", absl::ErrnoToStatus(errno, "open"));
   }
-  struct stat info{};
+  struct stat info {};
   MSB_RETURN_IF_ERROR(Syscall("fstat", [&] { return ::fstat(fd_.get(), &info); }));
   if (!S_ISREG(info.st_mode)) return MakeError(Reason::kHostError, "the console log is no file");
   const auto size = static_cast<uint64_t>(info.st_size);

@@ -3,8 +3,8 @@
 
 // Reads a guest's console log while its VMM writes it.
 //
-// The VMM lets the file grow to a limit; then its last half moves to the start and the file is cut to
-// that: a rewind. A reader whose offset is behind the file's end goes on at offset - limit/2.
+// The VMM lets the file grow to a limit; then its last half moves to the start and the file is cut
+// to that: a rewind. A reader whose offset is behind the file's end goes on at offset - limit/2.
 
 #ifndef MSB_SUPERVISOR_SANDBOX_CONSOLE_LOG_H_
 #define MSB_SUPERVISOR_SANDBOX_CONSOLE_LOG_H_
@@ -23,8 +23,8 @@ namespace msb {
 // One reader, at a place of its own. Threading: one thread at a time.
 class ConsoleLogReader {
  public:
-  // `tail_bytes` from the end; 0: all that is kept. A missing file is an empty one, looked for again at
-  // each read.
+  // `tail_bytes` from the end; 0: all that is kept. A missing file is an empty one, looked for
+  // again at each read.
   ConsoleLogReader(std::string path, uint64_t limit_bytes, uint64_t tail_bytes)
       : path_(std::move(path)), half_(limit_bytes / 2), tail_bytes_(tail_bytes) {}
 

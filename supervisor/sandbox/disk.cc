@@ -75,9 +75,8 @@ absl::Status CopyData(int from, int to, off_t size) {
     data = ::lseek(from, data, SEEK_DATA);
     if (data < 0 && errno == ENXIO) return absl::OkStatus();  // only a hole is left
     if (data < 0) return absl::ErrnoToStatus(errno, "seek in the disk template");
-    MSB_ASSIGN_OR_RETURN(const off_t hole, Syscall("seek in the disk template", [&] {
-                           return ::lseek(from, data, SEEK_HOLE);
-                         }));
+    MSB_ASSIGN_OR_RETURN(const off_t hole, Syscall("seek in the disk template",
+                                                   [&] { return ::lseek(from, data, SEEK_HOLE); }));
     MSB_RETURN_IF_ERROR(CopyRange(from, to, data, hole));
     data = hole;
   }
@@ -102,13 +101,13 @@ absl::Status MakeDisk(const std::string& template_path, const std::string& path,
     return WithReason(Reason::kAssetMissing, "the template of disks", opened.status());
   }
   const UniqueFd from(*opened);
-  struct stat info{};
+  struct stat info {};
   MSB_RETURN_IF_ERROR(Syscall("fstat", [&] { return ::fstat(from.get(), &info); }));
   if (size_bytes < static_cast<uint64_t>(info.st_size)) {
-    return MakeError(Reason::kInvalidResources,
-                     absl::StrCat("resources.disk_mib is ", size_bytes >> 20,
-                                  "; this host's disks have at least ",
-                                  (info.st_size + (1 << 20) - 1) >> 20));
+    return MakeError(
+        Reason::kInvalidResources,
+        absl::StrCat("resources.disk_mib is ", size_bytes >> 20,
+                     "; this host's disks have at least ", (info.st_size + (1 << 20) - 1) >> 20));
   }
   auto made = Syscall(absl::StrCat("make ", path), [&] {
     return ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);

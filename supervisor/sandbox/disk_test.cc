@@ -42,7 +42,7 @@ TEST(MakeDiskTest, CopiesTheDataKeepsTheHolesAndGrows) {
   const std::string disk = dir.path() + "/disk";
   WriteTemplate(source);
   ASSERT_OK(MakeDisk(source, disk, 100 * kMib));
-  struct stat info{};
+  struct stat info {};
   ASSERT_EQ(::stat(disk.c_str(), &info), 0);
   EXPECT_EQ(static_cast<uint64_t>(info.st_size), 100 * kMib);
   EXPECT_EQ(info.st_mode & 07777, 0600u);

@@ -31,11 +31,11 @@ struct LimitName {
   int resource;
 };
 constexpr LimitName kLimitNames[] = {
-    {"as", RLIMIT_AS},           {"core", RLIMIT_CORE},       {"cpu", RLIMIT_CPU},
-    {"data", RLIMIT_DATA},       {"fsize", RLIMIT_FSIZE},     {"locks", RLIMIT_LOCKS},
+    {"as", RLIMIT_AS},           {"core", RLIMIT_CORE},         {"cpu", RLIMIT_CPU},
+    {"data", RLIMIT_DATA},       {"fsize", RLIMIT_FSIZE},       {"locks", RLIMIT_LOCKS},
     {"memlock", RLIMIT_MEMLOCK}, {"msgqueue", RLIMIT_MSGQUEUE}, {"nice", RLIMIT_NICE},
-    {"nofile", RLIMIT_NOFILE},   {"nproc", RLIMIT_NPROC},     {"rss", RLIMIT_RSS},
-    {"rtprio", RLIMIT_RTPRIO},   {"rttime", RLIMIT_RTTIME},   {"sigpending", RLIMIT_SIGPENDING},
+    {"nofile", RLIMIT_NOFILE},   {"nproc", RLIMIT_NPROC},       {"rss", RLIMIT_RSS},
+    {"rtprio", RLIMIT_RTPRIO},   {"rttime", RLIMIT_RTTIME},     {"sigpending", RLIMIT_SIGPENDING},
     {"stack", RLIMIT_STACK}};
 
 absl::Status Invalid(absl::string_view what) { return MakeError(Reason::kInvalidArgument, what); }
@@ -73,8 +73,8 @@ absl::Status AddLimit(const ExecLimit& limit, msb::agent::v1::Exec& exec) {
     return Invalid(absl::StrCat("there is no resource limit '", EscapeForLog(limit.name), "'"));
   }
   if (limit.soft > limit.hard) {
-    return Invalid(absl::StrCat("the limit ", name, ": soft ", limit.soft, " is above hard ",
-                                limit.hard));
+    return Invalid(
+        absl::StrCat("the limit ", name, ": soft ", limit.soft, " is above hard ", limit.hard));
   }
   auto& out = *exec.add_rlimits();
   out.set_resource(known->resource);
@@ -95,8 +95,8 @@ absl::StatusOr<uint32_t> RingBytes(uint32_t asked, const LimitsConfig& limits) {
   if (asked == 0) return limits.exec_ring_kib * 1024;
   const uint32_t max = limits.max_exec_ring_kib * 1024;
   if (asked >= kMinRingBytes && asked <= max) return asked;
-  return Invalid(absl::StrCat("output_ring_bytes is ", asked, "; allowed are ", kMinRingBytes,
-                              " to ", max));
+  return Invalid(
+      absl::StrCat("output_ring_bytes is ", asked, "; allowed are ", kMinRingBytes, " to ", max));
 }
 
 absl::StatusOr<uint64_t> TimeoutMs(const ExecSpec& spec, const msb::v1::SandboxSpec& sandbox) {
@@ -154,11 +154,12 @@ absl::StatusOr<msb::agent::v1::Exec> BuildExec(const ExecSpec& spec, const std::
   exec.set_exec_id(exec_id);
   for (const std::string& argument : spec.argv) exec.add_argv(argument);
   AddEnv(env, exec);
-  exec.set_cwd(!spec.workdir.empty()         ? spec.workdir
+  exec.set_cwd(!spec.workdir.empty()        ? spec.workdir
                : !sandbox.workdir().empty() ? sandbox.workdir()
                                             : image.workdir);
-  exec.set_user(!spec.user.empty() ? spec.user
-                : !sandbox.user().empty() ? sandbox.user() : image.user);
+  exec.set_user(!spec.user.empty()        ? spec.user
+                : !sandbox.user().empty() ? sandbox.user()
+                                          : image.user);
   for (const ExecLimit& limit : spec.limits) MSB_RETURN_IF_ERROR(AddLimit(limit, exec));
   if (spec.pty) {
     MSB_RETURN_IF_ERROR(ValidateTerminalSize(*spec.pty));

@@ -94,8 +94,8 @@ class TrackedExecSink final : public ExecSink {
 
   // An end is told once: a command that has ended can be joined again and again.
   void Forget(std::optional<msb::v1::Event> event) const {
-    use_.context.loop.Post([&events = use_.context.events, sandbox = use_.sandbox, owner = owner_uid_,
-                            id = started_.exec_id(), event = std::move(event)] {
+    use_.context.loop.Post([&events = use_.context.events, sandbox = use_.sandbox,
+                            owner = owner_uid_, id = started_.exec_id(), event = std::move(event)] {
       const auto held = sandbox.lock();
       if (!held || !held->ExecEnded(id) || !event) return;
       events.Publish(*event, owner);
@@ -149,8 +149,9 @@ absl::StatusOr<OpenedExec> OpenExecNow(const std::shared_ptr<Sandbox>& sandbox,
   MSB_ASSIGN_OR_RETURN(const Sandbox::Guest guest, sandbox->UseGuest());
   const std::string id = NewId();
   msb::agent::v1::Open open;
-  MSB_ASSIGN_OR_RETURN(*open.mutable_exec(), BuildExec(spec, id, sandbox->record().spec, *guest.image,
-                                                       sandbox->context().config.limits));
+  MSB_ASSIGN_OR_RETURN(
+      *open.mutable_exec(),
+      BuildExec(spec, id, sandbox->record().spec, *guest.image, sandbox->context().config.limits));
   sandbox->ExecBegun(id);
   auto tracked = std::make_shared<TrackedExecSink>(Use(sandbox), *sandbox, StartedEvent(id, spec),
                                                    std::move(sink));
@@ -174,10 +175,10 @@ void OpenExec(const std::shared_ptr<Sandbox>& sandbox, ExecSpec spec,
                        done = std::move(done), max](const absl::Status& counted) {
     if (!counted.ok()) return done(counted);
     if (sandbox->running_execs().size() < max) return done(OpenExecNow(sandbox, spec, sink));
-    done(MakeError(Reason::kTooManyExecs,
-                   absl::StrCat(sandbox->running_execs().size(),
-                                " commands run in the sandbox; limits.max_execs_per_sandbox = ",
-                                max)));
+    done(MakeError(
+        Reason::kTooManyExecs,
+        absl::StrCat(sandbox->running_execs().size(),
+                     " commands run in the sandbox; limits.max_execs_per_sandbox = ", max)));
   });
 }
 
@@ -195,8 +196,8 @@ void OpenAttach(const std::shared_ptr<Sandbox>& sandbox, const AttachSpec& spec,
   attach.set_take_over(spec.take_over);
   msb::v1::ExecEvent event;
   event.set_exec_id(spec.exec_id);
-  auto tracked = std::make_shared<TrackedExecSink>(Use(sandbox), *sandbox, std::move(event),
-                                                   std::move(sink));
+  auto tracked =
+      std::make_shared<TrackedExecSink>(Use(sandbox), *sandbox, std::move(event), std::move(sink));
   done(OpenedExec{.exec_id = spec.exec_id,
                   .session = guest->agent->OpenExec(std::move(open), ExecAttachment::kAttached,
                                                     std::move(tracked))});
@@ -215,9 +216,8 @@ void AskAgent(const std::shared_ptr<Sandbox>& sandbox, msb::agent::v1::ControlRe
   const absl::StatusOr<Sandbox::Guest> guest = sandbox->UseGuest();
   if (!guest.ok()) return done(guest.status());
   guest->agent->Request(
-      std::move(request),
-      [use = Use(sandbox), done = std::move(done)](
-          absl::StatusOr<msb::agent::v1::ControlResponse> response) {
+      std::move(request), [use = Use(sandbox), done = std::move(done)](
+                              absl::StatusOr<msb::agent::v1::ControlResponse> response) {
         if (response.ok()) return done(std::move(response));
         use.Explain(response.status(), [done](absl::Status why) { done(std::move(why)); });
       });

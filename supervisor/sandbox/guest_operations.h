@@ -3,11 +3,11 @@
 
 // What can be done in a running guest: commands, file operations, short requests.
 //
-// Each looks at the sandbox's state, keeps it from being idle for as long as the operation lasts, and
-// tells a client whose connection broke what became of the sandbox.
+// Each looks at the sandbox's state, keeps it from being idle for as long as the operation lasts,
+// and tells a client whose connection broke what became of the sandbox.
 //
-// Threading: called on the loop that owns the sandboxes; `done` is called there, once. Sinks are called
-// on an I/O loop, the answer to a broken connection perhaps on the loop of the sandboxes.
+// Threading: called on the loop that owns the sandboxes; `done` is called there, once. Sinks are
+// called on an I/O loop, the answer to a broken connection perhaps on the loop of the sandboxes.
 
 #ifndef MSB_SUPERVISOR_SANDBOX_GUEST_OPERATIONS_H_
 #define MSB_SUPERVISOR_SANDBOX_GUEST_OPERATIONS_H_
@@ -32,8 +32,8 @@ struct OpenedExec {
 using OnExecOpened = std::function<void(absl::StatusOr<OpenedExec>)>;
 
 // Starts a command. kTooManyExecs at the limit.
-void OpenExec(const std::shared_ptr<Sandbox>& sandbox, ExecSpec spec, std::shared_ptr<ExecSink> sink,
-              OnExecOpened done);
+void OpenExec(const std::shared_ptr<Sandbox>& sandbox, ExecSpec spec,
+              std::shared_ptr<ExecSink> sink, OnExecOpened done);
 
 struct AttachSpec {
   std::string exec_id;

@@ -23,7 +23,9 @@ using testing::HasSubstr;
 // Takes what a command says, and waits for its end. Gives the window back unless told to hold it.
 class RecordingSink final : public ExecSink {
  public:
-  void OnStarted(const ExecStartedInfo& info) override { Change([&] { started = info; }); }
+  void OnStarted(const ExecStartedInfo& info) override {
+    Change([&] { started = info; });
+  }
   void OnOutput(ExecOutput stream, uint64_t offset, std::string data) override {
     const size_t bytes = data.size();
     Change([&] {
@@ -33,8 +35,12 @@ class RecordingSink final : public ExecSink {
     });
     if (session && !hold) session->Acknowledge(bytes);
   }
-  void OnExited(const ExecExitedInfo& info) override { Change([&] { exited = info; }); }
-  void OnFailed(absl::Status status) override { Change([&] { failed = std::move(status); }); }
+  void OnExited(const ExecExitedInfo& info) override {
+    Change([&] { exited = info; });
+  }
+  void OnFailed(absl::Status status) override {
+    Change([&] { failed = std::move(status); });
+  }
 
   void Wait(const std::function<bool()>& until) {
     std::unique_lock lock(mutex_);
@@ -137,7 +143,8 @@ TEST_F(GuestOperationsTest, AClientThatTakesNothingHoldsTheCommandUpWithinTheWin
   const size_t window = daemon_.config().limits.stream_window_kib * 1024;
   sink_->Wait([&] { return sink_->out.size() >= window; });
   // One frame may be on its way when the window closes; the connection is asked behind it.
-  ASSERT_OK(daemon_.Do("box", [](const auto& held, Sandbox::Done done) { held->CountExecs(done); }));
+  ASSERT_OK(
+      daemon_.Do("box", [](const auto& held, Sandbox::Done done) { held->CountExecs(done); }));
   EXPECT_LE(sink_->out.size(), window + kMaxFrameBytes);
   EXPECT_FALSE(sink_->exited);
   sink_->hold = false;
@@ -148,9 +155,9 @@ TEST_F(GuestOperationsTest, AClientThatTakesNothingHoldsTheCommandUpWithinTheWin
 
 TEST_F(GuestOperationsTest, ALeftCommandGoesOnAndIsJoinedWhereItWasLeft) {
   const std::string gate = daemon_.dir().path() + "/gate";
-  ASSERT_OK_AND_ASSIGN(
-      const OpenedExec opened,
-      Exec(Shell("echo first; while [ ! -e " + gate + " ]; do sleep 0.01; done; echo second"), sink_));
+  ASSERT_OK_AND_ASSIGN(const OpenedExec opened, Exec(Shell("echo first; while [ ! -e " + gate +
+                                                           " ]; do sleep 0.01; done; echo second"),
+                                                     sink_));
   sink_->Wait([this] { return sink_->out == "first\n"; });
   sink_->session->Leave();
   daemon_.dir().Write("gate", "");
@@ -278,9 +285,8 @@ TEST_F(GuestOperationsTest, ACommandKeepsItsSandboxFromBeingIdle) {
   changes.mutable_limits()->mutable_idle_timeout()->set_nanos(20'000'000);
   ASSERT_OK(Exec(Shell("cat"), sink_));
   sink_->Wait([this] { return sink_->started.has_value(); });
-  ASSERT_OK(daemon_.Do("box", [&](const auto& held, const Sandbox::Done& done) {
-    done(held->Update(changes));
-  }));
+  ASSERT_OK(daemon_.Do(
+      "box", [&](const auto& held, const Sandbox::Done& done) { done(held->Update(changes)); }));
   // Left alone it still runs, and the guest is asked before the sandbox is stopped.
   sink_->session->Leave();
   const auto second = std::make_shared<RecordingSink>();

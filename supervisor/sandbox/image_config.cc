@@ -34,7 +34,9 @@ absl::Status Invalid(absl::string_view what) {
   return MakeError(Reason::kImageInvalid, absl::StrCat("image.json: ", what));
 }
 
-std::string ToString(const Json& json) { return std::string(json.GetString(), json.GetStringLength()); }
+std::string ToString(const Json& json) {
+  return std::string(json.GetString(), json.GetStringLength());
+}
 
 absl::Status ReadString(const Json& object, const char* key, std::string& out) {
   const auto member = object.FindMember(key);
@@ -104,7 +106,7 @@ absl::StatusOr<ImageConfig> LoadImage(const std::string& assets_directory, absl:
   MSB_RETURN_IF_ERROR(ValidateImageName(name));
   const std::string folder = absl::StrCat(assets_directory, "/images/", name);
   const std::string rootfs = absl::StrCat(folder, "/rootfs.erofs");
-  struct stat info{};
+  struct stat info {};
   if (::stat(folder.c_str(), &info) != 0) {
     return MakeError(Reason::kImageNotFound, absl::StrCat("there is no image '", name, "'"));
   }

@@ -15,9 +15,6 @@
 namespace msb {
 namespace {
 
-using msb::v1::SandboxSpec;
-using testing::ElementsAre;
-using testing::HasSubstr;
 using msb::v1::ENGINE_KVM;
 using msb::v1::REASON_GUEST_RESET;
 using msb::v1::REASON_GUEST_SHUTDOWN;
@@ -36,7 +33,10 @@ using msb::v1::SANDBOX_STATE_STARTING;
 using msb::v1::SANDBOX_STATE_STOPPED;
 using msb::v1::SANDBOX_STATE_STOPPING;
 using msb::v1::SANDBOX_STATE_UNSPECIFIED;
+using msb::v1::SandboxSpec;
 using msb::v1::SandboxState;
+using testing::ElementsAre;
+using testing::HasSubstr;
 
 SandboxSpec Named(const std::string& name) {
   SandboxSpec spec;
@@ -77,9 +77,9 @@ TEST_F(SandboxLifeTest, StartsTellsItsStagesAndStopsInGoodOrder) {
   EXPECT_EQ(stopped.state(), SANDBOX_STATE_STOPPED);
   EXPECT_EQ(stopped.reason(), REASON_UNSPECIFIED);
   EXPECT_EQ(daemon_.launcher().machines(), 0u);
-  EXPECT_THAT(History(), ElementsAre(SANDBOX_STATE_CREATING, SANDBOX_STATE_STOPPED,
-                                     SANDBOX_STATE_STARTING, SANDBOX_STATE_RUNNING,
-                                     SANDBOX_STATE_STOPPING, SANDBOX_STATE_STOPPED));
+  EXPECT_THAT(History(),
+              ElementsAre(SANDBOX_STATE_CREATING, SANDBOX_STATE_STOPPED, SANDBOX_STATE_STARTING,
+                          SANDBOX_STATE_RUNNING, SANDBOX_STATE_STOPPING, SANDBOX_STATE_STOPPED));
 }
 
 TEST_F(SandboxLifeTest, TheLaunchGetsWhatTheSpecificationSays) {
@@ -122,8 +122,8 @@ TEST_F(SandboxLifeTest, PausesAndSetsTheClockWhenItResumes) {
 
 TEST_F(SandboxLifeTest, APausedSandboxCanBeStoppedInGoodOrder) {
   ASSERT_OK(daemon_.Create(Named("box")));
-  ASSERT_OK(daemon_.Do(
-      "box", [](const auto& held, Sandbox::Done done) { held->Pause(std::move(done)); }));
+  ASSERT_OK(daemon_.Do("box",
+                       [](const auto& held, Sandbox::Done done) { held->Pause(std::move(done)); }));
   ASSERT_OK(daemon_.Stop("box"));
   EXPECT_EQ(daemon_.Get("box")->state(), SANDBOX_STATE_STOPPED);
 }

@@ -14,10 +14,10 @@
 
 namespace msb {
 
-// A connection breaks before the news of its VMM's end is there. Waits for the sandbox to be at rest,
-// when it is on its way there or gets on it within agent.loss_settle, and calls `done` with
-// kSandboxStopped and the reason of that; else with `loss`. From any thread; `done` is called on the loop
-// of the sandboxes.
+// A connection breaks before the news of its VMM's end is there. Waits for the sandbox to be at
+// rest, when it is on its way there or gets on it within agent.loss_settle, and calls `done` with
+// kSandboxStopped and the reason of that; else with `loss`. From any thread; `done` is called on
+// the loop of the sandboxes.
 void ExplainLoss(const SandboxContext& context, const std::weak_ptr<Sandbox>& sandbox,
                  absl::Status loss, std::function<void(absl::Status)> done);
 

@@ -105,8 +105,7 @@ void CollectMetrics(const std::shared_ptr<Sandbox>& sandbox,
   });
   sandbox->CountExecs([collection, weak = std::weak_ptr<Sandbox>(sandbox)](const absl::Status&) {
     if (const auto held = weak.lock()) {
-      collection->metrics().set_running_execs(
-          static_cast<uint32_t>(held->running_execs().size()));
+      collection->metrics().set_running_execs(static_cast<uint32_t>(held->running_execs().size()));
     }
     collection->Arrived();
   });

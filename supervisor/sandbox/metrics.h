@@ -15,8 +15,8 @@
 
 namespace msb {
 
-// kSandboxNotRunning without a VMM. What one of the three sources does not tell (a paused guest) is left
-// at zero. Called on the loop of the sandboxes, `done` too.
+// kSandboxNotRunning without a VMM. What one of the three sources does not tell (a paused guest) is
+// left at zero. Called on the loop of the sandboxes, `done` too.
 void CollectMetrics(const std::shared_ptr<Sandbox>& sandbox,
                     std::function<void(absl::StatusOr<msb::v1::Metrics>)> done);
 

@@ -14,7 +14,8 @@
 
 namespace msb {
 
-// "quiet-heron", or "quiet-heron-42" once the plain ones are rare: one for which `taken` says false.
+// "quiet-heron", or "quiet-heron-42" once the plain ones are rare: one for which `taken` says
+// false.
 std::string MakeUpName(std::mt19937& random, const std::function<bool(absl::string_view)>& taken);
 
 }  // namespace msb

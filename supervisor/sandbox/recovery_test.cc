@@ -119,7 +119,8 @@ TEST_F(RecoveryTest, ARunningSandboxIsAdoptedAndServes) {
   });
   daemon_.Up();
   EXPECT_EQ(daemon_.Get("box")->state(), SANDBOX_STATE_RUNNING);
-  EXPECT_OK(daemon_.Do("box", [](const auto& held, Sandbox::Done done) { held->CountExecs(done); }));
+  EXPECT_OK(
+      daemon_.Do("box", [](const auto& held, Sandbox::Done done) { held->CountExecs(done); }));
   EXPECT_OK(daemon_.Stop("box"));
   EXPECT_EQ(daemon_.launcher().machines(), 0u);
 }

@@ -52,8 +52,8 @@ absl::Status Registry::Recover() {
   return absl::OkStatus();
 }
 
-// A folder without a row means that the database was lost, not that a daemon was killed: a row comes
-// first and goes last. Whoever lost the one may want the other.
+// A folder without a row means that the database was lost, not that a daemon was killed: a row
+// comes first and goes last. Whoever lost the one may want the other.
 void Registry::ReportOrphans() const {
   const auto folders = context_.data.ListSandboxes();
   if (!folders.ok()) {
@@ -71,8 +71,7 @@ std::shared_ptr<Sandbox> Registry::Add(SandboxRecord record) {
   const std::string id = record.id;
   slots_.insert(record.slot);
   id_of_name_.insert_or_assign(record.spec.name(), id);
-  auto sandbox =
-      std::make_shared<Sandbox>(context_, std::move(record), [this, id] { Forget(id); });
+  auto sandbox = std::make_shared<Sandbox>(context_, std::move(record), [this, id] { Forget(id); });
   by_id_.insert_or_assign(id, sandbox);
   return sandbox;
 }
@@ -87,9 +86,9 @@ void Registry::Forget(const std::string& id) {
 
 absl::StatusOr<uint32_t> Registry::FreeSlot() const {
   if (by_id_.size() >= context_.config.limits.max_sandboxes) {
-    return MakeError(Reason::kLimitExceeded,
-                     absl::StrCat("there are ", by_id_.size(), " sandboxes; limits.max_sandboxes = ",
-                                  context_.config.limits.max_sandboxes));
+    return MakeError(Reason::kLimitExceeded, absl::StrCat("there are ", by_id_.size(),
+                                                          " sandboxes; limits.max_sandboxes = ",
+                                                          context_.config.limits.max_sandboxes));
   }
   uint32_t slot = 0;
   while (slots_.contains(slot)) ++slot;
@@ -107,8 +106,8 @@ void Registry::CreateNow(Caller caller, msb::v1::SandboxSpec spec, bool start, O
   absl::StatusOr<msb::v1::SandboxSpec> complete = CompleteSpec(std::move(spec), context_.config);
   if (!complete.ok()) return done(complete.status());
   if (complete->name().empty()) {
-    complete->set_name(MakeUpName(
-        random_, [this](absl::string_view name) { return id_of_name_.contains(name); }));
+    complete->set_name(
+        MakeUpName(random_, [this](absl::string_view name) { return id_of_name_.contains(name); }));
   } else if (id_of_name_.contains(complete->name())) {
     return done(MakeError(Reason::kSandboxNameTaken,
                           absl::StrCat("there is a sandbox '", complete->name(), "' already")));
@@ -126,7 +125,8 @@ void Registry::CreateNow(Caller caller, msb::v1::SandboxSpec spec, bool start, O
   record.spec = *std::move(complete);
   record.has_disk = true;
   record.created_at = absl::Now();
-  if (absl::Status status = context_.store.Put(record); !status.ok()) return done(std::move(status));
+  if (absl::Status status = context_.store.Put(record); !status.ok())
+    return done(std::move(status));
   const std::shared_ptr<Sandbox> sandbox = Add(std::move(record));
   sandbox->AnnounceCreation();
   sandbox->MakeFiles([this, sandbox, start, done = std::move(done)](const absl::Status& made) {
@@ -194,9 +194,8 @@ void Registry::List(Caller caller, msb::v1::ListRequest filter,
 }
 
 void Registry::With(Caller caller, std::string name, OnFound done) {
-  context_.loop.Post([this, caller, name = std::move(name), done = std::move(done)] {
-    done(Find(caller, name));
-  });
+  context_.loop.Post(
+      [this, caller, name = std::move(name), done = std::move(done)] { done(Find(caller, name)); });
 }
 
 Registry::Found Registry::Find(Caller caller, absl::string_view name) const {

@@ -40,8 +40,8 @@ class Registry {
   Registry(const Registry&) = delete;
   Registry& operator=(const Registry&) = delete;
 
-  // Reads the journal and takes up every sandbox in it. Before anything else, on the loop or before it
-  // runs.
+  // Reads the journal and takes up every sandbox in it. Before anything else, on the loop or before
+  // it runs.
   absl::Status Recover();
 
   void Create(Caller caller, msb::v1::SandboxSpec spec, bool start, OnView done);

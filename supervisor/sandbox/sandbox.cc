@@ -90,8 +90,8 @@ void Sandbox::SetState(SandboxState state, Reason reason, std::string detail) {
 }
 
 void Sandbox::Announce(SandboxState from, SandboxState to) {
-  MSB_LOG(kInfo) << "sandbox " << record_.id << " (" << record_.spec.name() << "): "
-                 << StateName(from) << " -> " << (removed_ ? "removed" : StateName(to))
+  MSB_LOG(kInfo) << "sandbox " << record_.id << " (" << record_.spec.name()
+                 << "): " << StateName(from) << " -> " << (removed_ ? "removed" : StateName(to))
                  << (record_.reason == Reason::kUnspecified ? "" : " ")
                  << (record_.reason == Reason::kUnspecified ? "" : ReasonName(record_.reason))
                  << (record_.reason_detail.empty() ? "" : ": ") << record_.reason_detail;
@@ -164,7 +164,8 @@ void Sandbox::ArmTimers() {
   ArmIdleTimer();
   lifetime_timer_.Cancel();
   const absl::Duration lifetime = CheckedDuration(record_.spec.limits().lifetime());
-  if (lifetime == absl::ZeroDuration() || !run_ || state() == msb::v1::SANDBOX_STATE_STOPPING) return;
+  if (lifetime == absl::ZeroDuration() || !run_ || state() == msb::v1::SANDBOX_STATE_STOPPING)
+    return;
   lifetime_timer_.Set(record_.started_at + lifetime - absl::Now(), [this] {
     Stop({.reason = Reason::kLifetimeExceeded, .detail = "the sandbox's lifetime is over"},
          [](const absl::Status&) {});

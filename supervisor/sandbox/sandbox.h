@@ -4,8 +4,8 @@
 // One sandbox: its journal row, its state, and its VMM while it has one.
 //
 // Threading: one thread owns all sandboxes (SandboxContext::loop), so nothing here has a lock. What
-// blocks runs on a worker with copies of what it needs, and its outcome is posted back. A verb answers by
-// calling its `Done` on that thread, once, perhaps before it returns.
+// blocks runs on a worker with copies of what it needs, and its outcome is posted back. A verb
+// answers by calling its `Done` on that thread, once, perhaps before it returns.
 
 #ifndef MSB_SUPERVISOR_SANDBOX_SANDBOX_H_
 #define MSB_SUPERVISOR_SANDBOX_SANDBOX_H_
@@ -83,11 +83,12 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   std::shared_ptr<void> BeginActivity();
   // nullptr without a VMM.
   std::shared_ptr<VmmControl> control() const { return run_ ? run_->control : nullptr; }
-  // Commands that run as far as the daemon knows: those it started and has not seen end. Too many, once
-  // some have ended in the background; CountExecs asks the guest.
+  // Commands that run as far as the daemon knows: those it started and has not seen end. Too many,
+  // once some have ended in the background; CountExecs asks the guest.
   const std::set<std::string>& running_execs() const { return running_execs_; }
   void CountExecs(Done done);
-  // Begun: on its way to the guest. Known: the guest has it. Ended: false when that was known already.
+  // Begun: on its way to the guest. Known: the guest has it. Ended: false when that was known
+  // already.
   void ExecBegun(const std::string& id);
   void ExecKnown(const std::string& id) { opening_execs_.erase(id); }
   bool ExecEnded(const std::string& id);
@@ -189,11 +190,12 @@ void Sandbox::RunBlocking(Job job, void (Sandbox::*then)(Result)) {
 
 template <typename Argument>
 std::function<void(Argument)> Sandbox::OnLoop(std::function<void(Sandbox&, Argument)> then) {
-  return [&loop = context_.loop, weak = weak_from_this(), then = std::move(then)](Argument argument) {
-    loop.Post([weak, then, argument = std::move(argument)] {
-      if (const auto self = weak.lock()) then(*self, argument);
-    });
-  };
+  return
+      [&loop = context_.loop, weak = weak_from_this(), then = std::move(then)](Argument argument) {
+        loop.Post([weak, then, argument = std::move(argument)] {
+          if (const auto self = weak.lock()) then(*self, argument);
+        });
+      };
 }
 
 }  // namespace msb

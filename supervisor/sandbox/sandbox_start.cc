@@ -105,26 +105,27 @@ void Sandbox::OnLaunched(absl::StatusOr<LaunchOutcome> outcome) {
 
 void Sandbox::Mark(absl::string_view stage, absl::Time when) {
   // A VMM that lies about its clock makes no stage before the request or in the future.
-  const absl::Time sane = std::clamp(when, start_request_, std::max(start_request_, MonotonicNow()));
+  const absl::Time sane =
+      std::clamp(when, start_request_, std::max(start_request_, MonotonicNow()));
   auto& mark = record_.start_stages.emplace_back();
   mark.set_name(std::string(stage));
   DurationToProto(sane - start_request_, *mark.mutable_since_request());
 }
 
 absl::Status Sandbox::ServeVmm() {
-  MSB_RETURN_IF_ERROR(context_.loop.Watch(run_->vmm.pidfd.get(), EPOLLIN,
-                                          [this](uint32_t) { OnVmmEnded(); }));
-  MSB_ASSIGN_OR_RETURN(
-      run_->control,
-      VmmControl::Connect(context_.loop, plan_.control_socket, context_.config.agent.request_timeout,
-                          [this](const VmEvent& event) { OnVmEvent(event); }));
+  MSB_RETURN_IF_ERROR(
+      context_.loop.Watch(run_->vmm.pidfd.get(), EPOLLIN, [this](uint32_t) { OnVmmEnded(); }));
+  MSB_ASSIGN_OR_RETURN(run_->control,
+                       VmmControl::Connect(context_.loop, plan_.control_socket,
+                                           context_.config.agent.request_timeout,
+                                           [this](const VmEvent& event) { OnVmEvent(event); }));
   return absl::OkStatus();
 }
 
 void Sandbox::OnVmEvent(const VmEvent& event) {
   if (state() != msb::v1::SANDBOX_STATE_STARTING) return;
-  const absl::Time when =
-      absl::FromUnixNanos(static_cast<int64_t>(std::min<uint64_t>(event.monotonic_ns(), INT64_MAX)));
+  const absl::Time when = absl::FromUnixNanos(
+      static_cast<int64_t>(std::min<uint64_t>(event.monotonic_ns(), INT64_MAX)));
   switch (event.kind()) {
     case VmEvent::KIND_MACHINE_READY:
       return Mark("machine_ready", when);
@@ -177,10 +178,10 @@ void Sandbox::OnAgentAnswered(absl::Status status) {
 
 void Sandbox::FailStart(absl::Status error) {
   if (!verdict_) {
-    verdict_ = EndVerdict{.failed = true,
-                          .reason = ReasonOf(error) == Reason::kUnspecified ? Reason::kHostError
-                                                                            : ReasonOf(error),
-                          .detail = std::string(error.message())};
+    verdict_ = EndVerdict{
+        .failed = true,
+        .reason = ReasonOf(error) == Reason::kUnspecified ? Reason::kHostError : ReasonOf(error),
+        .detail = std::string(error.message())};
     start_error_ = std::move(error);
   }
   EndRun();
@@ -216,7 +217,8 @@ void Sandbox::Adopt() {
   absl::StatusOr<LaunchedVmm> vmm = context_.launcher.Adopt(
       {.pid = record_.pid, .start_time_ticks = record_.start_time_ticks}, plan_);
   if (!vmm.ok()) {
-    MSB_LOG(kWarning) << "sandbox " << record_.id << " ended while no daemon ran: " << vmm.status().message();
+    MSB_LOG(kWarning) << "sandbox " << record_.id
+                      << " ended while no daemon ran: " << vmm.status().message();
     return EndRun();
   }
   absl::StatusOr<ImageConfig> image =

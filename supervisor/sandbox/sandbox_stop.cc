@@ -54,8 +54,7 @@ void Sandbox::Resume(Done done) {
     msb::agent::v1::ControlRequest request;
     request.set_set_clock_ns(0);  // filled in as it is sent
     self->run_->agent->Request(
-        std::move(request),
-        self->OnLoop<AgentResponse>([done](Sandbox&, const AgentResponse& set) {
+        std::move(request), self->OnLoop<AgentResponse>([done](Sandbox&, const AgentResponse& set) {
           done(set.status());
         }));
   });
@@ -106,7 +105,8 @@ void Sandbox::ShutDownGuest(absl::Duration grace, OnRefusal on_refusal) {
 
 void Sandbox::OnVmmEnded() { EndRun(); }
 
-// The one way out of every run: what is left of the VMM is killed and cleared up, then the verdict falls.
+// The one way out of every run: what is left of the VMM is killed and cleared up, then the verdict
+// falls.
 void Sandbox::EndRun() {
   if (state() != msb::v1::SANDBOX_STATE_STOPPING) {
     SetState(msb::v1::SANDBOX_STATE_STOPPING, verdict_ ? verdict_->reason : Reason::kUnspecified,
@@ -161,8 +161,9 @@ void Sandbox::Remove(Done done) {
   if (!first) return;
   record_.removing = true;
   if (const absl::Status status = Journal(); !status.ok()) return Answer(remove_waiters_, status);
-  RunBlocking([&context = context_, record = record_] { return RemoveSandboxFiles(context, record); },
-              &Sandbox::OnFilesRemoved);
+  RunBlocking(
+      [&context = context_, record = record_] { return RemoveSandboxFiles(context, record); },
+      &Sandbox::OnFilesRemoved);
 }
 
 void Sandbox::OnFilesRemoved(absl::Status status) {

@@ -21,8 +21,8 @@ class StateWait : public std::enable_shared_from_this<StateWait> {
  public:
   using Done = std::function<void(absl::StatusOr<msb::v1::Sandbox>)>;
 
-  // `done` once: the sandbox as it is in one of `states` (empty: stopped or failed), at once if it is
-  // already, or kSandboxNotFound when it is removed first.
+  // `done` once: the sandbox as it is in one of `states` (empty: stopped or failed), at once if it
+  // is already, or kSandboxNotFound when it is removed first.
   static std::shared_ptr<StateWait> Begin(const std::shared_ptr<Sandbox>& sandbox,
                                           std::vector<msb::v1::SandboxState> states, Done done);
   // From any thread: `done` is let go of without a call.

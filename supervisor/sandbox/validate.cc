@@ -26,7 +26,8 @@ constexpr size_t kMaxUserBytes = 128;
 constexpr uint32_t kMinMemoryMib = 64;
 constexpr uint32_t kMinDiskMib = 16;
 constexpr uint32_t kMinCpuMilli = 10;  // the kernel's smallest quota for a period of 100 ms
-constexpr int64_t kMaxSeconds = 315'576'000'000;  // 10,000 years, the range of Duration's definition
+constexpr int64_t kMaxSeconds =
+    315'576'000'000;  // 10,000 years, the range of Duration's definition
 
 bool IsNameCharacter(char c) {
   return absl::ascii_islower(static_cast<unsigned char>(c)) ||
@@ -63,10 +64,10 @@ absl::Status CheckEnv(const google::protobuf::Map<std::string, std::string>& env
     bytes += name.size() + value.size();
   }
   if (env.size() <= kMaxEnvVariables && bytes <= kMaxEnvBytes) return absl::OkStatus();
-  return MakeError(Reason::kInvalidArgument,
-                   absl::StrCat("env has ", env.size(), " variables and ", bytes,
-                                " bytes; at most ", kMaxEnvVariables, " and ", kMaxEnvBytes,
-                                " are allowed"));
+  return MakeError(
+      Reason::kInvalidArgument,
+      absl::StrCat("env has ", env.size(), " variables and ", bytes, " bytes; at most ",
+                   kMaxEnvVariables, " and ", kMaxEnvBytes, " are allowed"));
 }
 
 void FillResources(const Config& config, msb::v1::Resources& resources) {

@@ -68,20 +68,19 @@ TEST_P(ResourcesTest, AreHeldAgainstTheLimits) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    All, ResourcesTest,
-    testing::Values(ResourceCase{"defaults", 0, 0, 0, 0, true},
-                    ResourceCase{"largest", 32, 65536, 32000, 1048576, true},
-                    ResourceCase{"smallest", 1, 64, 10, 16, true},
-                    ResourceCase{"too_many_vcpus", 33, 0, 0, 0, false},
-                    ResourceCase{"wrapped_vcpus", 0xffffffff, 0, 0, 0, false},
-                    ResourceCase{"too_little_memory", 1, 63, 0, 0, false},
-                    ResourceCase{"too_much_memory", 1, 65537, 0, 0, false},
-                    ResourceCase{"too_little_cpu", 1, 0, 9, 0, false},
-                    ResourceCase{"more_cpu_than_vcpus", 2, 0, 2001, 0, false},
-                    ResourceCase{"too_small_a_disk", 1, 0, 0, 15, false},
-                    ResourceCase{"too_large_a_disk", 1, 0, 0, 1048577, false}),
-    [](const auto& test) { return test.param.why; });
+INSTANTIATE_TEST_SUITE_P(All, ResourcesTest,
+                         testing::Values(ResourceCase{"defaults", 0, 0, 0, 0, true},
+                                         ResourceCase{"largest", 32, 65536, 32000, 1048576, true},
+                                         ResourceCase{"smallest", 1, 64, 10, 16, true},
+                                         ResourceCase{"too_many_vcpus", 33, 0, 0, 0, false},
+                                         ResourceCase{"wrapped_vcpus", 0xffffffff, 0, 0, 0, false},
+                                         ResourceCase{"too_little_memory", 1, 63, 0, 0, false},
+                                         ResourceCase{"too_much_memory", 1, 65537, 0, 0, false},
+                                         ResourceCase{"too_little_cpu", 1, 0, 9, 0, false},
+                                         ResourceCase{"more_cpu_than_vcpus", 2, 0, 2001, 0, false},
+                                         ResourceCase{"too_small_a_disk", 1, 0, 0, 15, false},
+                                         ResourceCase{"too_large_a_disk", 1, 0, 0, 1048577, false}),
+                         [](const auto& test) { return test.param.why; });
 
 TEST(CompleteSpecTest, FillsInEveryDefault) {
   Config config = DefaultConfig();

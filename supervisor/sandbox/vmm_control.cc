@@ -30,8 +30,7 @@ absl::StatusOr<std::shared_ptr<VmmControl>> VmmControl::Connect(EventLoop& loop,
                                                                 const std::string& socket_path,
                                                                 absl::Duration request_timeout,
                                                                 OnEvent on_event) {
-  std::shared_ptr<VmmControl> control(
-      new VmmControl(loop, request_timeout, std::move(on_event)));
+  std::shared_ptr<VmmControl> control(new VmmControl(loop, request_timeout, std::move(on_event)));
   MSB_RETURN_IF_ERROR(control->Open(socket_path));
   return control;
 }
@@ -89,9 +88,9 @@ void VmmControl::Request(ControlRequest request, OnResponse done) {
     });
     return;
   }
-  request.set_id(pending_.Add(
-      request_timeout_, MakeError(Reason::kVmmDied, "the VMM did not answer in time"),
-      std::move(done)));
+  request.set_id(pending_.Add(request_timeout_,
+                              MakeError(Reason::kVmmDied, "the VMM did not answer in time"),
+                              std::move(done)));
   if (const absl::Status sent = socket_->Send(request); !sent.ok()) {
     pending_.Answer(request.id(), sent);
   }
@@ -109,8 +108,8 @@ void VmmControl::OnPayload(absl::string_view payload) {
   }
   const uint64_t id = response.id();
   if (response.has_error()) {
-    return pending_.Answer(
-        id, StatusFromVmm(response.error().reason(), response.error().message()));
+    return pending_.Answer(id,
+                           StatusFromVmm(response.error().reason(), response.error().message()));
   }
   pending_.Answer(id, std::move(response));
 }

@@ -20,8 +20,8 @@
 
 namespace msb {
 
-// The VMM is hostile once its guest has broken out into it: its frames are checked, its words are cut.
-// Threading: the loop's thread only.
+// The VMM is hostile once its guest has broken out into it: its frames are checked, its words are
+// cut. Threading: the loop's thread only.
 class VmmControl : public std::enable_shared_from_this<VmmControl> {
  public:
   using OnResponse = std::function<void(absl::StatusOr<msb::vmm::v1::ControlResponse>)>;
@@ -35,8 +35,8 @@ class VmmControl : public std::enable_shared_from_this<VmmControl> {
   VmmControl(const VmmControl&) = delete;
   VmmControl& operator=(const VmmControl&) = delete;
 
-  // `done` once, from the loop: a response that is no error, or the error; kVmmDied once the connection
-  // is gone.
+  // `done` once, from the loop: a response that is no error, or the error; kVmmDied once the
+  // connection is gone.
   void Status(OnResponse done);
   void Pause(OnResponse done);
   void Resume(OnResponse done);

@@ -78,8 +78,8 @@ absl::StatusOr<LaunchOutcome> LaunchVmm(const SandboxContext& context, const San
   LaunchOutcome outcome;
   MSB_ASSIGN_OR_RETURN(outcome.engine,
                        ChooseEngine(context.engines, PreferenceOf(record.spec.engine())));
-  MSB_ASSIGN_OR_RETURN(outcome.image, LoadImage(context.config.daemon.assets_directory,
-                                                record.spec.image()));
+  MSB_ASSIGN_OR_RETURN(outcome.image,
+                       LoadImage(context.config.daemon.assets_directory, record.spec.image()));
   LaunchSpec spec;
   spec.id = record.id;
   spec.slot = record.slot;
@@ -92,8 +92,8 @@ absl::StatusOr<LaunchOutcome> LaunchVmm(const SandboxContext& context, const San
   spec.command_line = absl::StrCat("msb.hostname=", HostnameOf(record.spec.name()));
   spec.disks = {{.id = "rootfs", .path = outcome.image.rootfs, .read_only = true},
                 {.id = "disk", .path = context.data.DiskOf(record.id), .read_only = false}};
-  spec.boot_timeout_ms = static_cast<uint32_t>(absl::ToInt64Milliseconds(
-      context.config.sandbox.start_timeout + kBootTimeoutMargin));
+  spec.boot_timeout_ms = static_cast<uint32_t>(
+      absl::ToInt64Milliseconds(context.config.sandbox.start_timeout + kBootTimeoutMargin));
   spec.console_limit_bytes = uint64_t{context.config.limits.console_log_kib} * 1024;
   MSB_ASSIGN_OR_RETURN(outcome.vmm, context.launcher.Launch(spec));
   return outcome;
@@ -127,9 +127,8 @@ EndVerdict JudgeEnd(const VmmEnd& end) {
             .detail = "the host killed the VMM at its memory limit"};
   }
   if (!end.exit_event) {
-    return {.failed = true,
-            .reason = Reason::kVmmDied,
-            .detail = "the VMM ended without saying why"};
+    return {
+        .failed = true, .reason = Reason::kVmmDied, .detail = "the VMM ended without saying why"};
   }
   const Reason reason = ReasonFromNumber(end.exit_event->reason());
   return {.failed = reason != Reason::kGuestShutdown,

@@ -1,7 +1,8 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The steps of a sandbox's life that block: they run on a worker and touch nothing but their arguments.
+// The steps of a sandbox's life that block: they run on a worker and touch nothing but their
+// arguments.
 
 #ifndef MSB_SUPERVISOR_SANDBOX_VMM_JOBS_H_
 #define MSB_SUPERVISOR_SANDBOX_VMM_JOBS_H_

@@ -52,12 +52,13 @@ absl::Status EnsureDirectory(const std::string& path, unsigned mode) {
   });
   if (!opened.ok()) return WithReason(Reason::kHostError, "directory", opened.status());
   const UniqueFd fd(*opened);
-  struct stat info{};
+  struct stat info {};
   MSB_RETURN_IF_ERROR(Syscall("fstat", [&] { return ::fstat(fd.get(), &info); }));
   if (info.st_uid != ::geteuid()) {
-    return MakeError(Reason::kHostError,
-                     absl::StrCat(path, " belongs to uid ", info.st_uid, ", not to the daemon's uid ",
-                                  ::geteuid(), "; set another directory in the configuration"));
+    return MakeError(
+        Reason::kHostError,
+        absl::StrCat(path, " belongs to uid ", info.st_uid, ", not to the daemon's uid ",
+                     ::geteuid(), "; set another directory in the configuration"));
   }
   if ((info.st_mode & 07777) == mode) return absl::OkStatus();
   return status_internal::ToStatus(

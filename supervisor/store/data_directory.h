@@ -17,8 +17,8 @@
 
 namespace msb {
 
-// Makes `path` with its missing parents (those with mode 0755) and gives it `mode`, unless another user
-// owns it, which is an error.
+// Makes `path` with its missing parents (those with mode 0755) and gives it `mode`, unless another
+// user owns it, which is an error.
 absl::Status EnsureDirectory(const std::string& path, unsigned mode);
 
 // The folders above `path`, where they are missing, with mode 0755.
@@ -27,7 +27,8 @@ absl::Status MakeParentDirectories(const std::string& path);
 // Deletes a folder with everything below; it is no error when there is none. Blocks.
 absl::Status RemoveTree(const std::string& path);
 
-// data_directory/: msbd.lock, state.db, sandboxes/<id>/disk.ext4. Readable by the daemon's user alone.
+// data_directory/: msbd.lock, state.db, sandboxes/<id>/disk.ext4. Readable by the daemon's user
+// alone.
 class DataDirectory {
  public:
   // kConfigInvalid when another daemon has the lock.
@@ -41,8 +42,7 @@ class DataDirectory {
   absl::StatusOr<std::vector<std::string>> ListSandboxes() const;
 
  private:
-  DataDirectory(std::string path, UniqueFd lock)
-      : path_(std::move(path)), lock_(std::move(lock)) {}
+  DataDirectory(std::string path, UniqueFd lock) : path_(std::move(path)), lock_(std::move(lock)) {}
 
   std::string path_;
   UniqueFd lock_;  // held until the process ends

@@ -74,9 +74,9 @@ void Database::CloseHandle::operator()(sqlite3* database) const { ::sqlite3_clos
 
 absl::StatusOr<Database> Database::Open(const std::string& path) {
   sqlite3* handle = nullptr;
-  const int result = ::sqlite3_open_v2(
-      path.c_str(), &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
-      nullptr);
+  const int result =
+      ::sqlite3_open_v2(path.c_str(), &handle,
+                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
   Database database(handle);
   if (result != SQLITE_OK) return JournalError(handle, absl::StrCat("cannot open ", path));
   ::sqlite3_extended_result_codes(handle, 1);

@@ -1,7 +1,8 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// SQLite behind absl::Status: a connection, and statements with typed columns. Errors are kJournalError.
+// SQLite behind absl::Status: a connection, and statements with typed columns. Errors are
+// kJournalError.
 
 #ifndef MSB_SUPERVISOR_STORE_DATABASE_H_
 #define MSB_SUPERVISOR_STORE_DATABASE_H_
@@ -51,8 +52,8 @@ class Statement {
 // Threading: one thread at a time.
 class Database {
  public:
-  // Opens or makes the file, in WAL mode: a crash of the daemon loses nothing, a crash of the host at
-  // most the last transactions, of sandboxes that died with it.
+  // Opens or makes the file, in WAL mode: a crash of the daemon loses nothing, a crash of the host
+  // at most the last transactions, of sandboxes that died with it.
   static absl::StatusOr<Database> Open(const std::string& path);
 
   absl::Status Execute(const std::string& sql);

@@ -19,7 +19,7 @@ namespace msb {
 struct SandboxRecord {
   std::string id;
   uint32_t owner_uid = 0;
-  uint32_t slot = 0;  // LaunchSpec::slot: unique among all records
+  uint32_t slot = 0;          // LaunchSpec::slot: unique among all records
   msb::v1::SandboxSpec spec;  // with every default filled in; the name is spec.name()
   msb::v1::SandboxState state = msb::v1::SANDBOX_STATE_CREATING;
   Reason reason = Reason::kUnspecified;

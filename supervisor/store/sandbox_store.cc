@@ -40,11 +40,25 @@ CREATE TABLE sandboxes (
 };
 constexpr int64_t kSchemaVersion = std::size(kMigrations);
 
-constexpr absl::string_view kColumns[] = {
-    "id",           "name",          "owner_uid",        "slot",          "spec",
-    "state",        "reason",        "reason_detail",    "engine",        "engine_choice",
-    "has_disk",     "has_vmm",       "removing",         "pid",           "start_time_ticks",
-    "created_at_ns", "started_at_ns", "stopped_at_ns",    "start_stages"};
+constexpr absl::string_view kColumns[] = {"id",
+                                          "name",
+                                          "owner_uid",
+                                          "slot",
+                                          "spec",
+                                          "state",
+                                          "reason",
+                                          "reason_detail",
+                                          "engine",
+                                          "engine_choice",
+                                          "has_disk",
+                                          "has_vmm",
+                                          "removing",
+                                          "pid",
+                                          "start_time_ticks",
+                                          "created_at_ns",
+                                          "started_at_ns",
+                                          "stopped_at_ns",
+                                          "start_stages"};
 
 // Not INSERT OR REPLACE: that would silently delete the row of another sandbox with the same slot.
 std::string PutSql() {
@@ -70,9 +84,8 @@ absl::Status Migrate(Database& database) {
                                   "; run the newer daemon again, or use another data_directory"));
   }
   for (int64_t step = version; step < kSchemaVersion; ++step) {
-    MSB_RETURN_IF_ERROR(database.Execute(absl::StrCat("BEGIN IMMEDIATE;", kMigrations[step],
-                                                      "PRAGMA user_version = ", step + 1,
-                                                      "; COMMIT;")));
+    MSB_RETURN_IF_ERROR(database.Execute(absl::StrCat(
+        "BEGIN IMMEDIATE;", kMigrations[step], "PRAGMA user_version = ", step + 1, "; COMMIT;")));
   }
   return absl::OkStatus();
 }
@@ -147,9 +160,9 @@ absl::Status SandboxStore::Put(const SandboxRecord& record) {
 absl::Status SandboxStore::Delete(absl::string_view id) { return delete_.Bind(1, id).Run(); }
 
 absl::StatusOr<std::vector<SandboxRecord>> SandboxStore::LoadAll() {
-  MSB_ASSIGN_OR_RETURN(Statement query,
-                       database_.Prepare(absl::StrCat("SELECT ", absl::StrJoin(kColumns, ", "),
-                                                      " FROM sandboxes")));
+  MSB_ASSIGN_OR_RETURN(
+      Statement query,
+      database_.Prepare(absl::StrCat("SELECT ", absl::StrJoin(kColumns, ", "), " FROM sandboxes")));
   std::vector<SandboxRecord> records;
   while (true) {
     MSB_ASSIGN_OR_RETURN(const bool row, query.Step());

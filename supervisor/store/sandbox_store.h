@@ -21,8 +21,8 @@ namespace msb {
 // Threading: one thread at a time. Errors: kJournalError.
 class SandboxStore {
  public:
-  // Opens or makes the database and brings it to this version's schema. One that a newer version wrote
-  // is refused and left alone.
+  // Opens or makes the database and brings it to this version's schema. One that a newer version
+  // wrote is refused and left alone.
   static absl::StatusOr<SandboxStore> Open(const std::string& path);
 
   // Writes the whole row, new or not. When it returns, a crash of the daemon does not lose it.

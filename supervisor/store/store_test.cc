@@ -42,7 +42,7 @@ SandboxRecord Example(const std::string& id, const std::string& name, uint32_t s
 }
 
 mode_t ModeOf(const std::string& path) {
-  struct stat info{};
+  struct stat info {};
   EXPECT_EQ(::stat(path.c_str(), &info), 0) << path;
   return info.st_mode & 07777;
 }

@@ -3,8 +3,8 @@
 
 // A connected Unix stream socket that carries frames (base/frames.h), served by an event loop.
 //
-// The peer is a guest or a VMM and hostile: what it announces is checked by FrameReader, what is held of
-// it is at most one frame and one read. Threading: the loop's thread only.
+// The peer is a guest or a VMM and hostile: what it announces is checked by FrameReader, what is
+// held of it is at most one frame and one read. Threading: the loop's thread only.
 
 #ifndef MSB_SUPERVISOR_WIRE_FRAME_SOCKET_H_
 #define MSB_SUPERVISOR_WIRE_FRAME_SOCKET_H_
@@ -36,8 +36,8 @@ class FrameSocket : public std::enable_shared_from_this<FrameSocket> {
     std::function<void()> on_drained;
   };
 
-  // Frames come as soon as the loop turns; the socket lives until it is closed by either side, or the
-  // last reference goes.
+  // Frames come as soon as the loop turns; the socket lives until it is closed by either side, or
+  // the last reference goes.
   static std::shared_ptr<FrameSocket> Serve(EventLoop& loop, UniqueFd fd, Handler handler);
   ~FrameSocket();
   FrameSocket(const FrameSocket&) = delete;
@@ -76,7 +76,7 @@ class FrameSocket : public std::enable_shared_from_this<FrameSocket> {
   size_t queued_bytes_ = 0;
   bool reading_ = true;
   bool delivering_ = false;
-  bool hung_up_ = false;  // seen while not reading: what is left is read first
+  bool hung_up_ = false;     // seen while not reading: what is left is read first
   bool registered_ = false;  // with the loop, for the events of watched_
   uint32_t watched_ = 0;
 };

@@ -38,10 +38,10 @@ class FrameSocketTest : public testing::Test {
         {.on_frame =
              [this](absl::string_view payload) {
                HostFrame frame;
-               frames_.push_back(frame.ParseFromArray(payload.data(),
-                                                      static_cast<int>(payload.size()))
-                                     ? frame.data()
-                                     : "malformed");
+               frames_.push_back(
+                   frame.ParseFromArray(payload.data(), static_cast<int>(payload.size()))
+                       ? frame.data()
+                       : "malformed");
                if (pause_after_ == frames_.size()) socket_->SetReading(false);
                if (close_after_ == frames_.size()) socket_->Close();
                if (frames_.size() == stop_after_) loop_->Stop();

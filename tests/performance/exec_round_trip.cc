@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // usage: msb-exec-round-trip SOCKET SANDBOX COUNT PROGRAM [ARGUMENT...]
-// Runs the program COUNT times through the daemon's API on one connection; prints the nanoseconds from
-// the call to the exit code, a line each.
+// Runs the program COUNT times through the daemon's API on one connection; prints the nanoseconds
+// from the call to the exit code, a line each.
 
 #include <grpcpp/grpcpp.h>
 

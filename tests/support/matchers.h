@@ -30,11 +30,11 @@ const absl::Status& StatusOf(const absl::StatusOr<T>& result) {
 
 }  // namespace msb::testing_internal
 
-#define ASSERT_OK(expression)                                          \
-  ASSERT_PRED_FORMAT1(::msb::testing_internal::IsOkPredicate,          \
+#define ASSERT_OK(expression)                                 \
+  ASSERT_PRED_FORMAT1(::msb::testing_internal::IsOkPredicate, \
                       ::msb::testing_internal::StatusOf(expression))
-#define EXPECT_OK(expression)                                          \
-  EXPECT_PRED_FORMAT1(::msb::testing_internal::IsOkPredicate,          \
+#define EXPECT_OK(expression)                                 \
+  EXPECT_PRED_FORMAT1(::msb::testing_internal::IsOkPredicate, \
                       ::msb::testing_internal::StatusOf(expression))
 
 // Fails the test, from a function that returns void, when `expression` is an error.

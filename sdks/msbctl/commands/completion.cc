@@ -73,11 +73,10 @@ std::string BashScript(const CLI::App& app) {
 std::string FishScript(const CLI::App& app) {
   std::string out = "# fish completion for msbctl: msbctl completion fish | source\n";
   for (const CLI::App* command : Commands(app)) {
-    absl::StrAppend(&out, "complete -c msbctl -n __fish_use_subcommand -f -a ",
-                    command->get_name(), " -d \"", command->get_description(), "\"\n");
-    const std::string seen =
-        absl::StrCat("complete -c msbctl -n '__fish_seen_subcommand_from ", command->get_name(),
-                     "' ");
+    absl::StrAppend(&out, "complete -c msbctl -n __fish_use_subcommand -f -a ", command->get_name(),
+                    " -d \"", command->get_description(), "\"\n");
+    const std::string seen = absl::StrCat("complete -c msbctl -n '__fish_seen_subcommand_from ",
+                                          command->get_name(), "' ");
     for (const CLI::Option* option : command->get_options()) {
       for (const std::string& name : option->get_lnames()) {
         absl::StrAppend(&out, seen, "-l ", name, " -d \"", option->get_description(), "\"\n");

@@ -216,8 +216,7 @@ absl::StatusOr<int> PrintVersion(Session& session) {
   std::printf("msbctl %s\n", std::string(Version()).c_str());
   const auto client = session.client();
   if (!client.ok()) return kExitOk;  // the daemon's version is extra
-  const auto info = (*client)->Call((*client)->system(),
-                                    &msb::v1::SystemService::Stub::GetInfo,
+  const auto info = (*client)->Call((*client)->system(), &msb::v1::SystemService::Stub::GetInfo,
                                     msb::v1::GetInfoRequest());
   if (info.ok()) std::printf("msbd   %s\n", info->version().c_str());
   return kExitOk;

@@ -132,9 +132,8 @@ void AddExecCommands(CLI::App& app, Session& session) {
   kill->add_option("sandbox", (*names)[0], "name or id")->required();
   kill->add_option("exec", (*names)[1], "id of the command (msbctl ps)")->required();
   kill->add_option("-s,--signal", (*names)[2], "name or number (default: TERM)");
-  kill->callback([&session, names] {
-    session.End(Kill(session, (*names)[0], (*names)[1], (*names)[2]));
-  });
+  kill->callback(
+      [&session, names] { session.End(Kill(session, (*names)[0], (*names)[1], (*names)[2])); });
 }
 
 }  // namespace msb

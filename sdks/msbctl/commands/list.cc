@@ -25,10 +25,10 @@ std::string StateOf(const msb::v1::Sandbox& sandbox) {
   std::string state = absl::AsciiStrToLower(
       msb::v1::SandboxState_Name(sandbox.state()).substr(sizeof("SANDBOX_STATE_") - 1));
   if (sandbox.reason() != msb::v1::REASON_UNSPECIFIED) {
-    absl::StrAppend(&state, " (",
-                    absl::AsciiStrToLower(msb::v1::Reason_Name(sandbox.reason())
-                                              .substr(sizeof("REASON_") - 1)),
-                    ")");
+    absl::StrAppend(
+        &state, " (",
+        absl::AsciiStrToLower(msb::v1::Reason_Name(sandbox.reason()).substr(sizeof("REASON_") - 1)),
+        ")");
   }
   return state;
 }
@@ -53,8 +53,8 @@ struct ListOptions {
 absl::StatusOr<int> List(Session& session, const ListOptions& options) {
   MSB_ASSIGN_OR_RETURN(Client * client, session.client());
   msb::v1::ListRequest request;
-  MSB_RETURN_IF_ERROR(ParseAssignments(options.labels, BareName::kIsEmpty,
-                                       *request.mutable_labels()));
+  MSB_RETURN_IF_ERROR(
+      ParseAssignments(options.labels, BareName::kIsEmpty, *request.mutable_labels()));
   if (!options.all) {
     for (auto state : {msb::v1::SANDBOX_STATE_CREATING, msb::v1::SANDBOX_STATE_STARTING,
                        msb::v1::SANDBOX_STATE_RUNNING, msb::v1::SANDBOX_STATE_PAUSED,
@@ -62,9 +62,9 @@ absl::StatusOr<int> List(Session& session, const ListOptions& options) {
       request.add_states(state);
     }
   }
-  MSB_ASSIGN_OR_RETURN(const msb::v1::ListResponse response,
-                       client->Call(client->sandboxes(), &msb::v1::SandboxService::Stub::List,
-                                    request));
+  MSB_ASSIGN_OR_RETURN(
+      const msb::v1::ListResponse response,
+      client->Call(client->sandboxes(), &msb::v1::SandboxService::Stub::List, request));
   if (session.format() == Format::kJson) {
     std::fputs(ToJson(response).c_str(), stdout);
     return kExitOk;
@@ -89,9 +89,9 @@ absl::StatusOr<int> ListExecs(Session& session, const std::string& name) {
   MSB_ASSIGN_OR_RETURN(Client * client, session.client());
   msb::v1::ListExecsRequest request;
   request.set_sandbox(name);
-  MSB_ASSIGN_OR_RETURN(const msb::v1::ListExecsResponse response,
-                       client->Call(client->execs(), &msb::v1::ExecService::Stub::ListExecs,
-                                    request));
+  MSB_ASSIGN_OR_RETURN(
+      const msb::v1::ListExecsResponse response,
+      client->Call(client->execs(), &msb::v1::ExecService::Stub::ListExecs, request));
   if (session.format() == Format::kJson) {
     std::fputs(ToJson(response).c_str(), stdout);
     return kExitOk;
@@ -112,9 +112,9 @@ absl::StatusOr<int> Inspect(Session& session, const std::vector<std::string>& na
   for (const std::string& name : names) {
     msb::v1::GetRequest request;
     request.set_sandbox(name);
-    MSB_ASSIGN_OR_RETURN(const msb::v1::Sandbox sandbox,
-                         client->Call(client->sandboxes(), &msb::v1::SandboxService::Stub::Get,
-                                      request));
+    MSB_ASSIGN_OR_RETURN(
+        const msb::v1::Sandbox sandbox,
+        client->Call(client->sandboxes(), &msb::v1::SandboxService::Stub::Get, request));
     std::fputs(ToJson(sandbox).c_str(), stdout);
   }
   return kExitOk;

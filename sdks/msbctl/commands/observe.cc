@@ -29,8 +29,8 @@ std::string StateName(msb::v1::SandboxState state) {
 }
 
 std::string Clock(const google::protobuf::Timestamp& time) {
-  return absl::FormatTime("%H:%M:%E3S", absl::FromUnixSeconds(time.seconds()) +
-                                            absl::Nanoseconds(time.nanos()),
+  return absl::FormatTime("%H:%M:%E3S",
+                          absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos()),
                           absl::LocalTimeZone());
 }
 
@@ -211,8 +211,9 @@ void AddObserveCommands(CLI::App& app, Session& session) {
   events->add_option("sandbox", *of, "only of this one");
   events->callback([&session, of] { session.End(Events(session, *of)); });
 
-  app.add_subcommand("doctor", "check the host, the daemon and its engines")
-      ->callback([&session] { session.End(Doctor(session)); });
+  app.add_subcommand("doctor", "check the host, the daemon and its engines")->callback([&session] {
+    session.End(Doctor(session));
+  });
   app.add_subcommand("info", "the daemon, as JSON")->callback([&session] {
     session.End(Info(session));
   });

@@ -112,13 +112,15 @@ class Machine:
             path, _, mode = disk.partition(":")
             flags = os.O_RDWR if mode == "rw" else os.O_RDONLY
             read_only = "false" if mode == "rw" else "true"
-            lines.append(f'disks {{ id: "disk{i}" fd: {self.open(path, flags)} read_only: {read_only} }}')
+            lines.append(
+                f'disks {{ id: "disk{i}" fd: {self.open(path, flags)} read_only: {read_only} }}')
         if options.engine == "kvm":
             emulated = "true" if options.emulated_ring0 else "false"
             kvm = self.open("/dev/kvm", os.O_RDWR)
             lines.append(f"engine: ENGINE_KVM kvm {{ kvm_fd: {kvm} emulated_ring0: {emulated} }}")
         else:
-            lines.append(f'engine: ENGINE_QEMU qemu {{ directory: "{options.qemu}" accelerator: "tcg" }}')
+            lines.append(
+                f'engine: ENGINE_QEMU qemu {{ directory: "{options.qemu}" accelerator: "tcg" }}')
         return "\n".join(lines)
 
     def print_events(self):
@@ -152,7 +154,8 @@ class Machine:
 
 
 def parse_options():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vmm", required=True)
     parser.add_argument("--kernel", required=True)
     parser.add_argument("--initramfs")

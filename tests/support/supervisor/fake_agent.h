@@ -1,8 +1,8 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// An agent without a guest: speaks agent.proto behind the VMM's CONNECT handshake on a Unix socket, runs
-// commands as processes of this host and works on its files. A thread a connection: for tests.
+// An agent without a guest: speaks agent.proto behind the VMM's CONNECT handshake on a Unix socket,
+// runs commands as processes of this host and works on its files. A thread a connection: for tests.
 
 #ifndef MSB_TESTS_SUPPORT_SUPERVISOR_FAKE_AGENT_H_
 #define MSB_TESTS_SUPPORT_SUPERVISOR_FAKE_AGENT_H_

@@ -56,8 +56,8 @@ std::shared_ptr<FakeExecution> FakeExecution::Start(const msb::agent::v1::Exec& 
   for (std::string& variable : env) envp.push_back(variable.data());
   argv.push_back(nullptr);
   envp.push_back(nullptr);
-  const int error = ::posix_spawnp(&execution->pid_, argv[0], &actions, &attributes, argv.data(),
-                                   envp.data());
+  const int error =
+      ::posix_spawnp(&execution->pid_, argv[0], &actions, &attributes, argv.data(), envp.data());
   ::posix_spawn_file_actions_destroy(&actions);
   ::posix_spawnattr_destroy(&attributes);
   for (const int fd : {in[0], out[1], err[1]}) ::close(fd);
@@ -92,7 +92,8 @@ void FakeExecution::Pump() {
     pollfd fds[2] = {{output_[0].get(), POLLIN, 0}, {output_[1].get(), POLLIN, 0}};
     int wait = -1;
     if (deadline != absl::InfiniteFuture() && !timed_out_) {
-      wait = static_cast<int>(std::max<int64_t>(0, absl::ToInt64Milliseconds(deadline - absl::Now())));
+      wait =
+          static_cast<int>(std::max<int64_t>(0, absl::ToInt64Milliseconds(deadline - absl::Now())));
     }
     const int ready = ::poll(fds, 2, wait);
     if (ready == 0 && absl::Now() >= deadline) {

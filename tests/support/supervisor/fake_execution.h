@@ -42,8 +42,8 @@ class FakeExecution {
   // Takes its output from here on, once.
   void Run();
 
-  // Sends `opened`, what the rings hold from the offsets on, and then what comes. False when another
-  // connection is attached and `take_over` is not set.
+  // Sends `opened`, what the rings hold from the offsets on, and then what comes. False when
+  // another connection is attached and `take_over` is not set.
   bool Attach(const std::shared_ptr<FakeConnection>& connection,
               const msb::agent::v1::Attach& attach);
   void Detach(const std::shared_ptr<FakeConnection>& connection);

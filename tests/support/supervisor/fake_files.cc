@@ -50,7 +50,7 @@ void SendOutcome(FakeConnection& connection, bool ok) {
 }
 
 std::optional<AgentFrame> Describe(const std::string& path) {
-  struct stat info{};
+  struct stat info {};
   if (::lstat(path.c_str(), &info) != 0) return std::nullopt;
   AgentFrame frame;
   auto& file = *frame.mutable_file_info();
@@ -206,7 +206,8 @@ bool ServeFakeFiles(FakeConnection& connection, const msb::agent::v1::Open& open
   } else if (open.has_remove()) {
     SendOutcome(connection, ::remove(open.remove().path().c_str()) == 0);
   } else if (open.has_rename()) {
-    SendOutcome(connection, ::rename(open.rename().from().c_str(), open.rename().to().c_str()) == 0);
+    SendOutcome(connection,
+                ::rename(open.rename().from().c_str(), open.rename().to().c_str()) == 0);
   } else if (open.has_read_tree()) {
     ReadTree(connection, open.read_tree().path());
   } else if (open.has_write_tree()) {

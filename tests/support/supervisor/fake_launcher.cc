@@ -39,7 +39,8 @@ LaunchedVmm Handle(int pid) {
 
 }  // namespace
 
-FakeMachine::FakeMachine(const LaunchPlan& plan, const LaunchSpec& spec) : plan_(plan), spec_(spec) {
+FakeMachine::FakeMachine(const LaunchPlan& plan, const LaunchSpec& spec)
+    : plan_(plan), spec_(spec) {
   // It waits for its input, which ends with us whatever happens.
   int input[2];
   MSB_CHECK(::pipe2(input, O_CLOEXEC) == 0);
