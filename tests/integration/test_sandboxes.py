@@ -293,7 +293,7 @@ def test_without_a_daemon_there_is_a_way_out():
     ("[sandbox]\nmemory_mib = 'much'", "memory_mib"),
     ("[sandbox]\nvcpus = 33", "vcpus"),
     ("[nonsense]", "nonsense"),
-    ("[daemon", "line"),
+    ("[daemon", "end-of-file"),
 ])
 def test_a_wrong_configuration_names_file_line_and_key(tmp_path, line, complaint):
     config = tmp_path / "config.toml"
