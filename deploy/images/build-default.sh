@@ -65,7 +65,7 @@ Components: main
 Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
 SOURCES
   rm -f "$root/etc/apt/sources.list" "$root"/etc/apt/sources.list.d/*.list \
-    "$root"/etc/apt/apt.conf.d/*mmdebstrap "$root"/etc/dpkg/dpkg.cfg.d/*mmdebstrap
+    "$root/etc/apt/apt.conf.d/99mmdebstrap" # the host's way to its mirror
   # The sandbox is the environment: pip may install into it, apt need not keep its downloads.
   printf '[global]\nbreak-system-packages = true\nroot-user-action = ignore\n' >"$root/etc/pip.conf"
   printf 'APT::Install-Recommends "false";\nAPT::Sandbox::User "root";\n' \
