@@ -11,6 +11,7 @@
 #include <array>
 #include <cerrno>
 #include <ctime>
+#include <utility>
 
 #include "base/check.h"
 #include "base/status_macros.h"
@@ -47,6 +48,20 @@ absl::StatusOr<std::unique_ptr<EventLoop>> EventLoop::Create() {
     return ::epoll_ctl(epoll_fd.get(), EPOLL_CTL_ADD, wakeup_fd.get(), &event);
   }));
   return std::unique_ptr<EventLoop>(new EventLoop(std::move(epoll_fd), std::move(wakeup_fd)));
+}
+
+EventLoop::~EventLoop() {
+  while (true) {
+    std::vector<Task> posted;
+    {
+      absl::MutexLock lock(&mutex_);
+      posted.swap(posted_);
+    }
+    const auto timers = std::exchange(timers_, {});
+    const auto watched = std::exchange(watched_, {});
+    timer_deadlines_.clear();
+    if (posted.empty() && timers.empty() && watched.empty()) return;
+  }
 }
 
 absl::Status EventLoop::Watch(int fd, uint32_t events, FdHandler handler) {

@@ -34,6 +34,8 @@ class EventLoop {
   enum class TimerId : uint64_t {};
 
   static absl::StatusOr<std::unique_ptr<EventLoop>> Create();
+  // Not while it runs. Tasks and handlers are let go of; their destructors may still call the loop.
+  ~EventLoop();
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
 
