@@ -34,8 +34,9 @@ constexpr size_t kReadBytes = 64 * 1024;
 // byte.
 constexpr size_t kResumeRoom = 64 * 1024;
 
-// A read of this much came from a writer of large pieces.
+// A read of this much came from a writer of large pieces. A terminal hands out 4 KiB at most.
 constexpr size_t kLargePiece = 16 * 1024;
+constexpr size_t kLargeTerminalPiece = 1024;
 
 int64_t MonotonicNanoseconds() {
   timespec now{};
@@ -205,7 +206,8 @@ bool Execution::ReadOnce(Stream& stream) {
   const ssize_t got = ::readv(stream.fd.get(), span.pieces, span.count);
   if (got > 0) {
     stream.ring.Commit(static_cast<size_t>(got));
-    if (static_cast<size_t>(got) < kLargePiece) stream.last_read_ns = MonotonicNanoseconds();
+    const size_t large = pty_ ? kLargeTerminalPiece : kLargePiece;
+    if (static_cast<size_t>(got) < large) stream.last_read_ns = MonotonicNanoseconds();
     if (!stream.rest) return true;
     *stream.rest -= static_cast<size_t>(got);
     if (*stream.rest > 0) return true;

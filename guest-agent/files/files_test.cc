@@ -210,6 +210,8 @@ TEST_F(FilesTest, WritesDevicesInPlace) {
   struct stat status {};
   ASSERT_EQ(::stat("/dev/null", &status), 0);
   EXPECT_TRUE(S_ISCHR(status.st_mode));
+  ASSERT_EQ(::mkfifo(Path("fifo").c_str(), 0600), 0);
+  EXPECT_EQ(Write(ToWrite("fifo"), "x").error.errno_value(), ENXIO);
   request.set_path("/dev/full");
   EXPECT_EQ(ReasonFromNumber(Write(request, "x").error.reason()), Reason::kNoSpace);
   EXPECT_EQ(ReasonFromNumber(Write(ToWrite(""), "x").error.reason()), Reason::kIsADirectory);

@@ -129,9 +129,11 @@ absl::StatusOr<agent::v1::Done> ReceiveInto(int fd, const std::string& path, Fil
 absl::StatusOr<agent::v1::Done> WriteInPlace(const WriteFile& request, FileChannel& channel) {
   const int how = request.append() ? O_APPEND : O_TRUNC;
   const uint32_t mode = request.mode() == 0 ? kDefaultMode : request.mode() & kModeBits;
-  const UniqueFd file(
-      ::open(request.path().c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | how, mode));
+  // A FIFO that nobody reads is an error, not a wait for ever.
+  const UniqueFd file(::open(request.path().c_str(),
+                             O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | how, mode));
   if (!file.valid()) return FileError("open", request.path());
+  ::fcntl(file.get(), F_SETFL, request.append() ? O_APPEND : 0);
   return ReceiveInto(file.get(), request.path(), channel);
 }
 

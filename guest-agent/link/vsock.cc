@@ -17,8 +17,6 @@ namespace msb {
 namespace {
 
 constexpr int kBacklog = 1024;
-// What the host may send ahead of the reader, for each connection.
-constexpr uint64_t kBufferBytes = 256 * 1024;
 
 sockaddr_vm Address(uint32_t cid, uint32_t port) {
   sockaddr_vm address{};
@@ -44,7 +42,6 @@ absl::StatusOr<UniqueFd> ListenVsock(uint32_t port) {
   absl::StatusOr<UniqueFd> fd = NewSocket();
   if (!fd.ok()) return fd;
   const sockaddr_vm address = Address(VMADDR_CID_ANY, port);
-  ::setsockopt(fd->get(), AF_VSOCK, SO_VM_SOCKETS_BUFFER_SIZE, &kBufferBytes, sizeof(kBufferBytes));
   if (::bind(fd->get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 ||
       ::listen(fd->get(), kBacklog) != 0) {
     return Failed(absl::StrCat("listen on vsock port ", port));

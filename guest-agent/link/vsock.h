@@ -13,7 +13,7 @@
 
 namespace msb {
 
-// Listens on `port`, non-blocking. Accepted sockets take over its buffer size.
+// Listens on `port`, non-blocking.
 absl::StatusOr<UniqueFd> ListenVsock(uint32_t port);
 
 // Begins to connect to `port` of the host without waiting: writable once it stands.
