@@ -130,7 +130,9 @@ absl::Status Execution::Launch(const Exec& request) {
     StopBlocking(out.read_end);
     StopBlocking(err.read_end);
     At(OutputStream::kStdout).fd = std::move(out.read_end);
+    At(OutputStream::kStdout).writer = std::move(out.write_end);
     At(OutputStream::kStderr).fd = std::move(err.read_end);
+    At(OutputStream::kStderr).writer = std::move(err.write_end);
   }
   cgroup_ = services_.cgroups.Take();
   plan.cgroup_fd = cgroup_.directory_fd();
@@ -254,6 +256,7 @@ void Execution::OnLeaderExit(int wait_status, const rusage& usage) {
   exited_.set_system_cpu_ns(Nanoseconds(usage.ru_stime));
   exited_.set_max_rss_bytes(static_cast<uint64_t>(usage.ru_maxrss) * 1024);
   for (Stream& stream : streams_) {
+    stream.writer.Reset();  // from now on the end of the stream can be seen
     while (ReadOnce(stream)) {
     }
   }

@@ -119,6 +119,9 @@ class Execution {
   struct Stream {
     explicit Stream(size_t ring_bytes) : ring(ring_bytes) {}
     UniqueFd fd;
+    // The agent's own hold on the other end, while the leader lives: its closing would wake the
+    // agent for each stream, in the middle of the leader's end.
+    UniqueFd writer;
     OutputRing ring;
     uint64_t taken = 0;  // by the client
     bool watched = false;

@@ -24,6 +24,9 @@ namespace {
 // (uid_t)-1 means "leave unchanged" to the kernel, so it is nobody's number.
 constexpr uint32_t kNoId = ~uint32_t{0};
 
+// Answers that are remembered; more begin anew.
+constexpr size_t kMaxResolved = 64;
+
 struct PasswdEntry {
   absl::string_view name;
   uint32_t uid = 0;
@@ -123,10 +126,10 @@ UserDatabase::UserDatabase(std::string directory)
     : passwd_{.path = absl::StrCat(directory, "/passwd")},
       group_{.path = absl::StrCat(directory, "/group")} {}
 
-std::shared_ptr<const std::string> UserDatabase::Text(CachedFile& file) {
+UserDatabase::SharedText UserDatabase::Text(CachedFile& file) {
   absl::MutexLock lock(&mutex_);
   struct stat version {};
-  if (::stat(file.path.c_str(), &version) != 0) return std::make_shared<std::string>();
+  if (::stat(file.path.c_str(), &version) != 0) version = {};  // as good as empty
   if (file.text == nullptr || !SameVersion(version, file.version)) {
     file.text = ReadWhole(file.path);
     file.version = version;
@@ -135,11 +138,26 @@ std::shared_ptr<const std::string> UserDatabase::Text(CachedFile& file) {
 }
 
 absl::StatusOr<Identity> UserDatabase::Resolve(absl::string_view user) {
+  SharedText passwd = Text(passwd_);
+  std::optional<Resolved> known;
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto it = resolved_.find(user);
+    if (it != resolved_.end() && it->second.passwd == passwd) known = it->second;
+  }
+  if (known && (known->group == nullptr || known->group == Text(group_))) return known->identity;
+  MSB_ASSIGN_OR_RETURN(Resolved resolved, Find(user, std::move(passwd)));
+  absl::MutexLock lock(&mutex_);
+  if (resolved_.size() >= kMaxResolved) resolved_.clear();
+  return (resolved_[std::string(user)] = std::move(resolved)).identity;
+}
+
+absl::StatusOr<UserDatabase::Resolved> UserDatabase::Find(absl::string_view user,
+                                                          SharedText passwd) {
   const std::pair<absl::string_view, absl::string_view> parts =
       absl::StrSplit(user, absl::MaxSplits(':', 1));
   const absl::string_view wanted = parts.first;
   const absl::string_view wanted_group = parts.second;
-  const auto passwd = Text(passwd_);
   auto entry = FindEntry(*passwd, ParsePasswdLine,
                          [&](const PasswdEntry& line) { return line.name == wanted; });
   if (!entry) {
@@ -152,17 +170,21 @@ absl::StatusOr<Identity> UserDatabase::Resolve(absl::string_view user) {
                       [&](const PasswdEntry& line) { return line.uid == *uid; });
     if (!entry) entry = PasswdEntry{.uid = *uid, .gid = 0, .home = "/"};
   }
-  Identity identity;
+  Resolved resolved;
+  Identity& identity = resolved.identity;
   identity.uid = entry->uid;
   identity.gid = entry->gid;
   identity.name = std::string(entry->name);
   if (!entry->home.empty()) identity.home = std::string(entry->home);
   if (!wanted_group.empty()) {
-    MSB_ASSIGN_OR_RETURN(identity.gid, ResolveGroup(*Text(group_), wanted_group));
+    resolved.group = Text(group_);
+    MSB_ASSIGN_OR_RETURN(identity.gid, ResolveGroup(*resolved.group, wanted_group));
   } else if (!wanted.empty() && !entry->name.empty()) {
-    identity.groups = MembershipsOf(*Text(group_), *entry);
+    resolved.group = Text(group_);
+    identity.groups = MembershipsOf(*resolved.group, *entry);
   }
-  return identity;
+  resolved.passwd = std::move(passwd);
+  return resolved;
 }
 
 std::string UserDatabase::UserName(uint32_t uid) {

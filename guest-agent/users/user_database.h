@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -61,11 +62,21 @@ class UserDatabase {
     struct stat version {};
   };
 
-  std::shared_ptr<const std::string> Text(CachedFile& file) ABSL_LOCKS_EXCLUDED(mutex_);
+  using SharedText = std::shared_ptr<const std::string>;
+  // An identity and the texts it was found in; `group` is null when that file was not asked.
+  struct Resolved {
+    SharedText passwd;
+    SharedText group;
+    Identity identity;
+  };
 
-  absl::Mutex mutex_;  // of the contents of both
+  SharedText Text(CachedFile& file) ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::StatusOr<Resolved> Find(absl::string_view user, SharedText passwd);
+
+  absl::Mutex mutex_;  // of the contents of these
   CachedFile passwd_;
   CachedFile group_;
+  absl::flat_hash_map<std::string, Resolved> resolved_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace msb
