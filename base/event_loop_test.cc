@@ -98,21 +98,20 @@ TEST_F(EventLoopTest, RunsTasksPostedByAnotherThreadInOrder) {
   EXPECT_TRUE(std::is_sorted(order.begin(), order.end()));
 }
 
-TEST(EventLoopTest, WhatATaskHeldMayCallTheLoopWhenTheLoopGoes) {
-  ASSERT_OK_AND_ASSIGN(auto loop, EventLoop::Create());
+TEST_F(EventLoopTest, WhatATaskHeldMayCallTheLoopWhenTheLoopGoes) {
   int cancelled = 0;
   const auto held = [&](EventLoop::TimerId id) {
     return std::shared_ptr<void>(nullptr, [&, id](void*) {
-      loop->Cancel(id);
+      loop_->Cancel(id);
       ++cancelled;
     });
   };
-  const EventLoop::TimerId other = loop->After(absl::Hours(1), [] {});
-  loop->After(absl::Hours(1), [guard = held(other)] {});
-  loop->Post([guard = held(other)] {});
+  const EventLoop::TimerId other = loop_->After(absl::Hours(1), [] {});
+  loop_->After(absl::Hours(1), [guard = held(other)] {});
+  loop_->Post([guard = held(other)] {});
   // Not reset(): the pointer must still be there for the destructors.
-  delete loop.get();
-  static_cast<void>(loop.release());
+  delete loop_.get();
+  static_cast<void>(loop_.release());
   EXPECT_EQ(cancelled, 2);
 }
 

@@ -115,11 +115,12 @@ absl::Status DaemonFixture::Remove(const std::string& name, bool force) {
 
 absl::StatusOr<msb::v1::Sandbox> DaemonFixture::WaitFor(const std::string& name,
                                                         msb::v1::SandboxState state) {
-  std::shared_ptr<StateWait> wait;
+  // Shared: `done` may let us return before Begin does.
+  const auto wait = std::make_shared<std::shared_ptr<StateWait>>();
   return Await<absl::StatusOr<msb::v1::Sandbox>>([&](auto done) {
-    registry_->With(caller, name, [&wait, done, state](Registry::Found found) {
+    registry_->With(caller, name, [wait, done, state](Registry::Found found) {
       if (!found.ok()) return done(found.status());
-      wait = StateWait::Begin(*found, {state}, done);
+      *wait = StateWait::Begin(*found, {state}, done);
     });
   });
 }
