@@ -31,23 +31,24 @@ constexpr size_t kFlushBytes = 128 << 10;
 // A packet is as much work as so many bytes, whatever it carries.
 constexpr size_t kPacketCost = 1024;
 
+// A driver frees the packets that we took when it hears of it, and nobody waits for that but one
+// whose queue is full. So it hears of a quarter of the queue at a time, or after this while: by
+// then it has mostly seen it itself, with an interrupt for an answer.
+constexpr uint16_t kTxFlushShare = 4;
+constexpr absl::Duration kTxFlushDelay = absl::Milliseconds(5);
+
 class Turn {
  public:
-  explicit Turn(Virtqueue& queue) : queue_(queue) {}
   bool spent() const { return spent_ >= kTurnBytes; }
-  absl::Status Spend(size_t bytes, size_t packets) {
-    const size_t cost = bytes + packets * kPacketCost;
-    spent_ += cost;
-    unflushed_ += cost;
-    if (unflushed_ < kFlushBytes) return absl::OkStatus();
-    unflushed_ = 0;
-    return queue_.Flush();
+  // Whether it is time for a flush.
+  bool Spend(size_t bytes, size_t packets) {
+    const size_t before = spent_;
+    spent_ += bytes + packets * kPacketCost;
+    return before / kFlushBytes != spent_ / kFlushBytes;
   }
 
  private:
-  Virtqueue& queue_;
   size_t spent_ = 0;
-  size_t unflushed_ = 0;
 };
 
 }  // namespace
@@ -65,6 +66,7 @@ VsockDevice::VsockDevice(EventLoop& loop, uint32_t guest_cid, const VsockLimits&
 
 VsockDevice::~VsockDevice() {
   if (next_turn_.has_value()) loop_.Cancel(*next_turn_);
+  if (flush_timer_.has_value()) loop_.Cancel(*flush_timer_);
 }
 
 void VsockDevice::FillStats(msb::vmm::v1::Stats& stats) const {
@@ -105,6 +107,7 @@ void VsockDevice::Reset() {
   rx_ = nullptr;
   tx_ = nullptr;
   more_to_receive_ = false;
+  unflushed_packets_ = 0;
   broken_ = absl::OkStatus();
 }
 
@@ -112,6 +115,9 @@ void VsockDevice::Break(const absl::Status& why) {
   Reset();
   broken_ = why;
 }
+
+// Interrupts that are still to come are not saved.
+void VsockDevice::Quiesce() { Report(FlushPackets()); }
 
 msb::vmm::v1::DeviceState VsockDevice::Save() const {
   msb::vmm::v1::DeviceState state;
@@ -155,7 +161,7 @@ absl::Status VsockDevice::Pump() {
 
 absl::Status VsockDevice::ReceiveFromGuest() {
   if (tx_ == nullptr || !more_to_receive_) return absl::OkStatus();
-  Turn turn(*tx_);
+  Turn turn;
   while (muxer_.CanReceive()) {
     if (turn.spent()) {
       ContinueLater();
@@ -166,10 +172,27 @@ absl::Status VsockDevice::ReceiveFromGuest() {
     MSB_ASSIGN_OR_RETURN(DescriptorChain chain, tx_->Pop());
     MSB_ASSIGN_OR_RETURN(const TxPacket packet, ReadPacket(chain));
     muxer_.Receive(packet);
-    MSB_RETURN_IF_ERROR(tx_->Complete(std::move(chain), 0));
-    MSB_RETURN_IF_ERROR(turn.Spend(packet.header.length, 1));
+    MSB_RETURN_IF_ERROR(CompletePacket(std::move(chain)));
+    turn.Spend(packet.header.length, 1);
   }
-  return tx_->Flush();
+  return absl::OkStatus();
+}
+
+absl::Status VsockDevice::CompletePacket(DescriptorChain chain) {
+  MSB_RETURN_IF_ERROR(tx_->Complete(std::move(chain), 0));
+  if (++unflushed_packets_ >= tx_->layout().size / kTxFlushShare) return FlushPackets();
+  if (!flush_timer_.has_value()) {
+    flush_timer_ = loop_.After(kTxFlushDelay, [this] {
+      flush_timer_.reset();
+      Report(FlushPackets());
+    });
+  }
+  return absl::OkStatus();
+}
+
+absl::Status VsockDevice::FlushPackets() {
+  unflushed_packets_ = 0;
+  return tx_ == nullptr ? absl::OkStatus() : tx_->Flush();
 }
 
 bool VsockDevice::HasSomethingForGuest() const {
@@ -179,7 +202,7 @@ bool VsockDevice::HasSomethingForGuest() const {
 absl::Status VsockDevice::SendToGuest() {
   if (rx_ == nullptr) return absl::OkStatus();
   RxBatch batch(*rx_);
-  Turn turn(*rx_);
+  Turn turn;
   while (HasSomethingForGuest()) {
     if (turn.spent()) {
       ContinueLater();
@@ -188,7 +211,7 @@ absl::Status VsockDevice::SendToGuest() {
     MSB_ASSIGN_OR_RETURN(const bool room, batch.HasRoom());
     if (!room) break;
     MSB_ASSIGN_OR_RETURN(const Sent sent, SendNext(batch));
-    MSB_RETURN_IF_ERROR(turn.Spend(sent.bytes, sent.packets));
+    if (turn.Spend(sent.bytes, sent.packets)) MSB_RETURN_IF_ERROR(rx_->Flush());
   }
   // The guest's own packets may have waited for these to go.
   if (more_to_receive_ && muxer_.CanReceive()) ContinueLater();

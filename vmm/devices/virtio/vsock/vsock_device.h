@@ -62,6 +62,7 @@ class VsockDevice final : public VirtioDevice {
 
   // A restored device keeps the guest_cid it was made with: the guest reads it again when it is
   // told of the transport reset, and every connection of the saved machine is over.
+  void Quiesce() override;
   msb::vmm::v1::DeviceState Save() const override;
   absl::Status Restore(const msb::vmm::v1::DeviceState& state) override;
 
@@ -81,6 +82,9 @@ class VsockDevice final : public VirtioDevice {
   absl::StatusOr<Sent> SendNext(RxBatch& batch);
   absl::StatusOr<Sent> SendData(RxBatch& batch, Connection& connection);
   bool HasSomethingForGuest() const;
+  // A packet of the guest was taken; it may hear of that later.
+  absl::Status CompletePacket(DescriptorChain chain);
+  absl::Status FlushPackets();
   // Goes on when the loop has looked after others.
   void ContinueLater();
   void Break(const absl::Status& why);
@@ -95,6 +99,8 @@ class VsockDevice final : public VirtioDevice {
   // Packets of the guest lie in the queue that it will not kick for again.
   bool more_to_receive_ = false;
   std::optional<EventLoop::TimerId> next_turn_;
+  int unflushed_packets_ = 0;  // completed, and the driver not told
+  std::optional<EventLoop::TimerId> flush_timer_;
   absl::Status broken_;  // how the guest broke it; until Reset
 };
 

@@ -191,6 +191,40 @@ TEST_F(VsockDeviceTest, ManyPacketsOfTheGuestAreTakenAtOneKick) {
   EXPECT_EQ(driver_->unsent(), 0u);
 }
 
+TEST_F(VsockDeviceTest, TheDriverHearsOfTakenPacketsByTheQuarterOfItsQueue) {
+  Pair pair = Open();
+  FakeQueue& tx = driver_->guest().queue(kVsockTxQueue);
+  device_->Quiesce();
+  tx.RequestInterrupt();
+  const int before = tx.interrupts();
+  for (int i = 0; i < 31; ++i) GuestWrites(pair.guest, "x");
+  const int in_time = tx.interrupts();  // 0, unless the test was slower than the delay
+  GuestWrites(pair.guest, "x");
+  EXPECT_EQ(tx.interrupts(), before + 1);
+  EXPECT_LE(in_time, before + 1);
+}
+
+TEST_F(VsockDeviceTest, TheDriverHearsOfASingleTakenPacketSoon) {
+  Pair pair = Open();
+  FakeQueue& tx = driver_->guest().queue(kVsockTxQueue);
+  device_->Quiesce();
+  tx.RequestInterrupt();
+  const int before = tx.interrupts();
+  GuestWrites(pair.guest, "x");
+  TurnUntil([&] { return tx.interrupts() == before + 1; });
+}
+
+TEST_F(VsockDeviceTest, TheDriverHearsOfTakenPacketsBeforeASave) {
+  Pair pair = Open();
+  FakeQueue& tx = driver_->guest().queue(kVsockTxQueue);
+  device_->Quiesce();
+  tx.RequestInterrupt();
+  const int before = tx.interrupts();
+  GuestWrites(pair.guest, "x");
+  device_->Quiesce();
+  EXPECT_EQ(tx.interrupts(), before + 1);
+}
+
 TEST_F(VsockDeviceTest, BuffersOf64KibAreFilled) {
   MakeAttached({}, {.rx_payload_bytes = 64 << 10, .rx_buffers = 8});
   Pair pair = Open();
