@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "tests/guests/tiny_guests.h"
 #include "tests/support/matchers.h"
+#include "vmm/boot/mp_table.h"
 
 namespace msb {
 namespace {
@@ -95,13 +96,14 @@ class KvmMachineTest : public ::testing::Test, public MachineObserver {
   std::unique_ptr<EventLoop> loop_;
   KvmMachineConfig config_;
   IdleDevice device_;
-  std::unique_ptr<KvmMachine> machine_;
   std::string console_;
   std::vector<int> marks_;
   uint8_t wanted_mark_ = 0;
   bool announced_ = false;
   int ready_ = 0;
   std::optional<absl::Status> why_;
+  // Last: what the guest said shortly before its end arrives while the machine goes.
+  std::unique_ptr<KvmMachine> machine_;
 };
 
 TEST_F(KvmMachineTest, BootsAKernelAndShowsItsConsole) {
@@ -212,6 +214,21 @@ TEST_F(KvmMachineTest, ASecondProcessorStarts) {
   Start(MSB_TINY_GUEST(start_second));
   RunUntilMark(2);
   EXPECT_THAT(marks_, ::testing::Contains(2));
+}
+
+TEST_F(KvmMachineTest, PausesThirtyTwoProcessorsOfWhichOneRuns) {
+  config_.vcpus = kMaxVcpus;
+  Start(MSB_TINY_GUEST(chatter));
+  RunUntilMark(kReady);
+  for (int round = 0; round < 3; ++round) {
+    absl::Status paused = absl::UnknownError("not called"), resumed = paused;
+    machine_->Pause(StopLoop(&paused));
+    ASSERT_OK(loop_->Run());
+    EXPECT_OK(paused);
+    machine_->Resume(StopLoop(&resumed));
+    ASSERT_OK(loop_->Run());
+    EXPECT_OK(resumed);
+  }
 }
 
 TEST_F(KvmMachineTest, NamesWhatIsWrongWithTheKernel) {
