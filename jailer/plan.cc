@@ -3,11 +3,14 @@
 
 #include "jailer/plan.h"
 
+#include <linux/capability.h>
+
 #include <algorithm>
 #include <set>
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -22,6 +25,20 @@ constexpr size_t kMaxNameBytes = 64;
 constexpr uint64_t kMaxId = 0x7fffffff;
 constexpr uint64_t kMaxFd = 1 << 20;
 constexpr uint64_t kMaxNumber = uint64_t{1} << 62;  // fits every signed file of the kernel's
+constexpr size_t kMaxGroups = 4096;
+constexpr absl::string_view kKindNames[] = {"dir-ro", "dir-rw", "file-ro", "file-rw"};
+
+struct CapabilityName {
+  absl::string_view name;
+  int number;
+};
+constexpr CapabilityName kCapabilities[] = {
+    {"chown", CAP_CHOWN},     {"dac_override", CAP_DAC_OVERRIDE},
+    {"fowner", CAP_FOWNER},   {"dac_read_search", CAP_DAC_READ_SEARCH},
+    {"fsetid", CAP_FSETID},   {"net_bind_service", CAP_NET_BIND_SERVICE},
+    {"setgid", CAP_SETGID},   {"setuid", CAP_SETUID},
+    {"net_raw", CAP_NET_RAW},
+};
 constexpr absl::string_view kDevices[] = {"null", "zero", "full", "random", "urandom"};
 
 absl::Status Wrong(absl::string_view what) { return MakeError(Reason::kInvalidArgument, what); }
@@ -135,6 +152,49 @@ absl::Status ParseDevices(absl::string_view text, Plan& plan) {
   return absl::OkStatus();
 }
 
+absl::Status ParseGroups(absl::string_view text, Plan& plan) {
+  for (absl::string_view word : absl::StrSplit(text, ',', absl::SkipEmpty())) {
+    MSB_ASSIGN_OR_RETURN(const uint64_t group, ParseNumber(word, {0, kMaxId}));
+    plan.groups.push_back(static_cast<gid_t>(group));
+  }
+  if (plan.groups.size() <= kMaxGroups) return absl::OkStatus();
+  return Wrong(absl::StrCat("more than ", kMaxGroups, " groups"));
+}
+
+absl::Status ParseCapabilities(absl::string_view text, Plan& plan) {
+  for (absl::string_view name : absl::StrSplit(text, ',', absl::SkipEmpty())) {
+    const auto known =
+        std::find_if(std::begin(kCapabilities), std::end(kCapabilities),
+                     [&](const CapabilityName& capability) { return capability.name == name; });
+    if (known == std::end(kCapabilities)) {
+      return Wrong(absl::StrCat("\"", name, "\" is no capability that a jail may keep"));
+    }
+    plan.keep_capabilities.push_back(known->number);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ParseNetwork(absl::string_view text, Plan& plan) {
+  if (text != "own" && text != "host") return Wrong("a network is own or host");
+  plan.network = text == "host" ? Network::kHost : Network::kOwn;
+  return absl::OkStatus();
+}
+
+// The path is a user's, for whom the kernel looks it up: it may have any form.
+absl::Status ParseOpen(absl::string_view text, Plan& plan) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(text, absl::MaxSplits(':', 2));
+  if (parts.size() != 3) return Wrong("not of the form N:KIND:PATH");
+  OpenRequest open;
+  MSB_ASSIGN_OR_RETURN(open.fd, ParseFd(parts[0]));
+  const auto kind = std::find(std::begin(kKindNames), std::end(kKindNames), parts[1]);
+  if (kind == std::end(kKindNames)) return Wrong(absl::StrCat("\"", parts[1], "\" is no kind"));
+  open.kind = static_cast<OpenKind>(kind - std::begin(kKindNames));
+  if (!absl::StartsWith(parts[2], "/")) return Wrong("the path is not absolute");
+  open.path = std::string(parts[2]);
+  plan.opens.push_back(std::move(open));
+  return absl::OkStatus();
+}
+
 absl::Status ParseId(absl::string_view text, Plan& plan) {
   if (!IsName(text)) return Wrong(absl::StrCat("\"", text, "\" is no id"));
   plan.id = std::string(text);
@@ -187,8 +247,12 @@ constexpr Flag kFlags[] = {
     {"bind-ro", Times::kMany, ParseBind},
     {"tmpfs", Times::kMany, ParseTmpfs},
     {"dev", Times::kOnce, ParseDevices},
-    {"uid", Times::kExactlyOnce, Number<&Plan::uid, 1, kMaxId>},
-    {"gid", Times::kExactlyOnce, Number<&Plan::gid, 1, kMaxId>},
+    {"uid", Times::kExactlyOnce, Number<&Plan::uid, 0, kMaxId>},
+    {"gid", Times::kExactlyOnce, Number<&Plan::gid, 0, kMaxId>},
+    {"groups", Times::kOnce, ParseGroups},
+    {"keep-caps", Times::kOnce, ParseCapabilities},
+    {"net", Times::kOnce, ParseNetwork},
+    {"open", Times::kMany, ParseOpen},
     {"nofile", Times::kOnce, Number<&Plan::nofile, 16, kMaxFd>},
     {"fsize", Times::kOnce, Number<&Plan::fsize, 1, kMaxNumber>},
 };
@@ -196,6 +260,10 @@ constexpr Flag kFlags[] = {
 absl::Status ParseFlag(absl::string_view argument, std::set<absl::string_view>& seen, Plan& plan) {
   if (argument == "--proc") {
     plan.proc = true;
+    return absl::OkStatus();
+  }
+  if (argument == "--as-root") {
+    plan.as_root = true;
     return absl::OkStatus();
   }
   for (const Flag& flag : kFlags) {
@@ -211,6 +279,23 @@ absl::Status ParseFlag(absl::string_view argument, std::set<absl::string_view>& 
   return Wrong(absl::StrCat("\"", argument, "\" is no flag of the jailer's"));
 }
 
+absl::Status CheckDescriptors(const Plan& plan) {
+  if (plan.status_fd == plan.exec_fd) return Wrong("--status-fd and --exec-fd are the same");
+  for (int fd : plan.keep_fds) {
+    if (fd == plan.status_fd || fd == plan.exec_fd) {
+      return Wrong(absl::StrCat("descriptor ", fd, " belongs to the jailer: it cannot be kept"));
+    }
+  }
+  std::set<int> used(plan.keep_fds.begin(), plan.keep_fds.end());
+  used.insert({plan.status_fd, plan.exec_fd});
+  for (const OpenRequest& open : plan.opens) {
+    if (!used.insert(open.fd).second) {
+      return Wrong(absl::StrCat("--open: descriptor ", open.fd, " is in use"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 // What no single flag can say.
 absl::Status CheckWhole(const std::set<absl::string_view>& seen, const Plan& plan) {
   for (const Flag& flag : kFlags) {
@@ -218,19 +303,16 @@ absl::Status CheckWhole(const std::set<absl::string_view>& seen, const Plan& pla
       return Wrong(absl::StrCat("--", flag.name, " is missing"));
     }
   }
+  if ((plan.uid == 0 || plan.gid == 0) && !plan.as_root) {
+    return Wrong("user or group 0 needs --as-root");
+  }
   if (plan.argv.empty()) return Wrong("no command behind --");
   if (plan.cgroup.empty() != plan.hierarchies.empty()) {
     return Wrong("--cgroup and a hierarchy (--cgroup-v1, --cgroup-v2) need each other");
   }
   const bool limits = plan.memory_max || plan.cpu_milli || plan.pids_max;
   if (limits && plan.cgroup.empty()) return Wrong("a limit needs --cgroup");
-  for (int fd : plan.keep_fds) {
-    if (fd == plan.status_fd || fd == plan.exec_fd) {
-      return Wrong(absl::StrCat("descriptor ", fd, " belongs to the jailer: it cannot be kept"));
-    }
-  }
-  if (plan.status_fd == plan.exec_fd) return Wrong("--status-fd and --exec-fd are the same");
-  return absl::OkStatus();
+  return CheckDescriptors(plan);
 }
 
 }  // namespace

@@ -5,9 +5,9 @@
 //
 //   msb-jailer FLAG... -- ARGV...
 //
-// Each flag is one word, --name=value (--proc has no value). Flags marked + may be repeated, the
-// others come at most once; those marked ! must be there. Paths are absolute, without "." and ".."
-// parts.
+// Each flag is one word, --name=value (--proc and --as-root have no value). Flags marked + may be
+// repeated, the others come at most once; those marked ! must be there. Paths are absolute, without
+// "." and ".." parts.
 //
 //   !--id=NAME                     of the sandbox: host name in the jail. [A-Za-z0-9_.-]{1,64}
 //   !--status-fd=N                 where the jailer reports (below)
@@ -27,6 +27,16 @@
 //    --proc                        /proc with nothing but the jail's own processes
 //    --dev=NAMES                   of null, zero, full, random, urandom; separated by commas
 //   !--uid=N !--gid=N              1..2^31-1
+//    --as-root                     0 will do for these: root's files, without root's capabilities
+//    --groups=N,N                  supplementary groups, at most 4096; default: none
+//    --keep-caps=NAMES             of chown, dac_override, dac_read_search, fowner, fsetid, setgid,
+//                                  setuid, net_bind_service, net_raw; separated by commas
+//    --net=own|host                network namespace; default: own, with nothing in it
+//   +--open=N:KIND:PATH            descriptor N (>= 3) is PATH of the host, looked up with the
+//                                  rights of the jail's user alone; symbolic links are followed.
+//                                  KIND is dir-ro, dir-rw (an O_PATH directory), file-ro or file-rw
+//                                  (a regular file, opened). Of a mount of its own without devices
+//                                  and setuid, the -ro kinds read-only; ".." does not leave it
 //    --nofile=N                    open files; default 1024; cut to the hard limit of the caller
 //    --fsize=BYTES                 largest size that a file can be grown to; default: no limit
 //
@@ -66,6 +76,17 @@ struct TmpfsMount {
   uint64_t bytes = 0;
 };
 
+// In the order of the names in kKindNames (plan.cc).
+enum class OpenKind { kDirectoryReadOnly, kDirectoryReadWrite, kFileReadOnly, kFileReadWrite };
+
+struct OpenRequest {
+  int fd = -1;
+  OpenKind kind = OpenKind::kDirectoryReadOnly;
+  std::string path;
+};
+
+enum class Network { kOwn, kHost };
+
 struct Plan {
   std::string id;
   int status_fd = -1;
@@ -86,6 +107,11 @@ struct Plan {
 
   uid_t uid = 0;
   gid_t gid = 0;
+  bool as_root = false;
+  std::vector<gid_t> groups;
+  std::vector<int> keep_capabilities;  // CAP_... of linux/capability.h
+  Network network = Network::kOwn;
+  std::vector<OpenRequest> opens;
   uint64_t nofile = 1024;
   std::optional<uint64_t> fsize;
 

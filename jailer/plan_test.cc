@@ -5,6 +5,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/capability.h>
 
 #include "tests/support/matchers.h"
 
@@ -126,6 +127,35 @@ INSTANTIATE_TEST_SUITE_P(
                     "--cgroup=a/b", "--cgroup=/a", "--memory-max=1",
                     "--cgroup-v2=memory:/sys/fs/cgroup", "--cgroup-v1=:/sys/fs/cgroup/cpu",
                     "--nofile=0", "--fsize=0"));
+
+TEST(PlanTest, TakesTheFlagsOfACompanion) {
+  ASSERT_OK_AND_ASSIGN(
+      const Plan plan,
+      ParsePlan(LeastAnd({"--groups=4,0,20", "--keep-caps=chown,net_raw", "--net=host",
+                          "--open=9:dir-rw:/home/a:b/../c", "--open=10:file-ro:/etc/motd"})));
+
+  EXPECT_THAT(plan.groups, ElementsAre(4u, 0u, 20u));
+  EXPECT_THAT(plan.keep_capabilities, ElementsAre(CAP_CHOWN, CAP_NET_RAW));
+  EXPECT_EQ(plan.network, Network::kHost);
+  ASSERT_EQ(plan.opens.size(), 2u);
+  EXPECT_EQ(plan.opens[0].fd, 9);
+  EXPECT_EQ(plan.opens[0].kind, OpenKind::kDirectoryReadWrite);
+  EXPECT_EQ(plan.opens[0].path, "/home/a:b/../c");
+  EXPECT_EQ(plan.opens[1].kind, OpenKind::kFileReadOnly);
+}
+
+TEST(PlanTest, RefusesWhatNoCompanionMayHave) {
+  for (const char* flag :
+       {"--groups=x", "--groups=4294967296", "--keep-caps=sys_admin", "--keep-caps=CHOWN",
+        "--net=any", "--open=9:dir-rw", "--open=2:dir-rw:/a", "--open=9:dir:/a",
+        "--open=9:dir-rw:a", "--open=9:dir-rw:", "--open=3:dir-rw:/a", "--open=4:dir-rw:/a"}) {
+    EXPECT_THAT(ParsePlan(LeastAnd({flag})), HasReason(Reason::kInvalidArgument)) << flag;
+  }
+  EXPECT_THAT(ParsePlan(LeastAnd({"--open=9:dir-rw:/a", "--open=9:dir-ro:/b"})),
+              HasReason(Reason::kInvalidArgument));
+  EXPECT_THAT(ParsePlan(LeastAnd({"--keep-fd=9", "--open=9:dir-ro:/b"})),
+              HasReason(Reason::kInvalidArgument));
+}
 
 TEST(PlanTest, RefusesRootAsTheJailsUser) {
   EXPECT_THAT(ParsePlan(WithCommand({"--id=box", "--status-fd=3", "--exec-fd=4", "--root=/run/box",

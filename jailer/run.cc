@@ -34,6 +34,7 @@ constexpr StepCall kOutside[] = {
 constexpr StepCall kInside[] = {
     {Step::kSession, StartSession},
     {Step::kRoot, MountRoot},
+    {Step::kSources, OpenSources},
     {Step::kMounts, MountContents},
     {Step::kPivot, PivotRoot},
     {Step::kRlimits, SetRlimits},

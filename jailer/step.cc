@@ -32,6 +32,7 @@ constexpr StepText kTexts[] = {
     {"lockdown", "a bug of the jailer's or an unusual kernel: please report it"},
     {"exec",
      "check that the VMM is a static executable for this machine that all users may execute"},
+    {"sources", "check that what is to be mounted exists and that its user may reach and open it"},
 };
 static_assert(sizeof(kTexts) / sizeof(kTexts[0]) == kStepCount);
 

@@ -1,8 +1,9 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The steps of a jail, in the order they run. A failed step ends the jailer with kExitBase plus the
-// step's number; the numbers are part of its interface (README.md) and never reused.
+// The steps of a jail, in the order they run (kSources apart). A failed step ends the jailer with
+// kExitBase plus the step's number; the numbers are part of its interface (README.md) and never
+// reused.
 
 #ifndef MSB_JAILER_STEP_H_
 #define MSB_JAILER_STEP_H_
@@ -29,10 +30,11 @@ enum class Step : int {
   kIdentity = 11,
   kLockdown = 12,
   kExec = 13,
+  kSources = 14,  // between kRoot and kMounts
 };
 
 inline constexpr int kExitBase = 64;
-inline constexpr int kStepCount = 14;
+inline constexpr int kStepCount = 15;
 
 constexpr int ExitCodeOf(Step step) { return kExitBase + static_cast<int>(step); }
 

@@ -30,6 +30,12 @@ absl::Status CloseRange(unsigned first, unsigned last) {
       .status();
 }
 
+// Until step 14 puts there what belongs there.
+absl::Status Occupy(int fd) {
+  return Syscall(absl::StrCat("descriptor ", fd), [&] { return ::dup3(0, fd, O_CLOEXEC); })
+      .status();
+}
+
 }  // namespace
 
 absl::Status KeepDescriptors(const Plan& plan) {
@@ -48,7 +54,9 @@ absl::Status KeepDescriptors(const Plan& plan) {
     if (first < end) MSB_RETURN_IF_ERROR(CloseRange(first, end - 1));
     first = end + 1;
   }
-  return CloseRange(first, std::numeric_limits<unsigned>::max());
+  MSB_RETURN_IF_ERROR(CloseRange(first, std::numeric_limits<unsigned>::max()));
+  for (const OpenRequest& open : plan.opens) MSB_RETURN_IF_ERROR(Occupy(open.fd));
+  return absl::OkStatus();
 }
 
 }  // namespace msb

@@ -20,7 +20,8 @@ namespace msb {
 
 absl::StatusOr<pid_t> CloneIntoNamespaces(const Plan& plan) {
   clone_args args{};
-  args.flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
+  args.flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS;
+  if (plan.network == Network::kOwn) args.flags |= CLONE_NEWNET;
   // A child of the daemon's, which can wait for its end; the jailer itself ends in a moment.
   args.flags |= CLONE_PARENT;
 

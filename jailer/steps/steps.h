@@ -1,9 +1,9 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The steps, a file each; jailer/run.cc has their order. 1 to 4 run in the jailer itself, 5 to 13
-// in the process that becomes the VMM. Both are single-threaded, so a step may use the heap on
-// either side.
+// The steps, a file each; jailer/run.cc has their order. 1 to 4 run in the jailer itself, the
+// others in the process that becomes the VMM or a companion of it. Both are single-threaded, so a
+// step may use the heap on either side.
 
 #ifndef MSB_JAILER_STEPS_STEPS_H_
 #define MSB_JAILER_STEPS_STEPS_H_
@@ -20,7 +20,7 @@ namespace msb {
 absl::Status CheckPrivileges(const Plan& plan);
 
 // 2: closes every descriptor but 0, 1, 2 and those that the plan names; of these, the jailer's own
-// close on exec and the kept ones do not.
+// close on exec and the kept ones do not. The numbers of --open are taken, so that nothing else is.
 absl::Status KeepDescriptors(const Plan& plan);
 
 // 3: makes the cgroup in each hierarchy, sets its limits and joins those of v1.
@@ -36,6 +36,9 @@ absl::Status StartSession(const Plan& plan);
 // 6: an empty file system on --root, for now writable.
 absl::Status MountRoot(const Plan& plan);
 
+// 14: what the plan names of the host's files, as the jail's user may open it.
+absl::Status OpenSources(const Plan& plan);
+
 // 7: what the plan asks for below the new root.
 absl::Status MountContents(const Plan& plan);
 
@@ -45,10 +48,11 @@ absl::Status PivotRoot(const Plan& plan);
 // 9: no core files, bounded descriptors and file sizes.
 absl::Status SetRlimits(const Plan& plan);
 
-// 10: gives away the bounding and ambient sets, so that no exec ever brings a capability back.
+// 10: gives away the bounding and ambient sets but for what the plan keeps, so that no exec ever
+// brings another capability back.
 absl::Status DropCapabilities(const Plan& plan);
 
-// 11: the user and group of the sandbox, without supplementary groups, and the last capabilities.
+// 11: the user and groups of the jail, and no capability but those that the plan keeps.
 absl::Status ChangeIdentity(const Plan& plan);
 
 // 12: no privilege through exec, no tracing, no file for others.

@@ -5,6 +5,7 @@
 // first argument chooses what is done:
 //
 //   report            everything below, then exit 0
+//   sources N...      what descriptors N are, and what can be done with them
 //   hog MIB           touches that much memory; "hog=done" when it is still alive
 //   forks N           makes up to N children; "forks=M" says how many it got
 //   stay              "stay=1", then waits for its stdin to end
@@ -77,6 +78,7 @@ void SayCapabilities() {
   ::syscall(SYS_capget, &header, data);
   Say("capabilities", (data[0].effective | data[1].effective | data[0].permitted |
                        data[1].permitted | data[0].inheritable | data[1].inheritable) != 0);
+  Say("effective", static_cast<long long>(data[0].effective));
   int bounding = 0;
   int ambient = 0;
   for (int capability = 0; capability < 64; ++capability) {
@@ -151,6 +153,51 @@ void SayRest(char** environment) {
   Say("other_processes", others);
 }
 
+bool SameFile(const struct stat& a, const struct stat& b) {
+  return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+void SayDirectory(int fd, const std::string& number) {
+  const int readable = ::openat(fd, ".", O_RDONLY | O_DIRECTORY);
+  DIR* const directory = readable < 0 ? nullptr : ::fdopendir(readable);
+  int names = 0;
+  while (directory != nullptr && ::readdir(directory) != nullptr) ++names;
+  Say(("names " + number).c_str(), names);
+  if (directory != nullptr) ::closedir(directory);
+  struct stat self {};
+  struct stat parent {};
+  ::fstat(fd, &self);
+  ::fstatat(fd, "../..", &parent, 0);
+  Say(("parent is itself " + number).c_str(), SameFile(self, parent));
+  const int made = ::openat(fd, "made", O_CREAT | O_EXCL | O_RDWR, 0644);
+  Say(("create " + number).c_str(), ErrorOf(made));
+  Say(("chmod " + number).c_str(), ErrorOf(::fchmodat(fd, ".", 0755, 0)));
+  Say(("device " + number).c_str(), ErrorOf(::openat(fd, "device", O_RDONLY)));
+}
+
+void SayFile(int fd, const std::string& number) {
+  char text[64] = "";
+  const ssize_t size = ::read(fd, text, sizeof(text) - 1);
+  Say(("text " + number).c_str(), std::string(text, size < 0 ? 0 : static_cast<size_t>(size)));
+  Say(("write " + number).c_str(), ErrorOf(::pwrite(fd, "x", 1, 0)));
+  Say(("chmod " + number).c_str(), ErrorOf(::fchmod(fd, 0600)));
+}
+
+int Sources(int count, char** numbers) {
+  for (int i = 0; i < count; ++i) {
+    const int fd = std::atoi(numbers[i]);
+    struct stat info {};
+    if (::fstat(fd, &info) < 0) {
+      Say((std::string("kind ") + numbers[i]).c_str(), "none");
+    } else if (S_ISDIR(info.st_mode)) {
+      SayDirectory(fd, numbers[i]);
+    } else {
+      SayFile(fd, numbers[i]);
+    }
+  }
+  return 0;
+}
+
 int Hog(long mib) {
   for (long i = 0; i < mib; ++i) {
     char* block = static_cast<char*>(std::malloc(1 << 20));
@@ -189,6 +236,7 @@ int main(int argc, char** argv, char** environment) {
   if (what == "hog" && argc == 3) return Hog(std::atol(argv[2]));
   if (what == "forks" && argc == 3) return Forks(std::atol(argv[2]));
   if (what == "stay") return Stay();
+  if (what == "sources") return Sources(argc - 2, argv + 2);
   if (what != "report") return 2;
   SayIdentity();
   SayCapabilities();
