@@ -32,6 +32,7 @@ absl::StatusOr<std::unique_ptr<DeviceSet>> DeviceSet::Create(EventLoop& loop,
   MSB_RETURN_IF_ERROR(set->AddDisks(loop, spec, std::move(descriptors.disks)));
   MSB_RETURN_IF_ERROR(set->AddVsock(loop, spec, std::move(descriptors.vsock_listener)));
   if (spec.rng()) set->rng_ = std::make_unique<RngDevice>();
+  MSB_RETURN_IF_ERROR(set->AddFileSystems(loop, spec, std::move(descriptors.file_systems)));
   return set;
 }
 
@@ -53,6 +54,20 @@ absl::Status DeviceSet::AddDisks(EventLoop& loop, const msb::vmm::v1::VmSpec& sp
   return absl::OkStatus();
 }
 
+absl::Status DeviceSet::AddFileSystems(EventLoop& loop, const msb::vmm::v1::VmSpec& spec,
+                                       std::vector<UniqueFd> servers) {
+  for (int i = 0; i < spec.file_systems_size(); ++i) {
+    auto device = FsDevice::Create(loop, std::move(servers[static_cast<size_t>(i)]),
+                                   {.tag = spec.file_systems(i).tag()});
+    if (!device.ok()) {
+      return WithReason(Reason::kVmSpecInvalid, absl::StrCat("file_systems[", i, "]"),
+                        device.status());
+    }
+    file_systems_.push_back(*std::move(device));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status DeviceSet::AddVsock(EventLoop& loop, const msb::vmm::v1::VmSpec& spec,
                                  UniqueFd listener) {
   if (!spec.has_vsock()) return absl::OkStatus();
@@ -69,6 +84,7 @@ std::vector<VirtioDevice*> DeviceSet::devices() const {
   for (const NamedDisk& disk : disks_) list.push_back(disk.device.get());
   if (vsock_ != nullptr) list.push_back(vsock_.get());
   if (rng_ != nullptr) list.push_back(rng_.get());
+  for (const auto& file_system : file_systems_) list.push_back(file_system.get());
   return list;
 }
 

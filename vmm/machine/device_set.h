@@ -18,6 +18,7 @@
 #include "msb/vmm/v1/control.pb.h"
 #include "msb/vmm/v1/vm_spec.pb.h"
 #include "vmm/devices/virtio/block/block_device.h"
+#include "vmm/devices/virtio/fs/fs_device.h"
 #include "vmm/devices/virtio/rng_device.h"
 #include "vmm/devices/virtio/virtio_device.h"
 #include "vmm/devices/virtio/vsock/mark_service.h"
@@ -28,14 +29,15 @@ namespace msb {
 
 class DeviceSet {
  public:
-  // Takes the disks and the vsock listener out of `descriptors`. `loop` and `marks` outlive the
-  // set. kVmSpecInvalid for a disk that is no file, kHostError.
+  // Takes disks, file servers and the vsock listener out of `descriptors`. `loop` and `marks`
+  // outlive the set. kVmSpecInvalid for a disk that is no file, kHostError.
   static absl::StatusOr<std::unique_ptr<DeviceSet>> Create(EventLoop& loop,
                                                            const msb::vmm::v1::VmSpec& spec,
                                                            SpecDescriptors& descriptors,
                                                            BootMarkObserver& marks);
 
-  // In the order in which the guest is to find them: disks (vda, vdb, ...), vsock, rng.
+  // In the order in which the guest is to find them: disks (vda, vdb, ...), vsock, rng, file
+  // systems.
   std::vector<VirtioDevice*> devices() const;
 
   // Sets the fields of the devices.
@@ -45,6 +47,8 @@ class DeviceSet {
   explicit DeviceSet(BootMarkObserver& marks) : mark_service_(marks) {}
   absl::Status AddDisks(EventLoop& loop, const msb::vmm::v1::VmSpec& spec,
                         std::vector<UniqueFd> files);
+  absl::Status AddFileSystems(EventLoop& loop, const msb::vmm::v1::VmSpec& spec,
+                              std::vector<UniqueFd> servers);
   absl::Status AddVsock(EventLoop& loop, const msb::vmm::v1::VmSpec& spec, UniqueFd listener);
 
   struct NamedDisk {
@@ -55,6 +59,7 @@ class DeviceSet {
   MarkService mark_service_;  // outlives the vsock device
   std::unique_ptr<VsockDevice> vsock_;
   std::unique_ptr<RngDevice> rng_;
+  std::vector<std::unique_ptr<FsDevice>> file_systems_;
 };
 
 }  // namespace msb

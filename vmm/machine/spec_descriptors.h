@@ -25,6 +25,9 @@ struct SpecDescriptors {
         console(Named(spec.console().fd())),
         exit_event(Named(spec.exit_event_fd())) {
     for (const msb::vmm::v1::Disk& disk : spec.disks()) disks.push_back(UniqueFd(disk.fd()));
+    for (const msb::vmm::v1::FileSystem& file_system : spec.file_systems()) {
+      file_systems.push_back(UniqueFd(file_system.fd()));
+    }
   }
 
   UniqueFd kernel;
@@ -35,6 +38,7 @@ struct SpecDescriptors {
   UniqueFd console;
   UniqueFd exit_event;
   std::vector<UniqueFd> disks;
+  std::vector<UniqueFd> file_systems;
 
  private:
   static UniqueFd Named(int number) { return number == 0 ? UniqueFd() : UniqueFd(number); }

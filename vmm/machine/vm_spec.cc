@@ -72,8 +72,24 @@ absl::Status CheckDisks(const VmSpec& spec, Descriptors& descriptors) {
   return absl::OkStatus();
 }
 
+absl::Status CheckFileSystems(const VmSpec& spec, Descriptors& descriptors) {
+  MSB_RETURN_IF_ERROR(CheckRange("file_systems", static_cast<uint64_t>(spec.file_systems_size()), 0,
+                                 kMaxFileSystems));
+  std::set<std::string> tags;
+  for (int i = 0; i < spec.file_systems_size(); ++i) {
+    const std::string field = absl::StrCat("file_systems[", i, "]");
+    const std::string& tag = spec.file_systems(i).tag();
+    MSB_RETURN_IF_ERROR(CheckText(absl::StrCat(field, ".tag"), tag, kMaxFileSystemTagBytes));
+    if (!tags.insert(tag).second) return Invalid(absl::StrCat(field, ".tag"), "it comes twice");
+    MSB_RETURN_IF_ERROR(descriptors.Check(absl::StrCat(field, ".fd"), spec.file_systems(i).fd(),
+                                          Presence::kRequired));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckDevices(const VmSpec& spec, Descriptors& descriptors) {
   MSB_RETURN_IF_ERROR(CheckDisks(spec, descriptors));
+  MSB_RETURN_IF_ERROR(CheckFileSystems(spec, descriptors));
   if (spec.has_vsock()) {
     MSB_RETURN_IF_ERROR(
         CheckRange("vsock.guest_cid", spec.vsock().guest_cid(), kMinGuestCid, kMaxGuestCid));

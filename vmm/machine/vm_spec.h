@@ -19,6 +19,8 @@ inline constexpr uint32_t kMaxMemoryMib = 1048576;
 inline constexpr size_t kMaxIdBytes = 64;
 inline constexpr size_t kMaxDiskIdBytes = 20;  // the serial number field of virtio-blk
 inline constexpr int kMaxDisks = 12;  // beside the other devices, within the interrupt lines
+inline constexpr int kMaxFileSystems = 4;
+inline constexpr size_t kMaxFileSystemTagBytes = 36;  // the tag field of virtio-fs
 inline constexpr uint32_t kMinGuestCid = 3;
 inline constexpr uint32_t kMaxGuestCid = 0xfffffffe;
 

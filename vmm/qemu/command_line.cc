@@ -7,6 +7,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "base/error.h"
 #include "base/status_macros.h"
 
@@ -23,7 +24,8 @@ std::string BusOf(size_t place) {
   return absl::StrCat(",bus=virtio-mmio-bus.", kMaxQemuDevices - 1 - place);
 }
 
-absl::StatusOr<std::string> FrontEndOf(DeviceId device) {
+absl::StatusOr<std::string> FrontEndOf(const QemuCommandLineInput::VhostUser& end) {
+  const DeviceId device = end.device;
   switch (device) {
     case DeviceId::kVsock:
       return std::string("vhost-user-vsock-device");
@@ -32,6 +34,9 @@ absl::StatusOr<std::string> FrontEndOf(DeviceId device) {
     case DeviceId::kRng:
       return std::string("vhost-user-rng");
     case DeviceId::kFs:
+      if (!end.file_system.has_value()) return SpecError("a file system without a tag");
+      return absl::StrCat("vhost-user-fs-device,queue-size=", end.file_system->queue_size,
+                          ",tag=", absl::StrReplaceAll(end.file_system->tag, {{",", ",,"}}));
     case DeviceId::kNet:
     case DeviceId::kBalloon:
       break;
@@ -82,10 +87,10 @@ absl::Status AppendDevices(const QemuCommandLineInput& input, std::vector<std::s
                      kMaxQemuDevices, " places"));
   }
   size_t place = 0;
-  for (const auto& [device, fd] : input.vhost_user) {
-    MSB_ASSIGN_OR_RETURN(const std::string front_end, FrontEndOf(device));
+  for (const QemuCommandLineInput::VhostUser& end : input.vhost_user) {
+    MSB_ASSIGN_OR_RETURN(const std::string front_end, FrontEndOf(end));
     const std::string id = absl::StrCat("vhost", place);
-    line.insert(line.end(), {"-chardev", absl::StrCat("socket,id=", id, ",fd=", fd), "-device",
+    line.insert(line.end(), {"-chardev", absl::StrCat("socket,id=", id, ",fd=", end.fd), "-device",
                              absl::StrCat(front_end, ",chardev=", id, BusOf(place))});
     ++place;
   }

@@ -35,6 +35,12 @@ struct QemuCommandLineInput {
   struct VhostUser {
     DeviceId device;
     int fd = -1;
+    // Of a file system, whose queues and configuration space QEMU makes by itself.
+    struct FileSystem {
+      std::string tag;
+      uint16_t queue_size = 0;
+    };
+    std::optional<FileSystem> file_system = std::nullopt;
   };
   std::vector<VhostUser> vhost_user;
   struct Balloon {

@@ -89,6 +89,18 @@ TEST(QemuCommandLineTest, GivesEachDeviceAPlaceInOrder) {
   EXPECT_THAT(ValuesOf(line, "-chardev"), Contains("socket,id=vhost1,fd=21"));
 }
 
+TEST(QemuCommandLineTest, TellsQemuTheTagAndTheQueuesOfAFileSystem) {
+  QemuCommandLineInput input = Input();
+  input.vhost_user = {{DeviceId::kFs, 20, {{.tag = "a,b", .queue_size = 512}}}};
+
+  const auto line = BuildQemuCommandLine(input);
+
+  ASSERT_OK(line);
+  EXPECT_THAT(
+      *line,
+      Contains(testing::StartsWith("vhost-user-fs-device,queue-size=512,tag=a,,b,chardev=")));
+}
+
 TEST(QemuCommandLineTest, PassesTheBalloonsOptionsOn) {
   QemuCommandLineInput input = Input();
   using Balloon = QemuCommandLineInput::Balloon;

@@ -6,19 +6,35 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include <cstring>
+#include <optional>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/check.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "base/syscall.h"
+#include "vmm/devices/virtio/spec/fs.h"
 
 namespace msb {
 namespace {
 
 constexpr uint64_t kMiB = uint64_t{1} << 20;
 constexpr size_t kConsoleReadBytes = 4096;
+
+std::optional<QemuCommandLineInput::VhostUser::FileSystem> FileSystemOf(
+    const VirtioDevice& device) {
+  if (device.id() != DeviceId::kFs) return std::nullopt;
+  virtio::FsConfig config;
+  MSB_CHECK(device.config().size() == sizeof(config));
+  std::memcpy(&config, device.config().data(), sizeof(config));
+  return QemuCommandLineInput::VhostUser::FileSystem{
+      .tag = std::string(config.tag, ::strnlen(config.tag, sizeof(config.tag))),
+      .queue_size = device.max_queue_sizes()[0]};
+}
 
 }  // namespace
 
@@ -74,7 +90,7 @@ absl::Status QemuMachine::ServeDevices(QemuCommandLineInput& input) {
   for (VirtioDevice* const device : config_.devices) {
     UniqueFd ours;
     MSB_ASSIGN_OR_RETURN(const int theirs, Connect(ours));
-    input.vhost_user.push_back({device->id(), theirs});
+    input.vhost_user.push_back({device->id(), theirs, FileSystemOf(*device)});
     // That QEMU hung up is told, with its reason, by the end of the process.
     auto on_end = [this](absl::Status why) {
       if (!absl::IsUnavailable(why)) End(std::move(why));

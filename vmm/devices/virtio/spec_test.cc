@@ -7,6 +7,7 @@
 #include <linux/virtio_balloon.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>
+#include <linux/virtio_fs.h>
 #include <linux/virtio_ids.h>
 #include <linux/virtio_mmio.h>
 #define VIRTIO_RING_NO_LEGACY  // what it leaves out is no valid C++
@@ -17,6 +18,7 @@
 #include "vmm/devices/virtio/spec/balloon.h"
 #include "vmm/devices/virtio/spec/block.h"
 #include "vmm/devices/virtio/spec/device.h"
+#include "vmm/devices/virtio/spec/fs.h"
 #include "vmm/devices/virtio/spec/mmio.h"
 #include "vmm/devices/virtio/spec/split_ring.h"
 #include "vmm/devices/virtio/virtio_device.h"
@@ -25,6 +27,12 @@ namespace msb::virtio {
 namespace {
 
 constexpr uint64_t Bit(int number) { return uint64_t{1} << number; }
+
+TEST(SpecTest, LaysOutTheFileSystemDeviceAsLinuxDoes) {
+  EXPECT_EQ(sizeof(FsConfig), sizeof(virtio_fs_config));
+  EXPECT_EQ(sizeof(FsConfig::tag), sizeof(virtio_fs_config::tag));
+  EXPECT_EQ(offsetof(FsConfig, num_request_queues), offsetof(virtio_fs_config, num_request_queues));
+}
 
 TEST(SpecTest, NumbersDevicesAsLinuxDoes) {
   EXPECT_EQ(static_cast<int>(DeviceId::kNet), VIRTIO_ID_NET);
