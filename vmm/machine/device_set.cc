@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -31,6 +32,7 @@ absl::StatusOr<std::unique_ptr<DeviceSet>> DeviceSet::Create(EventLoop& loop,
   std::unique_ptr<DeviceSet> set(new DeviceSet(marks));
   MSB_RETURN_IF_ERROR(set->AddDisks(loop, spec, std::move(descriptors.disks)));
   MSB_RETURN_IF_ERROR(set->AddVsock(loop, spec, std::move(descriptors.vsock_listener)));
+  MSB_RETURN_IF_ERROR(set->AddNet(loop, spec, std::move(descriptors.net_listener)));
   if (spec.rng()) set->rng_ = std::make_unique<RngDevice>();
   MSB_RETURN_IF_ERROR(set->AddFileSystems(loop, spec, std::move(descriptors.file_systems)));
   return set;
@@ -79,12 +81,25 @@ absl::Status DeviceSet::AddVsock(EventLoop& loop, const msb::vmm::v1::VmSpec& sp
   return absl::OkStatus();
 }
 
+absl::Status DeviceSet::AddNet(EventLoop& loop, const msb::vmm::v1::VmSpec& spec,
+                               UniqueFd listener) {
+  if (!spec.has_net()) return absl::OkStatus();
+  NetDevice::Mac mac{};
+  std::copy_n(spec.net().mac().begin(), mac.size(), mac.begin());
+  net_ = std::make_unique<NetDevice>(loop, mac, static_cast<uint16_t>(spec.net().mtu()));
+  absl::Status ready = SetNonBlocking(listener.get());
+  if (ready.ok()) ready = net_->Listen(std::move(listener));
+  if (!ready.ok()) return WithReason(Reason::kHostError, "net.listener_fd", ready);
+  return absl::OkStatus();
+}
+
 std::vector<VirtioDevice*> DeviceSet::devices() const {
   std::vector<VirtioDevice*> list;
   for (const NamedDisk& disk : disks_) list.push_back(disk.device.get());
   if (vsock_ != nullptr) list.push_back(vsock_.get());
   if (rng_ != nullptr) list.push_back(rng_.get());
   for (const auto& file_system : file_systems_) list.push_back(file_system.get());
+  if (net_ != nullptr) list.push_back(net_.get());
   return list;
 }
 
@@ -95,6 +110,7 @@ void DeviceSet::FillStats(msb::vmm::v1::Stats& stats) const {
     entry.set_id(disk.id);
   }
   if (vsock_ != nullptr) vsock_->FillStats(stats);
+  if (net_ != nullptr) net_->FillStats(stats);
 }
 
 }  // namespace msb

@@ -19,6 +19,7 @@
 #include "msb/vmm/v1/vm_spec.pb.h"
 #include "vmm/devices/virtio/block/block_device.h"
 #include "vmm/devices/virtio/fs/fs_device.h"
+#include "vmm/devices/virtio/net/net_device.h"
 #include "vmm/devices/virtio/rng_device.h"
 #include "vmm/devices/virtio/virtio_device.h"
 #include "vmm/devices/virtio/vsock/mark_service.h"
@@ -29,15 +30,15 @@ namespace msb {
 
 class DeviceSet {
  public:
-  // Takes disks, file servers and the vsock listener out of `descriptors`. `loop` and `marks`
-  // outlive the set. kVmSpecInvalid for a disk that is no file, kHostError.
+  // Takes disks, file servers and the listeners of vsock and net out of `descriptors`. `loop` and
+  // `marks` outlive the set. kVmSpecInvalid for a disk that is no file, kHostError.
   static absl::StatusOr<std::unique_ptr<DeviceSet>> Create(EventLoop& loop,
                                                            const msb::vmm::v1::VmSpec& spec,
                                                            SpecDescriptors& descriptors,
                                                            BootMarkObserver& marks);
 
   // In the order in which the guest is to find them: disks (vda, vdb, ...), vsock, rng, file
-  // systems.
+  // systems, net.
   std::vector<VirtioDevice*> devices() const;
 
   // Sets the fields of the devices.
@@ -51,6 +52,8 @@ class DeviceSet {
                               std::vector<UniqueFd> servers);
   absl::Status AddVsock(EventLoop& loop, const msb::vmm::v1::VmSpec& spec, UniqueFd listener);
 
+  absl::Status AddNet(EventLoop& loop, const msb::vmm::v1::VmSpec& spec, UniqueFd listener);
+
   struct NamedDisk {
     std::string id;
     std::unique_ptr<BlockDevice> device;
@@ -60,6 +63,7 @@ class DeviceSet {
   std::unique_ptr<VsockDevice> vsock_;
   std::unique_ptr<RngDevice> rng_;
   std::vector<std::unique_ptr<FsDevice>> file_systems_;
+  std::unique_ptr<NetDevice> net_;
 };
 
 }  // namespace msb

@@ -87,6 +87,15 @@ absl::Status CheckFileSystems(const VmSpec& spec, Descriptors& descriptors) {
   return absl::OkStatus();
 }
 
+absl::Status CheckNet(const msb::vmm::v1::Net& net, Descriptors& descriptors) {
+  MSB_RETURN_IF_ERROR(descriptors.Check("net.listener_fd", net.listener_fd(), Presence::kRequired));
+  // Bit 0 of the first byte is that of groups.
+  if (net.mac().size() != kMacBytes || (net.mac()[0] & 1) != 0) {
+    return Invalid("net.mac", "the 6 bytes of a station's address are needed");
+  }
+  return CheckRange("net.mtu", net.mtu(), kMinMtu, kMaxMtu);
+}
+
 absl::Status CheckDevices(const VmSpec& spec, Descriptors& descriptors) {
   MSB_RETURN_IF_ERROR(CheckDisks(spec, descriptors));
   MSB_RETURN_IF_ERROR(CheckFileSystems(spec, descriptors));
@@ -96,6 +105,7 @@ absl::Status CheckDevices(const VmSpec& spec, Descriptors& descriptors) {
     MSB_RETURN_IF_ERROR(
         descriptors.Check("vsock.listener_fd", spec.vsock().listener_fd(), Presence::kRequired));
   }
+  if (spec.has_net()) MSB_RETURN_IF_ERROR(CheckNet(spec.net(), descriptors));
   if (spec.balloon().enabled()) {
     MSB_RETURN_IF_ERROR(
         CheckRange("balloon.size_mib", spec.balloon().size_mib(), 0, spec.memory_mib()));

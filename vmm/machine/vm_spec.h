@@ -21,6 +21,9 @@ inline constexpr size_t kMaxDiskIdBytes = 20;  // the serial number field of vir
 inline constexpr int kMaxDisks = 12;  // beside the other devices, within the interrupt lines
 inline constexpr int kMaxFileSystems = 4;
 inline constexpr size_t kMaxFileSystemTagBytes = 36;  // the tag field of virtio-fs
+inline constexpr size_t kMacBytes = 6;
+inline constexpr uint32_t kMinMtu = 1280;
+inline constexpr uint32_t kMaxMtu = 65520;
 inline constexpr uint32_t kMinGuestCid = 3;
 inline constexpr uint32_t kMaxGuestCid = 0xfffffffe;
 

@@ -4,12 +4,14 @@
 #include "vmm/qemu/command_line.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "base/error.h"
 #include "base/status_macros.h"
+#include "vmm/devices/virtio/spec/net.h"
 
 namespace msb {
 namespace {
@@ -37,13 +39,29 @@ absl::StatusOr<std::string> FrontEndOf(const QemuCommandLineInput::VhostUser& en
       if (!end.file_system.has_value()) return SpecError("a file system without a tag");
       return absl::StrCat("vhost-user-fs-device,queue-size=", end.file_system->queue_size,
                           ",tag=", absl::StrReplaceAll(end.file_system->tag, {{",", ",,"}}));
-    case DeviceId::kNet:
+    case DeviceId::kNet:  // see NetCard
     case DeviceId::kBalloon:
       break;
   }
   return MakeError(Reason::kUnsupportedByEngine,
                    absl::StrCat("QEMU has no vhost-user front end for virtio device ",
                                 static_cast<uint32_t>(device)));
+}
+
+// QEMU has the card's config space and asks only for its features: what our device does not have
+// (segmentation, a control queue) is off.
+absl::StatusOr<std::string> NetCard(absl::string_view config_bytes) {
+  virtio::NetConfig config;
+  if (config_bytes.size() != sizeof(config)) return SpecError("net: no config space");
+  std::memcpy(&config, config_bytes.data(), sizeof(config));
+  std::string mac;
+  for (const uint8_t byte : config.mac) {
+    absl::StrAppend(&mac, mac.empty() ? "" : ":", absl::Hex(byte, absl::kZeroPad2));
+  }
+  return absl::StrCat("virtio-net-device,netdev=", kQemuNetName, ",mac=", mac,
+                      ",host_mtu=", config.mtu,
+                      ",ctrl_vq=off,ctrl_rx=off,ctrl_rx_extra=off,ctrl_vlan=off"
+                      ",ctrl_mac_addr=off,ctrl_guest_offloads=off,guest_announce=off");
 }
 
 std::string Machine() {
@@ -88,8 +106,18 @@ absl::Status AppendDevices(const QemuCommandLineInput& input, std::vector<std::s
   }
   size_t place = 0;
   for (const QemuCommandLineInput::VhostUser& end : input.vhost_user) {
-    MSB_ASSIGN_OR_RETURN(const std::string front_end, FrontEndOf(end));
     const std::string id = absl::StrCat("vhost", place);
+    if (end.device == DeviceId::kNet) {
+      MSB_ASSIGN_OR_RETURN(const std::string card, NetCard(end.config));
+      line.insert(line.end(),
+                  {"-chardev",
+                   absl::StrCat("socket,id=", id, ",path=", end.abstract_socket, ",abstract=on"),
+                   "-netdev", absl::StrCat("vhost-user,id=", kQemuNetName, ",chardev=", id),
+                   "-device", card + BusOf(place)});
+      ++place;
+      continue;
+    }
+    MSB_ASSIGN_OR_RETURN(const std::string front_end, FrontEndOf(end));
     line.insert(line.end(), {"-chardev", absl::StrCat("socket,id=", id, ",fd=", end.fd), "-device",
                              absl::StrCat(front_end, ",chardev=", id, BusOf(place))});
     ++place;

@@ -41,6 +41,11 @@ struct QemuCommandLineInput {
       uint16_t queue_size = 0;
     };
     std::optional<FileSystem> file_system = std::nullopt;
+    // Of a network card. QEMU keeps its config space itself, and takes for it only a socket that it
+    // has connected itself (its chardev of an inherited one "does not support FD passing"): the
+    // name of a listening one in the abstract namespace, which is the jail's own.
+    std::string config = "";
+    std::string abstract_socket = "";
   };
   std::vector<VhostUser> vhost_user;
   struct Balloon {
@@ -51,6 +56,9 @@ struct QemuCommandLineInput {
   };
   std::optional<Balloon> balloon;
 };
+
+// Of the back end of the network card, for the monitor.
+inline constexpr char kQemuNetName[] = "net0";
 
 // microvm without ACPI has so many virtio transports.
 inline constexpr size_t kMaxQemuDevices = 8;

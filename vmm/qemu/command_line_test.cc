@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "tests/support/matchers.h"
+#include "vmm/devices/virtio/spec/net.h"
 
 namespace msb {
 namespace {
@@ -76,7 +77,9 @@ TEST(QemuCommandLineTest, SharesAllOfTheGuestsMemory) {
 
 TEST(QemuCommandLineTest, GivesEachDeviceAPlaceInOrder) {
   QemuCommandLineInput input = Input();
-  input.vhost_user = {{DeviceId::kVsock, 20}, {DeviceId::kBlock, 21}, {DeviceId::kRng, 22}};
+  input.vhost_user = {{.device = DeviceId::kVsock, .fd = 20},
+                      {.device = DeviceId::kBlock, .fd = 21},
+                      {.device = DeviceId::kRng, .fd = 22}};
   input.balloon.emplace();
   ASSERT_OK_AND_ASSIGN(const auto line, BuildQemuCommandLine(input));
 
@@ -101,6 +104,23 @@ TEST(QemuCommandLineTest, TellsQemuTheTagAndTheQueuesOfAFileSystem) {
       Contains(testing::StartsWith("vhost-user-fs-device,queue-size=512,tag=a,,b,chardev=")));
 }
 
+TEST(QemuCommandLineTest, TellsQemuTheAddressAndMtuOfANetworkCard) {
+  QemuCommandLineInput input = Input();
+  virtio::NetConfig config{.mac = {2, 0, 0, 0, 0xab, 1}, .mtu = 65520};
+  input.vhost_user = {{.device = DeviceId::kNet,
+                       .config = std::string(reinterpret_cast<char*>(&config), sizeof(config)),
+                       .abstract_socket = "net-7"}};
+  ASSERT_OK_AND_ASSIGN(const auto line, BuildQemuCommandLine(input));
+
+  EXPECT_THAT(
+      ValuesOf(line, "-device"),
+      ElementsAre("virtio-net-device,netdev=net0,mac=02:00:00:00:ab:01,host_mtu=65520,"
+                  "ctrl_vq=off,ctrl_rx=off,ctrl_rx_extra=off,ctrl_vlan=off,ctrl_mac_addr=off,"
+                  "ctrl_guest_offloads=off,guest_announce=off,bus=virtio-mmio-bus.7"));
+  EXPECT_THAT(ValuesOf(line, "-netdev"), ElementsAre("vhost-user,id=net0,chardev=vhost0"));
+  EXPECT_THAT(ValuesOf(line, "-chardev"), Contains("socket,id=vhost0,path=net-7,abstract=on"));
+}
+
 TEST(QemuCommandLineTest, PassesTheBalloonsOptionsOn) {
   QemuCommandLineInput input = Input();
   using Balloon = QemuCommandLineInput::Balloon;
@@ -113,7 +133,7 @@ TEST(QemuCommandLineTest, PassesTheBalloonsOptionsOn) {
 
 TEST(QemuCommandLineTest, RefusesMoreDevicesThanThereArePlaces) {
   QemuCommandLineInput input = Input();
-  input.vhost_user.assign(kMaxQemuDevices, {DeviceId::kBlock, 20});
+  input.vhost_user.assign(kMaxQemuDevices, {.device = DeviceId::kBlock, .fd = 20});
   EXPECT_OK(BuildQemuCommandLine(input));
 
   input.balloon.emplace();
@@ -123,7 +143,7 @@ TEST(QemuCommandLineTest, RefusesMoreDevicesThanThereArePlaces) {
 
 TEST(QemuCommandLineTest, RefusesADeviceThatQemuHasNoFrontEndFor) {
   QemuCommandLineInput input = Input();
-  input.vhost_user = {{DeviceId::kBalloon, 20}};
+  input.vhost_user = {{.device = DeviceId::kBalloon, .fd = 20}};
 
   EXPECT_THAT(BuildQemuCommandLine(input), HasReason(Reason::kUnsupportedByEngine));
 }

@@ -5,7 +5,10 @@
 
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
+#include <cstddef>
 #include <cstring>
 #include <optional>
 #include <string>
@@ -17,7 +20,9 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "base/syscall.h"
+#include "base/unix_socket.h"
 #include "vmm/devices/virtio/spec/fs.h"
+#include "vmm/devices/virtio/spec/net.h"
 
 namespace msb {
 namespace {
@@ -88,19 +93,73 @@ absl::StatusOr<int> QemuMachine::Connect(UniqueFd& ours) {
 
 absl::Status QemuMachine::ServeDevices(QemuCommandLineInput& input) {
   for (VirtioDevice* const device : config_.devices) {
+    if (device->id() == DeviceId::kNet) {
+      MSB_RETURN_IF_ERROR(AwaitNetConnection(*device, input));
+      continue;
+    }
     UniqueFd ours;
     MSB_ASSIGN_OR_RETURN(const int theirs, Connect(ours));
     input.vhost_user.push_back({device->id(), theirs, FileSystemOf(*device)});
-    // That QEMU hung up is told, with its reason, by the end of the process.
-    auto on_end = [this](absl::Status why) {
-      if (!absl::IsUnavailable(why)) End(std::move(why));
-    };
-    MSB_ASSIGN_OR_RETURN(auto server,
-                         vhost_user::DeviceServer::Create(loop_, std::move(ours), *device,
-                                                          memory_tables_, std::move(on_end)));
-    servers_.push_back(std::move(server));
+    MSB_RETURN_IF_ERROR(Serve(*device, std::move(ours)));
   }
   return absl::OkStatus();
+}
+
+absl::Status QemuMachine::Serve(VirtioDevice& device, UniqueFd socket) {
+  // That QEMU hung up is told, with its reason, by the end of the process.
+  auto on_end = [this](absl::Status why) {
+    if (!absl::IsUnavailable(why)) End(std::move(why));
+  };
+  MSB_ASSIGN_OR_RETURN(auto server, vhost_user::DeviceServer::Create(
+                                        loop_, std::move(socket), device, memory_tables_,
+                                        std::move(on_end), [this, &device] { OnConfig(device); }));
+  servers_.push_back(std::move(server));
+  return absl::OkStatus();
+}
+
+absl::Status QemuMachine::AwaitNetConnection(VirtioDevice& device, QemuCommandLineInput& input) {
+  const std::string name = absl::StrCat("msb-net-", ::getpid());
+  MSB_ASSIGN_OR_RETURN(const int fd, Syscall("socket", [] {
+                         return ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+                       }));
+  net_listener_ = UniqueFd(fd);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  name.copy(address.sun_path + 1, sizeof(address.sun_path) - 1);  // abstract: behind a NUL
+  const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
+  MSB_RETURN_IF_ERROR(Syscall(
+      "bind", [&] { return ::bind(fd, reinterpret_cast<const sockaddr*>(&address), length); }));
+  MSB_RETURN_IF_ERROR(Syscall("listen", [&] { return ::listen(fd, 1); }));
+  const absl::Span<const uint8_t> config = device.config();
+  input.vhost_user.push_back({.device = device.id(),
+                              .config = std::string(config.begin(), config.end()),
+                              .abstract_socket = name});
+  return loop_.Watch(fd, EPOLLIN, [this, &device](uint32_t) { OnNetConnection(device); });
+}
+
+// The first is QEMU's: nobody else is in the jail, and it connects before it runs its guest.
+void QemuMachine::OnNetConnection(VirtioDevice& device) {
+  absl::StatusOr<UniqueFd> socket = AcceptUnix(net_listener_.get(), Blocking::kYes);
+  if (absl::IsUnavailable(socket.status())) return;
+  loop_.Unwatch(net_listener_.get());
+  net_listener_.Reset();
+  const absl::Status served = socket.ok() ? Serve(device, *std::move(socket)) : socket.status();
+  if (!served.ok()) End(WithReason(Reason::kHostError, "the network card", served));
+}
+
+// QEMU keeps the config space of a network card itself, and asks us for that of others.
+void QemuMachine::OnConfig(const VirtioDevice& device) {
+  if (device.id() != DeviceId::kNet || ended_ || qmp_ == nullptr) return;
+  virtio::NetConfig config;
+  if (device.config().size() < sizeof(config)) return;
+  std::memcpy(&config, device.config().data(), sizeof(config));
+  const auto link = (config.status & virtio::kNetStatusLinkUp) != 0 ? QmpClient::Link::kUp
+                                                                    : QmpClient::Link::kDown;
+  qmp_->SetLink(kQemuNetName, link, [](const absl::Status& status) {
+    if (!status.ok()) {
+      MSB_LOG(kWarning) << "set_link: " << status.message();
+    }
+  });
 }
 
 absl::Status QemuMachine::ServeConsole() {
@@ -163,6 +222,8 @@ void QemuMachine::Stop() {
   if (process_ != nullptr) process_->Kill();
   servers_.clear();
   qmp_.reset();
+  if (net_listener_.valid()) loop_.Unwatch(net_listener_.get());
+  net_listener_.Reset();
   if (console_.valid()) loop_.Unwatch(console_.get());
   console_.Reset();
 }

@@ -77,6 +77,10 @@ class QemuMachine final : public Machine, private QmpObserver {
 
   absl::StatusOr<int> Connect(UniqueFd& ours);
   absl::Status ServeDevices(QemuCommandLineInput& input);
+  absl::Status Serve(VirtioDevice& device, UniqueFd socket);
+  absl::Status AwaitNetConnection(VirtioDevice& device, QemuCommandLineInput& input);
+  void OnNetConnection(VirtioDevice& device);
+  void OnConfig(const VirtioDevice& device);
   absl::Status ServeConsole();
   void OnConsole();
   enum class ConsoleRead { kData, kNothing, kEnd };
@@ -92,6 +96,7 @@ class QemuMachine final : public Machine, private QmpObserver {
   HostTscMeter tsc_;
   std::vector<UniqueFd> inherited_;  // QEMU's ends of the sockets, until it has them
   UniqueFd console_;
+  UniqueFd net_listener_;  // until QEMU has connected
   vhost_user::MemoryTables memory_tables_;
   std::vector<std::unique_ptr<vhost_user::DeviceServer>> servers_;
   std::unique_ptr<QmpClient> qmp_;

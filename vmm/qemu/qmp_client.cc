@@ -63,6 +63,13 @@ void QmpClient::Balloon(uint64_t bytes, Done done) {
   Execute("balloon", absl::StrCat("{\"value\":", bytes, "}"), std::move(done));
 }
 
+void QmpClient::SetLink(absl::string_view name, Link link, Done done) {
+  Execute(
+      "set_link",
+      absl::StrCat("{\"name\":\"", name, "\",\"up\":", link == Link::kUp ? "true" : "false", "}"),
+      std::move(done));
+}
+
 void QmpClient::Execute(absl::string_view command, absl::string_view arguments, Done done) {
   if (!socket_.valid()) return done(absl::UnavailableError("QMP: QEMU is gone"));
   const uint64_t id = next_id_++;

@@ -59,6 +59,10 @@ class QmpClient {
   // The size that the guest's memory is to have.
   void Balloon(uint64_t bytes, Done done);
 
+  // Whether the guest sees a carrier on the network card whose back end has this name.
+  enum class Link { kDown, kUp };
+  void SetLink(absl::string_view name, Link link, Done done);
+
   // Takes what has come, without waiting: for the time when QEMU is known to have exited.
   void Drain() { OnReadable(); }
 

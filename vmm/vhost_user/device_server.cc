@@ -14,23 +14,23 @@
 
 namespace msb::vhost_user {
 
-absl::StatusOr<std::unique_ptr<DeviceServer>> DeviceServer::Create(EventLoop& loop, UniqueFd socket,
-                                                                   VirtioDevice& device,
-                                                                   MemoryTables& tables,
-                                                                   OnEnd on_end) {
-  std::unique_ptr<DeviceServer> server(
-      new DeviceServer(loop, std::move(socket), device, tables, std::move(on_end)));
+absl::StatusOr<std::unique_ptr<DeviceServer>> DeviceServer::Create(
+    EventLoop& loop, UniqueFd socket, VirtioDevice& device, MemoryTables& tables, OnEnd on_end,
+    Session::OnConfigChange on_config_changed) {
+  std::unique_ptr<DeviceServer> server(new DeviceServer(
+      loop, std::move(socket), device, tables, std::move(on_end), std::move(on_config_changed)));
   MSB_RETURN_IF_ERROR(loop.Watch(server->socket_.get(), EPOLLIN,
                                  [raw = server.get()](uint32_t) { raw->OnReadable(); }));
   return server;
 }
 
 DeviceServer::DeviceServer(EventLoop& loop, UniqueFd socket, VirtioDevice& device,
-                           MemoryTables& tables, OnEnd on_end)
+                           MemoryTables& tables, OnEnd on_end,
+                           Session::OnConfigChange on_config_changed)
     : loop_(loop),
       socket_(std::move(socket)),
       on_end_(std::move(on_end)),
-      session_(std::make_unique<Session>(loop, device, tables)) {}
+      session_(std::make_unique<Session>(loop, device, tables, std::move(on_config_changed))) {}
 
 DeviceServer::~DeviceServer() { loop_.Unwatch(socket_.get()); }
 

@@ -28,17 +28,17 @@ class DeviceServer {
   // when it broke the protocol. The device is reset by then. May destroy the server.
   using OnEnd = std::function<void(absl::Status)>;
 
-  // Begins to serve. All but `socket` outlive the server.
-  static absl::StatusOr<std::unique_ptr<DeviceServer>> Create(EventLoop& loop, UniqueFd socket,
-                                                              VirtioDevice& device,
-                                                              MemoryTables& tables, OnEnd on_end);
+  // Begins to serve. All but `socket` and the functions outlive the server.
+  static absl::StatusOr<std::unique_ptr<DeviceServer>> Create(
+      EventLoop& loop, UniqueFd socket, VirtioDevice& device, MemoryTables& tables, OnEnd on_end,
+      Session::OnConfigChange on_config_changed = nullptr);
   DeviceServer(const DeviceServer&) = delete;
   DeviceServer& operator=(const DeviceServer&) = delete;
   ~DeviceServer();
 
  private:
   DeviceServer(EventLoop& loop, UniqueFd socket, VirtioDevice& device, MemoryTables& tables,
-               OnEnd on_end);
+               OnEnd on_end, Session::OnConfigChange on_config_changed);
   void OnReadable();
   absl::Status ServePending();
 

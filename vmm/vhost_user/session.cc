@@ -60,8 +60,13 @@ void RaiseInterrupt(const UniqueFd& call) {
 
 }  // namespace
 
-Session::Session(EventLoop& loop, VirtioDevice& device, MemoryTables& tables)
-    : loop_(loop), device_(device), tables_(tables), rings_(device.max_queue_sizes().size()) {
+Session::Session(EventLoop& loop, VirtioDevice& device, MemoryTables& tables,
+                 OnConfigChange on_config_changed)
+    : loop_(loop),
+      device_(device),
+      tables_(tables),
+      on_config_changed_(std::move(on_config_changed)),
+      rings_(device.max_queue_sizes().size()) {
   MSB_CHECK(rings_.size() <= kRingIndexMask);
   for (size_t i = 0; i < rings_.size(); ++i) rings_[i].index = static_cast<uint16_t>(i);
   device_.set_notifier(this);
@@ -199,7 +204,7 @@ absl::Status Session::SetRingKick(Message message) {
   if (ring->running) return ProtocolError("kick changes under a running ring");
   if (!kick.valid()) return ProtocolError("ring that is to be polled");
   ring->kick = std::move(kick);
-  return absl::OkStatus();
+  return ring->enabled ? StartEnabledRings() : absl::OkStatus();
 }
 
 absl::Status Session::SetRingCall(Message message) {
@@ -215,7 +220,8 @@ absl::Status Session::SetRingCall(Message message) {
 absl::Status Session::SetRingEnable(const Message& message) {
   MSB_ASSIGN_OR_RETURN(const RingState state, PayloadAs<RingState>(message));
   MSB_ASSIGN_OR_RETURN(Ring * ring, RingAt(state.index));
-  if (state.value == 1) return StartRing(*ring);
+  ring->enabled = state.value == 1;
+  if (ring->enabled) return ring->configured() ? StartRing(*ring) : absl::OkStatus();
   StopRing(*ring);
   return absl::OkStatus();
 }
@@ -254,9 +260,19 @@ bool Session::AnyRunning() const {
   return std::any_of(rings_.begin(), rings_.end(), [](const Ring& ring) { return ring.running; });
 }
 
+// Of rings that were enabled before they were set up: once the last of them is.
+absl::Status Session::StartEnabledRings() {
+  for (const Ring& ring : rings_) {
+    if (ring.enabled && !ring.configured()) return absl::OkStatus();
+  }
+  for (Ring& ring : rings_) {
+    if (ring.enabled) MSB_RETURN_IF_ERROR(StartRing(ring));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Session::StartRing(Ring& ring) {
   if (ring.running) return absl::OkStatus();
-  if (!ring.configured()) return ProtocolError("ring enabled before it was set up");
   if (!AnyRunning()) MSB_RETURN_IF_ERROR(StartDevice());
   if (state_ == State::kBroken) return absl::OkStatus();
   if (ring.queue == nullptr) return ProtocolError("ring set up behind the start of its device");

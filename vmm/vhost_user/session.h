@@ -4,15 +4,16 @@
 // What the messages of one vhost-user connection do to one device: features, memory, rings, config.
 //
 // Protocol features that this back end has: multiqueue, REPLY_ACK, CONFIG, RESET_DEVICE. It has no
-// dirty log (such a machine is not migrated) and no channel of its own to the front end (no device
-// here changes its config behind the driver's back).
+// dirty log (such a machine is not migrated) and no channel of its own to the front end: that a
+// device changed its config is the machine's to tell QEMU by its monitor.
 //
-// A ring is served between SET_VRING_ENABLE(1) and GET_VRING_BASE or SET_VRING_ENABLE(0). The
-// protocol has no word for DRIVER_OK: the first ring to be enabled activates the device with all
-// rings that have addresses and a kick by then (QEMU sets up every ring before it enables one). Nor
-// has it a word for "paused": QEMU stops the rings of a paused machine and starts them again with
-// what it was told at the stop. A start that says the same as the stop goes on where the device
-// was; any other resets the device first.
+// A ring is served from when it is both enabled (SET_VRING_ENABLE(1)) and set up, and so are all
+// the others that are enabled, until GET_VRING_BASE or SET_VRING_ENABLE(0). QEMU sets up all rings
+// of a disk and then enables them, but enables those of a network card first. The protocol has no
+// word for DRIVER_OK: the first ring to be served activates the device with all rings that are set
+// up by then. Nor has it a word for "paused": QEMU stops the rings of a paused machine and starts
+// them again with what it was told at the stop. A start that says the same as the stop goes on
+// where the device was; any other resets the device first.
 //
 // Threading: the event loop's.
 
@@ -20,6 +21,7 @@
 #define MSB_VMM_VHOST_USER_SESSION_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -38,8 +40,12 @@ namespace msb::vhost_user {
 
 class Session final : private ConfigChangeNotifier {
  public:
-  // All three outlive the session.
-  Session(EventLoop& loop, VirtioDevice& device, MemoryTables& tables);
+  // Called when the device says that its config space has changed; may be null.
+  using OnConfigChange = std::function<void()>;
+
+  // All three references outlive the session.
+  Session(EventLoop& loop, VirtioDevice& device, MemoryTables& tables,
+          OnConfigChange on_config_changed = nullptr);
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
   ~Session() override;
@@ -58,6 +64,7 @@ class Session final : private ConfigChangeNotifier {
     UniqueFd kick;
     UniqueFd call;
     std::unique_ptr<Virtqueue> queue;  // while the device is active
+    bool enabled = false;
     bool running = false;
 
     bool configured() const { return size != 0 && address.has_value() && kick.valid(); }
@@ -74,8 +81,9 @@ class Session final : private ConfigChangeNotifier {
     std::shared_ptr<const MemoryTable> table;
   };
 
-  // Never sent: see above.
-  void OnConfigChanged() override {}
+  void OnConfigChanged() override {
+    if (on_config_changed_ != nullptr) on_config_changed_();
+  }
   void OnGuestViolation(const absl::Status& why) override { GuestBroke(why); }
 
   uint64_t OfferedFeatures() const;
@@ -94,6 +102,7 @@ class Session final : private ConfigChangeNotifier {
   absl::StatusOr<std::string> GetConfig(const Message& message) const;
   absl::Status SetConfig(const Message& message);
 
+  absl::Status StartEnabledRings();
   absl::Status StartRing(Ring& ring);
   void StopRing(Ring& ring);
   absl::Status StartDevice();
@@ -110,6 +119,7 @@ class Session final : private ConfigChangeNotifier {
   EventLoop& loop_;
   VirtioDevice& device_;
   MemoryTables& tables_;
+  const OnConfigChange on_config_changed_;
   std::vector<Ring> rings_;  // its length never changes: closures point into it
   uint64_t features_ = 0;
   std::shared_ptr<const MemoryTable> table_;

@@ -269,9 +269,15 @@ TEST_F(SessionTest, RefusesRingsThatTheDeviceDoesNotHave) {
               HasReason(Reason::kQemuError));
 }
 
-TEST_F(SessionTest, RefusesToEnableARingThatIsNotSetUp) {
-  EXPECT_THAT(front_end_->Send(Request::kSetRingEnable, Payload(RingState{0, 1})),
-              HasReason(Reason::kQemuError));
+TEST_F(SessionTest, ServesRingsThatWereEnabledBeforeTheyWereSetUp) {
+  ASSERT_OK(front_end_->Send(Request::kSetFeatures, Payload(FakeFrontEnd::kFeatureVersion1)));
+  ASSERT_OK(front_end_->SendMemory({front_end_->WholeMemory()}));
+  ASSERT_OK(front_end_->Send(Request::kSetRingEnable, Payload(RingState{0, 1})));
+  EXPECT_FALSE(device_.active());
+
+  ASSERT_OK(front_end_->SetUpRing(0, 0));
+
+  EXPECT_TRUE(device_.active());
 }
 
 TEST_F(SessionTest, RefusesRingAddressesOutsideOfMemory) {

@@ -102,6 +102,10 @@ class Machine:
             f"boot_timeout_ms: {options.boot_timeout_ms}",
             f"rng: {'true' if options.rng else 'false'}",
         ]
+        if options.net_mtu:
+            mac = "\\002\\000\\000\\000\\000\\001"
+            lines.append(f'net {{ listener_fd: {self.listen("net.sock")} mac: "{mac}" '
+                         f"mtu: {options.net_mtu} }}")
         if options.initramfs:
             lines.append(f"initramfs_fd: {self.open(options.initramfs, os.O_RDONLY)}")
         if options.balloon:
@@ -169,6 +173,7 @@ def parse_options():
     parser.add_argument("--engine", choices=["kvm", "qemu"], default="kvm")
     parser.add_argument("--emulated-ring0", action="store_true")
     parser.add_argument("--qemu", default="", help="QEMU's directory")
+    parser.add_argument("--net-mtu", type=int, default=0, help="a network card, its wire at net.sock")
     parser.add_argument("--rng", action="store_true")
     parser.add_argument("--balloon", action="store_true")
     return parser.parse_args()

@@ -10,6 +10,9 @@
 #include <linux/virtio_fs.h>
 #include <linux/virtio_ids.h>
 #include <linux/virtio_mmio.h>
+#define class class_  // a member of a C structure
+#include <linux/virtio_net.h>
+#undef class
 #define VIRTIO_RING_NO_LEGACY  // what it leaves out is no valid C++
 #include <linux/virtio_ring.h>
 
@@ -20,6 +23,7 @@
 #include "vmm/devices/virtio/spec/device.h"
 #include "vmm/devices/virtio/spec/fs.h"
 #include "vmm/devices/virtio/spec/mmio.h"
+#include "vmm/devices/virtio/spec/net.h"
 #include "vmm/devices/virtio/spec/split_ring.h"
 #include "vmm/devices/virtio/virtio_device.h"
 
@@ -53,6 +57,20 @@ TEST(SpecTest, HasLinuxsStatusAndFeatureBits) {
   EXPECT_EQ(kFeatureIndirectDescriptors, Bit(VIRTIO_RING_F_INDIRECT_DESC));
   EXPECT_EQ(kFeatureEventIndex, Bit(VIRTIO_RING_F_EVENT_IDX));
   EXPECT_EQ(kFeatureVersion1, Bit(VIRTIO_F_VERSION_1));
+}
+
+TEST(SpecTest, KnowsTheNetworkCardAsLinuxDoes) {
+  EXPECT_EQ(kNetFeatureChecksum, Bit(VIRTIO_NET_F_CSUM));
+  EXPECT_EQ(kNetFeatureGuestChecksum, Bit(VIRTIO_NET_F_GUEST_CSUM));
+  EXPECT_EQ(kNetFeatureMtu, Bit(VIRTIO_NET_F_MTU));
+  EXPECT_EQ(kNetFeatureMac, Bit(VIRTIO_NET_F_MAC));
+  EXPECT_EQ(kNetFeatureMergeableBuffers, Bit(VIRTIO_NET_F_MRG_RXBUF));
+  EXPECT_EQ(kNetFeatureStatus, Bit(VIRTIO_NET_F_STATUS));
+  EXPECT_EQ(offsetof(NetConfig, status), offsetof(virtio_net_config, status));
+  EXPECT_EQ(offsetof(NetConfig, mtu), offsetof(virtio_net_config, mtu));
+  EXPECT_EQ(sizeof(NetHeader), sizeof(virtio_net_hdr_v1));
+  EXPECT_EQ(offsetof(NetHeader, checksum_start), offsetof(virtio_net_hdr_v1, csum_start));
+  EXPECT_EQ(offsetof(NetHeader, buffers), offsetof(virtio_net_hdr_v1, num_buffers));
 }
 
 TEST(SpecTest, LaysOutTheSplitRingAsLinuxDoes) {

@@ -245,15 +245,26 @@ absl::StatusOr<DescriptorChain> Virtqueue::Pop() {
   return chain;
 }
 
-absl::Status Virtqueue::Complete(DescriptorChain chain, uint32_t written) {
-  MSB_CHECK(written <= chain.writable_bytes_);
+void Virtqueue::PutUsed(uint16_t head, uint32_t written) {
   MSB_CHECK(in_flight() > 0);
-  const virtio::UsedElement element{.id = chain.head_, .length = written};
+  const virtio::UsedElement element{.id = head, .length = written};
   const size_t slot = next_used_ % layout_.size;
   std::memcpy(device_area_ + virtio::kUsedRingOffset + slot * sizeof(element), &element,
               sizeof(element));
   ++next_used_;
   if (next_used_ == flushed_used_) completions_wrapped_ = true;
+}
+
+absl::Status Virtqueue::Complete(DescriptorChain chain, uint32_t written) {
+  Completion completion{std::move(chain), written};
+  return CompleteTogether(absl::MakeSpan(&completion, 1));
+}
+
+absl::Status Virtqueue::CompleteTogether(absl::Span<Completion> completions) {
+  for (const Completion& completion : completions) {
+    MSB_CHECK(completion.written <= completion.chain.writable_bytes_);
+    PutUsed(completion.chain.head_, completion.written);
+  }
   // Release: whoever sees the index sees the element and the bytes of the buffers.
   Field(device_area_, virtio::kUsedIndexOffset).store(next_used_, std::memory_order_release);
   return absl::OkStatus();

@@ -92,6 +92,12 @@ class Virtqueue {
   // Puts the chain into the used ring with `written` bytes, at most its writable_bytes. The driver
   // sees it at once; it is told by the next Flush.
   absl::Status Complete(DescriptorChain chain, uint32_t written);
+  // Completes several, in order, which the driver sees all at once: the buffers of one frame.
+  struct Completion {
+    DescriptorChain chain;
+    uint32_t written = 0;
+  };
+  absl::Status CompleteTogether(absl::Span<Completion> completions);
   // Gives back the chain that was popped last, unused.
   void Return(DescriptorChain chain);
   // Interrupts the driver if anything was completed since the last Flush and it wants to know.
@@ -119,6 +125,7 @@ class Virtqueue {
         event_index_(event_index),
         interrupt_(std::move(interrupt)) {}
 
+  void PutUsed(uint16_t head, uint32_t written);
   uint16_t in_flight() const { return static_cast<uint16_t>(next_available_ - next_used_); }
   absl::Status ReadAvailableIndex();
   void EnableNotifications();
