@@ -19,6 +19,7 @@
 #include "supervisor/launch/cgroup.h"
 #include "supervisor/launch/host_file.h"
 #include "supervisor/launch/jailer_command.h"
+#include "supervisor/launch/jailer_run.h"
 #include "supervisor/launch/process.h"
 #include "supervisor/launch/runtime_files.h"
 #include "supervisor/launch/vmm_inputs.h"
@@ -28,6 +29,7 @@ namespace {
 
 constexpr uint32_t kFirstGuestCid = 3;  // VIRTIO 1.2, 5.10.4: 0, 1 and 2 are reserved
 constexpr uint32_t kLowestBaseUid = 1000;
+constexpr uint32_t kHighestBaseUid = static_cast<uint32_t>(INT32_MAX) - 2 * kMaxSlots;
 constexpr size_t kMaxRuntimeRootBytes = 50;
 
 absl::Status CheckOptions(const LaunchOptions& options) {
@@ -44,10 +46,9 @@ absl::Status CheckOptions(const LaunchOptions& options) {
                                 kMaxRuntimeRootBytes,
                                 " bytes: the paths of sockets would not fit"));
   }
-  if (options.base_uid < kLowestBaseUid ||
-      options.base_uid > static_cast<uint32_t>(INT32_MAX) - kMaxSlots) {
+  if (options.base_uid < kLowestBaseUid || options.base_uid > kHighestBaseUid) {
     return invalid(absl::StrCat("the first user id of the sandboxes is ", kLowestBaseUid, " to ",
-                                static_cast<uint32_t>(INT32_MAX) - kMaxSlots));
+                                kHighestBaseUid));
   }
   return absl::OkStatus();
 }
@@ -63,10 +64,6 @@ absl::Status CheckCgroups(const CgroupLayout& layout, CgroupPolicy policy) {
   return absl::OkStatus();
 }
 
-absl::Status Gone(const ProcessIdentity& process) {
-  return MakeError(Reason::kVmmDied, absl::StrCat("process ", process.pid, " is gone"));
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<JailedLauncher>> JailedLauncher::Create(LaunchOptions options) {
@@ -80,6 +77,7 @@ absl::StatusOr<std::unique_ptr<JailedLauncher>> JailedLauncher::Create(LaunchOpt
 
 LaunchPlan JailedLauncher::Plan(absl::string_view id, uint32_t slot) const {
   LaunchPlan plan;
+  plan.id = std::string(id);
   plan.runtime_directory = absl::StrCat(options_.runtime_root, "/", id);
   plan.control_socket = plan.runtime_directory + "/control.sock";
   plan.vsock_socket = plan.runtime_directory + "/vsock.sock";
@@ -88,6 +86,7 @@ LaunchPlan JailedLauncher::Plan(absl::string_view id, uint32_t slot) const {
   plan.exit_event = plan.runtime_directory + "/exit_event";
   plan.cgroup = absl::StrCat(options_.cgroup_parent, "/", id);
   plan.uid = options_.base_uid + slot;
+  plan.companion_uid = options_.base_uid + kMaxSlots + slot;
   plan.guest_cid = kFirstGuestCid + slot;
   return plan;
 }
@@ -120,89 +119,124 @@ absl::StatusOr<LaunchedVmm> JailedLauncher::LaunchUnguarded(const LaunchSpec& sp
   }
   MSB_ASSIGN_OR_RETURN(RuntimeFiles files, MakeRuntimeFiles(plan));
   const UniqueFd vmm_log = std::move(files.vmm_log);
-  MSB_ASSIGN_OR_RETURN(const VmmInputs inputs,
-                       OpenVmmInputs(spec, plan, options_, std::move(files)));
-  const JailerOutcome outcome = RunJailer(JailerCommandLine(spec, plan, options_, layout_, inputs),
-                                          options_, inputs, vmm_log);
+  MSB_ASSIGN_OR_RETURN(VmmInputs inputs, OpenVmmInputs(spec, plan, options_, std::move(files)));
+  MSB_ASSIGN_OR_RETURN(std::vector<StartedCompanion> companions,
+                       StartCompanions(plan, spec.companions));
+  for (size_t i = 0; i < companions.size(); ++i) {
+    inputs.fds[VmmFdOfCompanion(i)] = std::move(companions[i].vmm_socket);
+  }
+  JailRequest request{.command_line = JailerCommandLine(spec, plan, options_, layout_, inputs),
+                      .executable = options_.vmm_path,
+                      .log_fd = vmm_log.get()};
+  for (const auto& [number, fd] : inputs.fds) request.fds[number] = fd.get();
+  MSB_ASSIGN_OR_RETURN(JailerRun jailer, JailerRun::Start(request, options_));
+  const JailerOutcome outcome = std::move(jailer).Finish();
   if (!outcome.pid) return outcome.status;
 
   // A child of ours that nobody reaps before CleanUp: the pid is its own.
   LaunchedVmm vmm;
   MSB_ASSIGN_OR_RETURN(vmm.pidfd, OpenPidfd(*outcome.pid));
-  MSB_RETURN_IF_ERROR(Remember(plan, vmm.pidfd));
+  MSB_RETURN_IF_ERROR(Remember(plan.cgroup, vmm.pidfd, UniqueFd()));
   MSB_RETURN_IF_ERROR(outcome.status);
+  for (StartedCompanion& started : companions) {
+    vmm.companions.push_back(std::move(started.companion));
+  }
   vmm.process.pid = *outcome.pid;
   MSB_ASSIGN_OR_RETURN(vmm.process.start_time_ticks, ReadStartTime(*outcome.pid));
   return vmm;
 }
 
+absl::StatusOr<UniqueFd> JailedLauncher::OpenRunning(const ProcessIdentity& process,
+                                                     const std::string& cgroup,
+                                                     const absl::Status& gone) const {
+  auto pidfd = OpenPidfd(process.pid);
+  if (!pidfd.ok()) return gone;
+  // Asked behind the pidfd: if the process of that start time lives now, the pidfd is its.
+  const auto start_time = ReadStartTime(process.pid);
+  if (!start_time.ok() || *start_time != process.start_time_ticks || HasEnded(*pidfd)) return gone;
+  const auto cgroups = ReadHostFile(absl::StrCat("/proc/", process.pid, "/cgroup"));
+  if (!layout_.hierarchies.empty() && (!cgroups.ok() || !IsMemberOf(*cgroups, cgroup))) return gone;
+  return pidfd;
+}
+
 absl::StatusOr<LaunchedVmm> JailedLauncher::Adopt(const ProcessIdentity& process,
                                                   const LaunchPlan& plan) {
   LaunchedVmm vmm{.process = process};
-  auto pidfd = OpenPidfd(process.pid);
-  if (!pidfd.ok()) return Gone(process);
-  vmm.pidfd = *std::move(pidfd);
-  // Asked behind the pidfd: if the process of that start time lives now, the pidfd is its.
-  const auto start_time = ReadStartTime(process.pid);
-  if (!start_time.ok() || *start_time != process.start_time_ticks || HasEnded(vmm.pidfd)) {
-    return Gone(process);
-  }
-  const auto cgroups = ReadHostFile(absl::StrCat("/proc/", process.pid, "/cgroup"));
-  if (!layout_.hierarchies.empty() && (!cgroups.ok() || !IsMemberOf(*cgroups, plan.cgroup))) {
-    return Gone(process);
-  }
-  MSB_RETURN_IF_ERROR(Remember(plan, vmm.pidfd));
+  const absl::Status gone =
+      MakeError(Reason::kVmmDied, absl::StrCat("process ", process.pid, " is gone"));
+  MSB_ASSIGN_OR_RETURN(vmm.pidfd, OpenRunning(process, plan.cgroup, gone));
+  MSB_RETURN_IF_ERROR(Remember(plan.cgroup, vmm.pidfd, UniqueFd()));
   return vmm;
 }
 
-absl::Status JailedLauncher::CleanUp(const LaunchPlan& plan) {
+absl::StatusOr<std::optional<int>> JailedLauncher::ClearCgroup(const std::string& name,
+                                                               Known& known) {
   const absl::Time deadline = absl::Now() + options_.kill_timeout;
-  const Cgroup cgroup(layout_, plan.cgroup);
-  const UniqueFd vmm = Forget(plan);
-  auto remember_again = absl::MakeCleanup([&] {
-    if (vmm.valid()) Remember(plan, vmm).IgnoreError();
-  });
-  if (vmm.valid()) {
-    MSB_RETURN_IF_ERROR(Kill(vmm));
-    if (!WaitForEnd(vmm, deadline).ok()) {
-      return MakeError(Reason::kHostError, absl::StrCat("the VMM of cgroup ", plan.cgroup,
-                                                        " is killed and does not end"));
+  const Cgroup cgroup(layout_, name);
+  if (known.pidfd.valid()) {
+    MSB_RETURN_IF_ERROR(Kill(known.pidfd));
+    if (!WaitForEnd(known.pidfd, deadline).ok()) {
+      return MakeError(Reason::kHostError,
+                       absl::StrCat("the process of cgroup ", name, " is killed and does not end"));
     }
   }
   MSB_RETURN_IF_ERROR(cgroup.Kill(deadline));
-  if (vmm.valid()) Reap(vmm);
+  std::optional<int> wait_status;
+  if (known.pidfd.valid()) wait_status = Reap(known.pidfd);
   MSB_RETURN_IF_ERROR(cgroup.Remove());
+  return wait_status;
+}
+
+absl::Status JailedLauncher::CleanUp(const LaunchPlan& plan) {
+  Known vmm = Forget(plan.cgroup);
+  auto remember_again = absl::MakeCleanup([&] {
+    if (vmm.pidfd.valid()) Remember(plan.cgroup, vmm.pidfd, UniqueFd()).IgnoreError();
+  });
+  MSB_RETURN_IF_ERROR(ClearCgroup(plan.cgroup, vmm).status());
   std::move(remember_again).Cancel();
+  MSB_ASSIGN_OR_RETURN(const std::set<std::string> companions, CompanionsOf(plan));
+  for (const std::string& name : companions) {
+    MSB_RETURN_IF_ERROR(EndCompanion(plan, name).status());
+  }
   return RemoveRuntimeFiles(plan);
 }
 
 absl::Status JailedLauncher::RemoveLogs(const LaunchPlan& plan) { return RemoveLogFiles(plan); }
 
 absl::StatusOr<Launcher::Usage> JailedLauncher::ReadUsage(const LaunchPlan& plan) const {
-  return Cgroup(layout_, plan.cgroup).ReadUsage();
+  MSB_ASSIGN_OR_RETURN(Usage usage, Cgroup(layout_, plan.cgroup).ReadUsage());
+  MSB_ASSIGN_OR_RETURN(const std::set<std::string> companions, CompanionsOf(plan));
+  for (const std::string& name : companions) {
+    const auto more = Cgroup(layout_, PathsOf(plan, name).cgroup).ReadUsage();
+    if (!more.ok()) continue;  // it has just ended
+    usage.cpu_ns += more->cpu_ns;
+    usage.memory_bytes += more->memory_bytes;
+  }
+  return usage;
 }
 
 absl::StatusOr<bool> JailedLauncher::Runs(const LaunchPlan& plan) const {
   MSB_ASSIGN_OR_RETURN(const std::set<int> processes, Cgroup(layout_, plan.cgroup).Processes());
   if (!processes.empty()) return true;
   absl::MutexLock lock(&mutex_);
-  const auto vmm = vmms_.find(plan.cgroup);
-  return vmm != vmms_.end() && !HasEnded(vmm->second);
+  const auto vmm = known_.find(plan.cgroup);
+  return vmm != known_.end() && !HasEnded(vmm->second.pidfd);
 }
 
-absl::Status JailedLauncher::Remember(const LaunchPlan& plan, const UniqueFd& pidfd) {
+absl::Status JailedLauncher::Remember(const std::string& cgroup, const UniqueFd& pidfd,
+                                      UniqueFd log) {
   MSB_ASSIGN_OR_RETURN(const int copy, Syscall("duplicate a pidfd", [&] {
                          return ::fcntl(pidfd.get(), F_DUPFD_CLOEXEC, 0);
                        }));
   absl::MutexLock lock(&mutex_);
-  vmms_[plan.cgroup] = UniqueFd(copy);
+  known_[cgroup] = Known{.pidfd = UniqueFd(copy), .log = std::move(log)};
   return absl::OkStatus();
 }
 
-UniqueFd JailedLauncher::Forget(const LaunchPlan& plan) {
+JailedLauncher::Known JailedLauncher::Forget(const std::string& cgroup) {
   absl::MutexLock lock(&mutex_);
-  auto node = vmms_.extract(plan.cgroup);
-  return node.empty() ? UniqueFd() : std::move(node.mapped());
+  auto node = known_.extract(cgroup);
+  return node.empty() ? Known() : std::move(node.mapped());
 }
 
 }  // namespace msb

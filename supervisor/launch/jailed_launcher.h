@@ -7,8 +7,11 @@
 #define MSB_SUPERVISOR_LAUNCH_JAILED_LAUNCHER_H_
 
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
@@ -23,9 +26,10 @@
 
 namespace msb {
 
-// Thread-safe. A VMM is a child of this process (the jailer clones it so) and a zombie from its end
-// until CleanUp, which reaps it: nothing else here may wait for any child (waitpid(-1)), and
-// SIGCHLD must not be ignored. One of an earlier life of the daemon is init's to reap.
+// Thread-safe. A VMM or companion is a child of this process (the jailer clones it so) and a zombie
+// from its end until CleanUp, which reaps it: nothing else here may wait for any child
+// (waitpid(-1)), and SIGCHLD must not be ignored. One of an earlier life of the daemon is init's to
+// reap.
 class JailedLauncher final : public Launcher {
  public:
   // Looks at the host's cgroups and makes the runtime root. kConfigInvalid for options that cannot
@@ -41,6 +45,13 @@ class JailedLauncher final : public Launcher {
   // Read the exit event and ReadUsage before: both are gone afterwards.
   absl::Status CleanUp(const LaunchPlan& plan) override;
   absl::Status RemoveLogs(const LaunchPlan& plan) override;
+  absl::StatusOr<StartedCompanion> StartCompanion(const LaunchPlan& plan,
+                                                  const CompanionSpec& spec) override;
+  absl::StatusOr<LaunchedCompanion> AdoptCompanion(absl::string_view name,
+                                                   const ProcessIdentity& process,
+                                                   const LaunchPlan& plan) override;
+  absl::StatusOr<CompanionEnd> EndCompanion(const LaunchPlan& plan,
+                                            absl::string_view name) override;
   absl::StatusOr<Usage> ReadUsage(const LaunchPlan& plan) const override;
 
  private:
@@ -48,15 +59,35 @@ class JailedLauncher final : public Launcher {
       : options_(std::move(options)), layout_(std::move(layout)) {}
   absl::StatusOr<LaunchedVmm> LaunchUnguarded(const LaunchSpec& spec, const LaunchPlan& plan);
   absl::StatusOr<bool> Runs(const LaunchPlan& plan) const;
-  absl::Status Remember(const LaunchPlan& plan, const UniqueFd& pidfd);
-  UniqueFd Forget(const LaunchPlan& plan);
+  // A pidfd for a process of an earlier life that is still the same one; `gone` else.
+  absl::StatusOr<UniqueFd> OpenRunning(const ProcessIdentity& process, const std::string& cgroup,
+                                       const absl::Status& gone) const;
+
+  // What is held of a process that was launched or adopted and not cleared up yet.
+  struct Known {
+    UniqueFd pidfd;
+    UniqueFd log;  // of a companion
+  };
+  absl::Status Remember(const std::string& cgroup, const UniqueFd& pidfd, UniqueFd log);
+  Known Forget(const std::string& cgroup);
+  // Kills and reaps all that is in the cgroup and removes it. The wait status of the known process.
+  absl::StatusOr<std::optional<int>> ClearCgroup(const std::string& name, Known& known);
+
+  // jailed_companions.cc
+  struct PendingCompanion;
+  absl::StatusOr<PendingCompanion> BeginCompanion(const LaunchPlan& plan,
+                                                  const CompanionSpec& spec) const;
+  absl::StatusOr<StartedCompanion> FinishCompanion(const LaunchPlan& plan,
+                                                   PendingCompanion pending);
+  absl::StatusOr<std::vector<StartedCompanion>> StartCompanions(
+      const LaunchPlan& plan, const std::vector<CompanionSpec>& specs);
+  absl::StatusOr<std::set<std::string>> CompanionsOf(const LaunchPlan& plan) const;
 
   const LaunchOptions options_;
   const CgroupLayout layout_;
   mutable absl::Mutex mutex_;
-  // By cgroup name: the VMMs that were launched or adopted and not cleared up yet. A zombie is in
-  // no cgroup any more, so that only this finds it.
-  absl::flat_hash_map<std::string, UniqueFd> vmms_ ABSL_GUARDED_BY(mutex_);
+  // By cgroup name. A zombie is in no cgroup any more, so that only this finds it.
+  absl::flat_hash_map<std::string, Known> known_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace msb

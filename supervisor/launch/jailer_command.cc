@@ -3,25 +3,10 @@
 
 #include "supervisor/launch/jailer_command.h"
 
-#include <fcntl.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
-#include "absl/time/clock.h"
-#include "base/error.h"
-#include "base/status_macros.h"
-#include "base/syscall.h"
-#include "supervisor/launch/host_file.h"
-#include "supervisor/launch/process.h"
-#include "supervisor/launch/read_to_end.h"
-#include "supervisor/launch/spawn.h"
 
 namespace msb {
 namespace {
@@ -30,7 +15,6 @@ constexpr uint64_t kMib = 1u << 20;
 constexpr uint32_t kMilliPerCpu = 1000;
 // Beside what a guest's memory file has of its own (page tables of a huge page, rounding).
 constexpr uint64_t kMemoryFileSlackBytes = 2 * kMib;
-constexpr size_t kMaxReportBytes = 8192;
 
 uint64_t MemoryLimit(const LaunchSpec& spec, const LaunchOptions& options) {
   const uint32_t overhead = spec.engine == msb::vmm::v1::ENGINE_QEMU ? options.qemu_overhead_mib
@@ -45,35 +29,45 @@ uint64_t FileSizeLimit(const LaunchSpec& spec, const LaunchOptions& options,
                    spec.memory_mib * kMib + kMemoryFileSlackBytes});
 }
 
-void AppendCgroup(const LaunchSpec& spec, const LaunchPlan& plan, const LaunchOptions& options,
-                  const CgroupLayout& layout, std::vector<std::string>& words) {
+struct CgroupLimits {
+  uint64_t memory_bytes;
+  uint32_t cpu_milli;
+  uint32_t pids;
+};
+
+void AppendCgroup(const std::string& cgroup, const CgroupLimits& limits, const CgroupLayout& layout,
+                  std::vector<std::string>& words) {
   if (layout.hierarchies.empty()) return;
-  words.push_back(absl::StrCat("--cgroup=", plan.cgroup));
+  words.push_back(absl::StrCat("--cgroup=", cgroup));
   for (const CgroupHierarchy& hierarchy : layout.hierarchies) {
     const char* flag = hierarchy.version == CgroupVersion::kV1 ? "--cgroup-v1=" : "--cgroup-v2=";
     words.push_back(
         absl::StrCat(flag, absl::StrJoin(hierarchy.controllers, ","), ":", hierarchy.mount));
   }
-  const uint32_t milli = spec.cpu_milli != 0 ? spec.cpu_milli : spec.vcpus * kMilliPerCpu;
-  words.push_back(absl::StrCat("--memory-max=", MemoryLimit(spec, options)));
-  words.push_back(absl::StrCat("--cpu-milli=", milli));
-  words.push_back(absl::StrCat("--pids-max=", options.pids_max));
+  words.push_back(absl::StrCat("--memory-max=", limits.memory_bytes));
+  words.push_back(absl::StrCat("--cpu-milli=", limits.cpu_milli));
+  words.push_back(absl::StrCat("--pids-max=", limits.pids));
 }
 
-absl::Status JailFailed(absl::string_view what) { return MakeError(Reason::kJailFailed, what); }
+void AppendIdentity(const CompanionSpec& spec, const LaunchPlan& plan,
+                    std::vector<std::string>& words) {
+  const CompanionIdentity identity = spec.identity.value_or(
+      CompanionIdentity{.uid = plan.companion_uid, .gid = plan.companion_uid, .groups = {}});
+  words.push_back(absl::StrCat("--uid=", identity.uid));
+  words.push_back(absl::StrCat("--gid=", identity.gid));
+  if (identity.uid == 0 || identity.gid == 0) words.push_back("--as-root");
+  if (!identity.groups.empty()) {
+    words.push_back(absl::StrCat("--groups=", absl::StrJoin(identity.groups, ",")));
+  }
+  if (!spec.capabilities.empty()) {
+    words.push_back(absl::StrCat("--keep-caps=", absl::StrJoin(spec.capabilities, ",")));
+  }
+}
 
-// What an ended jailer has to say for itself.
-absl::Status StatusOfJailer(const JailerReport& report, std::optional<int> wait_status) {
-  if (!report.error.empty()) return JailFailed(report.error);
-  if (wait_status && WIFEXITED(*wait_status) && WEXITSTATUS(*wait_status) == 0 && report.pid) {
-    return absl::OkStatus();
-  }
-  if (wait_status && WIFSIGNALED(*wait_status)) {
-    return JailFailed(absl::StrCat("msb-jailer was killed by signal ", WTERMSIG(*wait_status)));
-  }
-  return JailFailed(absl::StrCat("msb-jailer ended with code ",
-                                 wait_status ? WEXITSTATUS(*wait_status) : -1,
-                                 " (jailer/README.md)"));
+std::string OpenFlag(const CompanionSource& source) {
+  return absl::StrCat("--open=", source.fd, ":",
+                      source.kind == SourceKind::kDirectory ? "dir" : "file",
+                      source.access == SourceAccess::kReadOnly ? "-ro:" : "-rw:", source.path);
 }
 
 }  // namespace
@@ -93,7 +87,8 @@ std::vector<std::string> JailerCommandLine(const LaunchSpec& spec, const LaunchP
       absl::StrCat("--fsize=", FileSizeLimit(spec, options, inputs)),
   };
   for (const auto& [number, fd] : inputs.fds) words.push_back(absl::StrCat("--keep-fd=", number));
-  AppendCgroup(spec, plan, options, layout, words);
+  const uint32_t milli = spec.cpu_milli != 0 ? spec.cpu_milli : spec.vcpus * kMilliPerCpu;
+  AppendCgroup(plan.cgroup, {MemoryLimit(spec, options), milli, options.pids_max}, layout, words);
   if (spec.engine == msb::vmm::v1::ENGINE_QEMU) {
     words.push_back(absl::StrCat("--bind-ro=", options.qemu_directory, ":", kQemuDirectoryInJail));
     // QEMU opens its kernel as /proc/self/fd/N; its stdin is /dev/null.
@@ -104,52 +99,35 @@ std::vector<std::string> JailerCommandLine(const LaunchSpec& spec, const LaunchP
   return words;
 }
 
-JailerReport ParseJailerReport(absl::string_view text) {
-  JailerReport report;
-  for (absl::string_view line : absl::StrSplit(text, '\n', absl::SkipEmpty())) {
-    const std::pair<absl::string_view, absl::string_view> pair =
-        absl::StrSplit(line, absl::MaxSplits('=', 1));
-    int pid = 0;
-    if (pair.first == "pid" && absl::SimpleAtoi(pair.second, &pid) && pid > 0) report.pid = pid;
-    if (pair.first == "error") report.error = std::string(pair.second);
+std::vector<std::string> JailerCommandLine(const CompanionSpec& spec, const LaunchPlan& plan,
+                                           const CgroupLayout& layout) {
+  const CompanionPaths paths = PathsOf(plan, spec.name);
+  std::vector<std::string> words = {
+      "msb-jailer",
+      absl::StrCat("--id=", plan.id, "-", spec.name),
+      absl::StrCat("--status-fd=", kJailerStatusFd),
+      absl::StrCat("--exec-fd=", kJailerExecFd),
+      absl::StrCat("--root=", plan.runtime_directory),
+      absl::StrCat("--nofile=", spec.max_open_files),
+  };
+  AppendIdentity(spec, plan, words);
+  if (spec.max_file_bytes) words.push_back(absl::StrCat("--fsize=", *spec.max_file_bytes));
+  if (spec.network == CompanionNetwork::kHost) words.push_back("--net=host");
+  for (int fd : {kCompanionControlFd, kCompanionVmmFd}) {
+    words.push_back(absl::StrCat("--keep-fd=", fd));
   }
-  return report;
-}
-
-JailerOutcome RunJailer(const std::vector<std::string>& command_line, const LaunchOptions& options,
-                        const VmmInputs& inputs, const UniqueFd& vmm_log) {
-  const absl::Time deadline = absl::Now() + options.launch_timeout;
-  const auto vmm = OpenHostFile(options.vmm_path, O_PATH);
-  if (!vmm.ok()) {
-    return {std::nullopt, WithReason(Reason::kAssetMissing, "the VMM", vmm.status())};
+  if (!spec.input.empty()) words.push_back(absl::StrCat("--keep-fd=", kCompanionInputFd));
+  for (const auto& [number, fd] : spec.fds) words.push_back(absl::StrCat("--keep-fd=", number));
+  AppendCgroup(paths.cgroup, {spec.memory_mib * kMib, spec.cpu_milli, spec.pids_max}, layout,
+               words);
+  for (const CompanionBind& bind : spec.binds) {
+    words.push_back(absl::StrCat("--bind-ro=", bind.source, ":", bind.target));
   }
-  int ends[2];
-  const auto piped = Syscall("pipe", [&] { return ::pipe2(ends, O_CLOEXEC); });
-  if (!piped.ok()) return {std::nullopt, WithReason(Reason::kHostError, "launch", piped.status())};
-  UniqueFd read_end(ends[0]);
-  UniqueFd write_end(ends[1]);
-
-  SpawnRequest request{.path = options.jailer_path, .argv = command_line};
-  for (const auto& [number, fd] : inputs.fds) request.fds[number] = fd.get();
-  request.fds[STDOUT_FILENO] = vmm_log.get();
-  request.fds[STDERR_FILENO] = vmm_log.get();
-  request.fds[kJailerStatusFd] = write_end.get();
-  request.fds[kJailerExecFd] = vmm->get();
-  const auto jailer = Spawn(request);
-  if (!jailer.ok()) {
-    return {std::nullopt, WithReason(Reason::kJailFailed, "the jailer", jailer.status())};
-  }
-  write_end.Reset();
-
-  // The stream ends when the jailer has ended and the VMM has been executed, or has died.
-  const auto text = ReadToEnd(read_end, {.max_bytes = kMaxReportBytes, .deadline = deadline});
-  if (!text.ok()) Kill(jailer->pidfd).IgnoreError();  // its child is killed through its cgroup
-  WaitForEnd(jailer->pidfd, absl::InfiniteFuture()).IgnoreError();
-  const std::optional<int> wait_status = Reap(jailer->pidfd);
-  if (!text.ok())
-    return {std::nullopt, WithReason(Reason::kJailFailed, "the jailer", text.status())};
-  const JailerReport report = ParseJailerReport(*text);
-  return {report.pid, StatusOfJailer(report, wait_status)};
+  if (spec.proc) words.push_back("--proc");
+  for (const CompanionSource& source : spec.sources) words.push_back(OpenFlag(source));
+  words.insert(words.end(), {"--", spec.executable.substr(spec.executable.rfind('/') + 1)});
+  words.insert(words.end(), spec.arguments.begin(), spec.arguments.end());
+  return words;
 }
 
 }  // namespace msb

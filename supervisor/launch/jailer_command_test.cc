@@ -6,6 +6,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "supervisor/launch/jailer_run.h"
+
 namespace msb {
 namespace {
 

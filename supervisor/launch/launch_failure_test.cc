@@ -55,7 +55,7 @@ TEST_F(LaunchFailureTest, WithoutJailer) {
 
 TEST_F(LaunchFailureTest, WithoutVmm) {
   options_.vmm_path = "/nonexistent/msb-vmm";
-  ExpectFailure(SpecOf(1), Reason::kAssetMissing, "the VMM: /nonexistent/msb-vmm");
+  ExpectFailure(SpecOf(1), Reason::kAssetMissing, "the executable: /nonexistent/msb-vmm");
 }
 
 TEST_F(LaunchFailureTest, WithAVmmThatNeedsALoader) {

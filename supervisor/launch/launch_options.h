@@ -31,8 +31,9 @@ struct LaunchOptions {
   // Below each cgroup mount; each sandbox has a cgroup in it.
   std::string cgroup_parent = "microsandbox";
   CgroupPolicy cgroup_policy = CgroupPolicy::kRequired;
-  // User and group of the sandbox with slot 0; kMaxSlots ids from here belong to the sandboxes. The
-  // default lies in a range that neither distributions nor systemd nor subuid hand out.
+  // User and group of the sandbox with slot 0; kMaxSlots ids from here belong to the sandboxes'
+  // VMMs, and as many behind them to their companions. The default lies in a range that neither
+  // distributions nor systemd nor subuid hand out.
   uint32_t base_uid = 1'880'000'000;
 
   KvmKind kvm_kind = KvmKind::kHardware;
@@ -48,6 +49,9 @@ struct LaunchOptions {
   // No file that the VMM writes grows beyond this, or the guest's memory or largest disk where that
   // is more.
   uint64_t max_log_bytes = 16u << 20;
+
+  // Kept of each companion's log while it runs, and at most twice that of its earlier runs.
+  uint64_t companion_log_bytes = 64u << 10;
 
   // From the start of the jailer to the VMM's first instruction: some milliseconds on an idle host.
   absl::Duration launch_timeout = absl::Seconds(15);

@@ -17,6 +17,7 @@
 #include "absl/strings/string_view.h"
 #include "base/unique_fd.h"
 #include "msb/vmm/v1/vm_spec.pb.h"
+#include "supervisor/launch/companion.h"
 
 namespace msb {
 
@@ -39,11 +40,15 @@ struct LaunchSpec {
   std::vector<LaunchDisk> disks;
   uint32_t boot_timeout_ms = 60'000;
   uint64_t console_limit_bytes = 1 << 20;
+  // Started before the VMM, in no order. The VMM has its end of the socketpair with the one of
+  // index i as descriptor VmmFdOfCompanion(i) (vmm_inputs.h); MakeVmSpec tells it what for.
+  std::vector<CompanionSpec> companions;
 };
 
 // Where the parts of a sandbox's VMM are. A function of the configuration and the sandbox's id and
 // slot alone: known before anything is made, so that it can be journalled first.
 struct LaunchPlan {
+  std::string id;                 // of the sandbox
   std::string runtime_directory;  // holds all of the following
   std::string control_socket;
   std::string vsock_socket;
@@ -52,8 +57,17 @@ struct LaunchPlan {
   std::string exit_event;  // frame of a msb.vmm.v1.VmEvent once the VMM has ended
   std::string cgroup;      // name below each controller's (or the unified) mount
   uint32_t uid = 0;
+  uint32_t companion_uid = 0;  // of companions without an identity of their own
   uint32_t guest_cid = 0;
 };
+
+// Where the parts of a companion are, a function of the plan and its name.
+struct CompanionPaths {
+  std::string control_socket;
+  std::string log;     // of the ended ones
+  std::string cgroup;  // beside the sandbox's own
+};
+CompanionPaths PathsOf(const LaunchPlan& plan, absl::string_view companion);
 
 // Names one process for good: a pid comes again, a pid with its start time does not.
 struct ProcessIdentity {
@@ -61,9 +75,23 @@ struct ProcessIdentity {
   uint64_t start_time_ticks = 0;  // field 22 of /proc/<pid>/stat
 };
 
-struct LaunchedVmm {
+struct LaunchedCompanion {
+  std::string name;
   ProcessIdentity process;
   UniqueFd pidfd;  // readable when the process has ended
+};
+
+struct LaunchedVmm {
+  ProcessIdentity process;
+  UniqueFd pidfd;                             // readable when the process has ended
+  std::vector<LaunchedCompanion> companions;  // as in the LaunchSpec
+};
+
+// What is known of how a companion ended.
+struct CompanionEnd {
+  bool orderly = false;  // with code 0: its VMM hung up
+  bool oom_killed = false;
+  std::string detail;  // how, and the last line of its log
 };
 
 class Launcher {
@@ -71,19 +99,38 @@ class Launcher {
   virtual ~Launcher() = default;
 
   virtual LaunchPlan Plan(absl::string_view id, uint32_t slot) const = 0;
-  // Makes the runtime directory, its sockets and logs and the cgroup, and runs jailer and VMM.
-  // Returns when the VMM process stands in its jail; its control socket takes connections from then
-  // on. On an error nothing is left behind. Blocks for some milliseconds; thread-safe.
+  // Makes the runtime directory, its sockets and logs and the cgroups, and runs jailers, companions
+  // and VMM. Returns when the VMM process stands in its jail; its control socket takes connections
+  // from then on. On an error nothing is left behind. Blocks for some milliseconds; thread-safe.
   virtual absl::StatusOr<LaunchedVmm> Launch(const LaunchSpec& spec) = 0;
   // The same process of an earlier life of the daemon. kVmmDied when it is gone.
   virtual absl::StatusOr<LaunchedVmm> Adopt(const ProcessIdentity& process,
                                             const LaunchPlan& plan) = 0;
-  // Kills what is left of the VMM (SIGKILL to all in its cgroup), waits for its end, removes
-  // cgroup, sockets and runtime directory, but keeps console_log and vmm_log until RemoveLogs.
-  // Idempotent.
+  // Kills what is left of the VMM and its companions (SIGKILL to all in their cgroups), waits for
+  // their end, removes cgroups, sockets and runtime directory, but keeps the logs until RemoveLogs.
+  // Finds the companions by itself. Idempotent.
   virtual absl::Status CleanUp(const LaunchPlan& plan) = 0;
   virtual absl::Status RemoveLogs(const LaunchPlan& plan) = 0;
 
+  // Starts one more companion, or an ended one again, beside a VMM that runs. The other end of its
+  // socketpair is the caller's, who hands it to the VMM. Blocks like Launch; nothing is left behind
+  // on an error.
+  struct StartedCompanion {
+    LaunchedCompanion companion;
+    UniqueFd vmm_socket;
+  };
+  virtual absl::StatusOr<StartedCompanion> StartCompanion(const LaunchPlan& plan,
+                                                          const CompanionSpec& spec) = 0;
+  // As Adopt. kCompanionDied when it is gone.
+  virtual absl::StatusOr<LaunchedCompanion> AdoptCompanion(absl::string_view name,
+                                                           const ProcessIdentity& process,
+                                                           const LaunchPlan& plan) = 0;
+  // Ends one companion: kills what is left of it, keeps its log, removes its cgroup and socket.
+  // Says how it had ended before, if it had. Blocks; idempotent.
+  virtual absl::StatusOr<CompanionEnd> EndCompanion(const LaunchPlan& plan,
+                                                    absl::string_view name) = 0;
+
+  // Of the VMM and its companions together; the limit and the OOM kill are the VMM's.
   struct Usage {
     uint64_t cpu_ns = 0;
     uint64_t memory_bytes = 0;

@@ -8,7 +8,11 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <filesystem>
+#include <string>
+#include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/error.h"
 #include "base/status_macros.h"
@@ -38,6 +42,18 @@ absl::Status RemoveWhenEmpty(const std::string& directory) {
     return absl::OkStatus();
   }
   return WithReason(Reason::kHostError, "remove", absl::ErrnoToStatus(errno, directory));
+}
+
+// Those of the VMM and of companions, whatever their names; then the directory, when it is empty.
+absl::Status RemoveByEnding(const std::string& directory, absl::string_view ending) {
+  std::error_code error;
+  std::vector<std::string> paths;
+  for (std::filesystem::directory_iterator entry(directory, error), end; entry != end;
+       entry.increment(error)) {
+    if (absl::EndsWith(entry->path().string(), ending)) paths.push_back(entry->path().string());
+  }
+  for (const std::string& path : paths) MSB_RETURN_IF_ERROR(Unlink(path));
+  return RemoveWhenEmpty(directory);
 }
 
 absl::StatusOr<RuntimeFiles> MakeAll(const LaunchPlan& plan) {
@@ -73,17 +89,12 @@ absl::StatusOr<RuntimeFiles> MakeRuntimeFiles(const LaunchPlan& plan) {
 }
 
 absl::Status RemoveRuntimeFiles(const LaunchPlan& plan) {
-  for (const std::string& path : {plan.control_socket, plan.vsock_socket, plan.exit_event}) {
-    MSB_RETURN_IF_ERROR(Unlink(path));
-  }
-  return RemoveWhenEmpty(plan.runtime_directory);
+  MSB_RETURN_IF_ERROR(Unlink(plan.exit_event));
+  return RemoveByEnding(plan.runtime_directory, ".sock");
 }
 
 absl::Status RemoveLogFiles(const LaunchPlan& plan) {
-  for (const std::string& path : {plan.console_log, plan.vmm_log}) {
-    MSB_RETURN_IF_ERROR(Unlink(path));
-  }
-  return RemoveWhenEmpty(plan.runtime_directory);
+  return RemoveByEnding(plan.runtime_directory, ".log");
 }
 
 }  // namespace msb

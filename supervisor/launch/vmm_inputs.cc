@@ -5,7 +5,6 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,11 +16,11 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "base/error.h"
-#include "base/frames.h"
 #include "base/status_macros.h"
 #include "base/syscall.h"
 #include "supervisor/launch/command_line.h"
 #include "supervisor/launch/host_file.h"
+#include "supervisor/launch/sealed_frame.h"
 
 namespace msb {
 namespace {
@@ -95,26 +94,6 @@ absl::StatusOr<UniqueFd> OpenKvm() {
   return WithReason(Reason::kKvmUnavailable, "the engine kvm needs /dev/kvm", fd.status());
 }
 
-// A sealed file without a name: a frame that ends behind it.
-absl::StatusOr<UniqueFd> WriteSpec(const pb::VmSpec& spec) {
-  std::string frame;
-  AppendFrame(spec.SerializeAsString(), frame);
-  MSB_ASSIGN_OR_RETURN(const int raw, Syscall("memfd_create", [] {
-                         return ::memfd_create("vm_spec", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-                       }));
-  UniqueFd fd(raw);
-  MSB_ASSIGN_OR_RETURN(const ssize_t written, Syscall("write the VM spec", [&] {
-                         return ::pwrite(fd.get(), frame.data(), frame.size(), 0);
-                       }));
-  if (static_cast<size_t>(written) != frame.size()) {
-    return MakeError(Reason::kHostOutOfMemory, "no room for the VM spec");
-  }
-  MSB_RETURN_IF_ERROR(Syscall("seal the VM spec", [&] {
-    return ::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
-  }));
-  return fd;
-}
-
 absl::Status CheckDisks(const LaunchSpec& spec) {
   if (spec.disks.size() > kMaxDisks) {
     return MakeError(Reason::kInvalidResources, absl::StrCat("at most ", kMaxDisks, " disks"));
@@ -152,7 +131,8 @@ absl::Status CheckLaunchSpec(const LaunchSpec& spec) {
     return MakeError(Reason::kInvalidResources,
                      absl::StrCat("at least ", kMinCpuMilli, " thousandths of a CPU"));
   }
-  return CheckDisks(spec);
+  MSB_RETURN_IF_ERROR(CheckDisks(spec));
+  return CheckCompanions(spec.companions);
 }
 
 absl::StatusOr<VmmInputs> OpenVmmInputs(const LaunchSpec& spec, const LaunchPlan& plan,
@@ -172,7 +152,8 @@ absl::StatusOr<VmmInputs> OpenVmmInputs(const LaunchSpec& spec, const LaunchPlan
   if (spec.engine == pb::ENGINE_KVM) {
     MSB_ASSIGN_OR_RETURN(inputs.fds[kKvmFd], OpenKvm());
   }
-  MSB_ASSIGN_OR_RETURN(inputs.fds[kSpecFd], WriteSpec(MakeVmSpec(spec, plan, options)));
+  MSB_ASSIGN_OR_RETURN(inputs.fds[kSpecFd],
+                       MakeSealedFrame(MakeVmSpec(spec, plan, options).SerializeAsString()));
   inputs.fds[kControlFd] = std::move(files.control_listener);
   inputs.fds[kVsockFd] = std::move(files.vsock_listener);
   inputs.fds[kConsoleFd] = std::move(files.console_log);

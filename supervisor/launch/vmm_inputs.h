@@ -30,6 +30,11 @@ inline constexpr int kInitramfsFd = 9;
 inline constexpr int kKvmFd = 10;  // engine kvm alone
 inline constexpr int kFirstDiskFd = 16;
 inline constexpr size_t kMaxDisks = 12;
+// Beyond the numbers of the jailer's own (jailer_command.h).
+inline constexpr int kFirstCompanionFd = 48;
+inline constexpr size_t kMaxCompanions = 32;
+
+constexpr int VmmFdOfCompanion(size_t index) { return kFirstCompanionFd + static_cast<int>(index); }
 
 // Where the jail of the engine qemu has QEMU's folder.
 inline constexpr char kQemuDirectoryInJail[] = "/qemu";

@@ -8,6 +8,7 @@
 //   fake.exit=N       ends at once with that code
 //   fake.hog=MIB      touches that much memory before it serves
 //   fake.children=N   has so many children, which wait for ever
+//   fake.companions=N says "hello" to so many companions, and what they say
 
 #include <fcntl.h>
 #include <poll.h>
@@ -33,6 +34,7 @@ namespace pb = msb::vmm::v1;
 
 constexpr absl::string_view kSpecFlag = "--spec-fd";
 constexpr int kHighestFd = 1024;
+constexpr int kFirstCompanionFd = 48;
 
 std::optional<int> Word(const pb::VmSpec& spec, absl::string_view name) {
   for (absl::string_view word : absl::StrSplit(spec.command_line(), ' ')) {
@@ -66,6 +68,18 @@ void HaveChildren(int count) {
       while (true) ::pause();
     }
   }
+}
+
+void Greet(int companions) {
+  for (int i = 0; i < companions; ++i) {
+    const int fd = kFirstCompanionFd + i;
+    char text[6] = "hello";
+    const bool sent = ::write(fd, text, 5) == 5;
+    std::memset(text, 0, sizeof(text));
+    const bool got = ::read(fd, text, 5) == 5;
+    std::printf("companion %d: %s\n", i, sent && got ? text : "gone");
+  }
+  std::fflush(stdout);
 }
 
 void WriteExitEvent(const pb::VmSpec& spec) {
@@ -106,6 +120,7 @@ int Run(const pb::VmSpec& spec) {
   if (const auto code = Word(spec, "fake.exit")) return *code;
   if (const auto mib = Word(spec, "fake.hog")) Hog(*mib);
   if (const auto count = Word(spec, "fake.children")) HaveChildren(*count);
+  if (const auto count = Word(spec, "fake.companions")) Greet(*count);
   while (true) {
     pollfd listener{.fd = spec.control_fd(), .events = POLLIN, .revents = 0};
     ::poll(&listener, 1, -1);

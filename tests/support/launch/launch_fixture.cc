@@ -8,6 +8,7 @@
 
 #include <filesystem>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/frames.h"
@@ -84,6 +85,15 @@ LaunchSpec LaunchFixture::SpecOf(int number) {
   return spec;
 }
 
+CompanionSpec LaunchFixture::CompanionOf(const std::string& name,
+                                         const std::vector<std::string>& arguments) {
+  CompanionSpec spec;
+  spec.name = name;
+  spec.executable = MSB_FAKE_COMPANION_PATH;
+  spec.arguments = arguments;
+  return spec;
+}
+
 absl::StatusOr<pb::ControlResponse> LaunchFixture::Ask(const LaunchPlan& plan,
                                                        const pb::ControlRequest& request) {
   const absl::Time deadline = absl::Now() + kAnswerTimeout;
@@ -107,14 +117,20 @@ std::set<std::string> LaunchFixture::CgroupFolders(const LaunchPlan& plan) const
   for (const CgroupHierarchy& hierarchy : layout_.hierarchies) {
     const std::string folder = absl::StrCat(hierarchy.mount, "/", plan.cgroup);
     if (std::filesystem::exists(folder)) folders.insert(folder);
+    std::error_code ignored;
+    const std::filesystem::path parent = std::filesystem::path(folder).parent_path();
+    for (const auto& entry : std::filesystem::directory_iterator(parent, ignored)) {
+      if (absl::StartsWith(entry.path().string(), folder + "+")) folders.insert(entry.path());
+    }
   }
   return folders;
 }
 
 void LaunchFixture::ExpectCleared(const LaunchPlan& plan) const {
   EXPECT_TRUE(CgroupFolders(plan).empty());
-  for (const std::string& path : {plan.control_socket, plan.vsock_socket, plan.exit_event}) {
-    EXPECT_FALSE(std::filesystem::exists(path)) << path;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(plan.runtime_directory, ignored)) {
+    EXPECT_EQ(entry.path().extension(), ".log") << entry.path();
   }
 }
 

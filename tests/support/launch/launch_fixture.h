@@ -12,6 +12,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "msb/vmm/v1/control.pb.h"
@@ -34,6 +35,10 @@ class LaunchFixture : public testing::Test {
   // One that can be launched: engine qemu, for which the fake VMM needs nothing. Numbers make ids,
   // slots and disks; each sandbox has a read-only disk and a writable one.
   LaunchSpec SpecOf(int number);
+
+  // One that sends back what it gets (fake_companion.cc).
+  static CompanionSpec CompanionOf(const std::string& name,
+                                   const std::vector<std::string>& arguments = {});
 
   // Answers of a VMM's control socket.
   static absl::StatusOr<msb::vmm::v1::ControlResponse> Ask(

@@ -39,8 +39,7 @@ LaunchedVmm Handle(int pid) {
 
 }  // namespace
 
-FakeMachine::FakeMachine(const LaunchPlan& plan, const LaunchSpec& spec)
-    : plan_(plan), spec_(spec) {
+FakeProcess::FakeProcess() {
   // It waits for its input, which ends with us whatever happens.
   int input[2];
   MSB_CHECK(::pipe2(input, O_CLOEXEC) == 0);
@@ -54,15 +53,21 @@ FakeMachine::FakeMachine(const LaunchPlan& plan, const LaunchSpec& spec)
   MSB_CHECK(::posix_spawn(&pid_, argv[0], &actions, nullptr, argv, environ) == 0);
   ::posix_spawn_file_actions_destroy(&actions);
   ::close(input[0]);
+}
+
+FakeProcess::~FakeProcess() {
+  ::kill(pid_, SIGKILL);
+  ::waitpid(pid_, nullptr, 0);
+}
+
+FakeMachine::FakeMachine(const LaunchPlan& plan, const LaunchSpec& spec)
+    : plan_(plan), spec_(spec) {
   vmm_ = std::make_unique<FakeVmm>(plan.control_socket);
   agent_ = std::make_unique<FakeAgent>(plan.vsock_socket);
   agent_->OnShutdown([this](uint32_t) { End(Reason::kGuestShutdown, "powered off"); });
 }
 
-FakeMachine::~FakeMachine() {
-  ::kill(pid_, SIGKILL);
-  ::waitpid(pid_, nullptr, 0);
-}
+FakeMachine::~FakeMachine() = default;
 
 void FakeMachine::Boot() {
   using msb::vmm::v1::VmEvent;
@@ -82,11 +87,12 @@ void FakeMachine::End(Reason reason, const std::string& detail) {
     AppendFrame(event.SerializeAsString(), frame);
     std::ofstream(plan_.exit_event, std::ios::binary) << frame;
   }
-  ::kill(pid_, SIGKILL);
+  ::kill(pid(), SIGKILL);
 }
 
 LaunchPlan FakeLauncher::Plan(absl::string_view id, uint32_t slot) const {
   LaunchPlan plan;
+  plan.id = std::string(id);
   plan.runtime_directory = absl::StrCat(directory_, "/", id);
   plan.control_socket = plan.runtime_directory + "/control.sock";
   plan.vsock_socket = plan.runtime_directory + "/vsock.sock";
@@ -112,6 +118,7 @@ absl::StatusOr<LaunchedVmm> FakeLauncher::Launch(const LaunchSpec& spec) {
     MSB_CHECK(machines_.emplace(plan.cgroup, machine).second);
   }
   LaunchedVmm vmm = Handle(machine->pid());
+  for (const std::string& name : companions) vmm.companions.push_back(NewCompanion(plan, name));
   if (after_launch) after_launch(*machine);
   return vmm;
 }
@@ -132,6 +139,10 @@ absl::Status FakeLauncher::CleanUp(const LaunchPlan& plan) {
   std::shared_ptr<FakeMachine> machine;
   {
     const std::lock_guard lock(mutex_);
+    for (auto it = companions_.begin(); it != companions_.end();) {
+      const bool ours = it->first.rfind(PathsOf(plan, "").cgroup, 0) == 0;
+      it = ours ? companions_.erase(it) : std::next(it);
+    }
     if (const auto it = machines_.find(plan.cgroup); it != machines_.end()) {
       machine = std::move(it->second);
       machines_.erase(it);
@@ -140,6 +151,50 @@ absl::Status FakeLauncher::CleanUp(const LaunchPlan& plan) {
   machine.reset();
   std::filesystem::remove_all(plan.runtime_directory);
   return absl::OkStatus();
+}
+
+LaunchedCompanion FakeLauncher::NewCompanion(const LaunchPlan& plan, const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  Companion& companion = companions_[PathsOf(plan, name).cgroup];
+  companion = {.process = std::make_shared<FakeProcess>(), .end = {}};
+  LaunchedVmm handle = Handle(companion.process->pid());
+  return {.name = name, .process = handle.process, .pidfd = std::move(handle.pidfd)};
+}
+
+absl::StatusOr<Launcher::StartedCompanion> FakeLauncher::StartCompanion(const LaunchPlan& plan,
+                                                                        const CompanionSpec& spec) {
+  StartedCompanion started;
+  started.companion = NewCompanion(plan, spec.name);
+  return started;
+}
+
+absl::StatusOr<LaunchedCompanion> FakeLauncher::AdoptCompanion(absl::string_view name,
+                                                               const ProcessIdentity& process,
+                                                               const LaunchPlan& plan) {
+  const std::lock_guard lock(mutex_);
+  const auto it = companions_.find(PathsOf(plan, name).cgroup);
+  if (it == companions_.end() || it->second.process->pid() != process.pid ||
+      !it->second.end.detail.empty()) {
+    return MakeError(Reason::kCompanionDied, absl::StrCat(name, " is gone"));
+  }
+  LaunchedVmm handle = Handle(process.pid);
+  return LaunchedCompanion{
+      .name = std::string(name), .process = process, .pidfd = std::move(handle.pidfd)};
+}
+
+absl::StatusOr<CompanionEnd> FakeLauncher::EndCompanion(const LaunchPlan& plan,
+                                                        absl::string_view name) {
+  const std::lock_guard lock(mutex_);
+  auto node = companions_.extract(PathsOf(plan, name).cgroup);
+  return node.empty() ? CompanionEnd() : node.mapped().end;
+}
+
+void FakeLauncher::EndOfCompanion(const std::string& id, const std::string& name, bool orderly,
+                                  const std::string& detail) {
+  const std::lock_guard lock(mutex_);
+  Companion& companion = companions_.at(PathsOf(Plan(id, 0), name).cgroup);
+  companion.end = {.orderly = orderly, .oom_killed = false, .detail = detail};
+  ::kill(companion.process->pid(), SIGKILL);
 }
 
 absl::Status FakeLauncher::RemoveLogs(const LaunchPlan& plan) {

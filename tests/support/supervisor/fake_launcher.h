@@ -19,6 +19,18 @@
 
 namespace msb {
 
+// A process that only waits.
+class FakeProcess {
+ public:
+  FakeProcess();
+  ~FakeProcess();
+  int pid() const { return pid_; }
+
+ private:
+  int pid_ = 0;
+  UniqueFd alive_;
+};
+
 // One "machine". Lives until the launcher clears up behind it.
 class FakeMachine {
  public:
@@ -28,7 +40,7 @@ class FakeMachine {
   FakeVmm& vmm() { return *vmm_; }
   FakeAgent& agent() { return *agent_; }
   const LaunchSpec& spec() const { return spec_; }
-  int pid() const { return pid_; }
+  int pid() const { return process_.pid(); }
   void Boot();
   // The VMM ends by itself: with an exit event, unless `reason` is kUnspecified.
   void End(Reason reason, const std::string& detail);
@@ -36,8 +48,7 @@ class FakeMachine {
  private:
   const LaunchPlan plan_;
   const LaunchSpec spec_;
-  int pid_ = 0;
-  UniqueFd alive_;
+  const FakeProcess process_;
   std::unique_ptr<FakeVmm> vmm_;
   std::unique_ptr<FakeAgent> agent_;
 };
@@ -52,6 +63,13 @@ class FakeLauncher : public Launcher {
                                     const LaunchPlan& plan) override;
   absl::Status CleanUp(const LaunchPlan& plan) override;
   absl::Status RemoveLogs(const LaunchPlan& plan) override;
+  absl::StatusOr<StartedCompanion> StartCompanion(const LaunchPlan& plan,
+                                                  const CompanionSpec& spec) override;
+  absl::StatusOr<LaunchedCompanion> AdoptCompanion(absl::string_view name,
+                                                   const ProcessIdentity& process,
+                                                   const LaunchPlan& plan) override;
+  absl::StatusOr<CompanionEnd> EndCompanion(const LaunchPlan& plan,
+                                            absl::string_view name) override;
   absl::StatusOr<Usage> ReadUsage(const LaunchPlan& plan) const override;
 
   // What the next launches do: called in Launch before and after the process is made.
@@ -59,14 +77,27 @@ class FakeLauncher : public Launcher {
   std::function<void(FakeMachine&)> after_launch = [](FakeMachine& machine) { machine.Boot(); };
   Usage usage;
 
+  // Names of the companions that each launch makes, whatever its specification says.
+  std::vector<std::string> companions;
+  // One of a sandbox ends by itself.
+  void EndOfCompanion(const std::string& id, const std::string& name, bool orderly,
+                      const std::string& detail);
+
   // nullptr when the sandbox has no VMM.
   std::shared_ptr<FakeMachine> Find(const std::string& id);
   size_t machines();
 
  private:
+  struct Companion {
+    std::shared_ptr<FakeProcess> process;
+    CompanionEnd end;
+  };
+  LaunchedCompanion NewCompanion(const LaunchPlan& plan, const std::string& name);
+
   const std::string directory_;
   std::mutex mutex_;
   std::map<std::string, std::shared_ptr<FakeMachine>> machines_;  // by cgroup
+  std::map<std::string, Companion> companions_;                   // by cgroup
 };
 
 }  // namespace msb
