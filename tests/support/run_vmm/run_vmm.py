@@ -90,6 +90,20 @@ class Machine:
         self.descriptors.append(listener.detach())
         return self.descriptors[-1]
 
+    def serve(self, options, mount: str) -> int:
+        """An msb-fs for `mount`, which ends with the machine."""
+        path, _, mode = mount.partition(":")
+        ours, theirs = socket.socketpair()
+        directory = os.open(path, os.O_PATH | os.O_DIRECTORY)
+        subprocess.Popen(
+            [options.fs, "--socket-fd", str(theirs.fileno()), "--export",
+             f"{directory}:{mode or 'rw'}"] + (["--pass-ids"] if os.getuid() == 0 else []),
+            pass_fds=[theirs.fileno(), directory])
+        theirs.close()
+        os.close(directory)
+        self.descriptors.append(ours.detach())
+        return self.descriptors[-1]
+
     def spec(self, options) -> str:
         new_file = os.O_RDWR | os.O_CREAT | os.O_TRUNC
         lines = [
@@ -118,6 +132,8 @@ class Machine:
             read_only = "false" if mode == "rw" else "true"
             lines.append(
                 f'disks {{ id: "disk{i}" fd: {self.open(path, flags)} read_only: {read_only} }}')
+        for i, mount in enumerate(options.mount):
+            lines.append(f'file_systems {{ tag: "fs{i}" fd: {self.serve(options, mount)} }}')
         if options.engine == "kvm":
             emulated = "true" if options.emulated_ring0 else "false"
             kvm = self.open("/dev/kvm", os.O_RDWR)
@@ -166,6 +182,9 @@ def parse_options():
     parser.add_argument("--directory", required=True)
     parser.add_argument("--command-line", default="")
     parser.add_argument("--disk", action="append", default=[], help="PATH, or PATH:rw")
+    parser.add_argument("--mount", action="append", default=[],
+                        help="DIRECTORY, or DIRECTORY:ro; virtio-fs tags fs0, fs1, ...; entry 0 of each")
+    parser.add_argument("--fs", default="", help="msb-fs, for --mount")
     parser.add_argument("--vcpus", type=int, default=1)
     parser.add_argument("--memory-mib", type=int, default=128)
     parser.add_argument("--cid", type=int, default=3)

@@ -1,0 +1,251 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "file-server/session/open_flags.h"
+#include "file-server/session/session.h"
+#include "file-server/tree/served_file_systems.h"
+
+namespace msb {
+namespace {
+
+// One step beneath `directory`. A symbolic link is found, not followed.
+ErrnoOr<UniqueFd> OpenBeneath(int directory, const std::string& name, uint64_t flags, mode_t mode) {
+  open_how how = {};
+  how.flags = flags | O_NOFOLLOW | O_CLOEXEC;  // with O_PATH no other flag is allowed
+  how.mode = mode;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  MSB_ASSIGN_OR_ERRNO(const long fd, TrySyscall([&] {
+                        return ::syscall(SYS_openat2, directory, name.c_str(), &how, sizeof(how));
+                      }));
+  return UniqueFd(static_cast<int>(fd));
+}
+
+}  // namespace
+
+ErrnoOr<Session::Place> Session::TakePlace(Call& call, uint64_t node) {
+  MSB_ASSIGN_OR_ERRNO(std::string name, call.in.TakeName());
+  MSB_ASSIGN_OR_ERRNO(InodeRef directory, FindInode(node));
+  MSB_RETURN_IF_ERRNO(directory->CheckWritable());
+  if (!directory->is_directory()) return ErrnoValue(ENOTDIR);
+  return Place{std::move(directory), std::move(name)};
+}
+
+ErrnoOr<Session::Found> Session::FindEntry(const Inode& directory, const std::string& name) const {
+  if (!directory.is_directory()) return ErrnoValue(ENOTDIR);
+  Found found;
+  MSB_ASSIGN_OR_ERRNO(found.fd, OpenBeneath(directory.fd(), name, O_PATH, 0));
+  if (::fstat(found.fd.get(), &found.info) != 0) return LastErrno();
+  // A device is the host's; and what is mounted here may be none of the guest's business.
+  if (S_ISCHR(found.info.st_mode) || S_ISBLK(found.info.st_mode)) return ErrnoValue(EACCES);
+  if (found.info.st_dev != directory.device() && !IsServedFileSystem(found.fd.get())) {
+    return ErrnoValue(EACCES);
+  }
+  return found;
+}
+
+ErrnoOr<fuse_entry_out> Session::AddEntry(const InodeRef& directory, Found found) {
+  fuse_entry_out entry = {};
+  entry.entry_valid = entry.attr_valid = kValidSeconds;
+  entry.attr = AttributesOf(found.info);
+  const Access access = directory->writable() ? Access::kReadWrite : Access::kReadOnly;
+  MSB_ASSIGN_OR_ERRNO(
+      const InodeTable::Looked looked,
+      inodes_.Lookup(std::move(found.fd), found.info, directory->export_index(), access));
+  entry.nodeid = looked.node;
+  return entry;
+}
+
+ErrnoOr<fuse_entry_out> Session::LookUpEntry(const InodeRef& directory, const std::string& name) {
+  MSB_ASSIGN_OR_ERRNO(Found found, FindEntry(*directory, name));
+  return AddEntry(directory, std::move(found));
+}
+
+ErrnoOr<fuse_entry_out> Session::LookUpExport(const std::string& name) {
+  uint32_t index = 0;
+  if (!absl::SimpleAtoi(name, &index) || index >= exports_.size() ||
+      name != std::to_string(index)) {
+    return ErrnoValue(ENOENT);
+  }
+  const Export& shown = exports_[index];
+  struct stat info;
+  if (::fstat(shown.fd.get(), &info) != 0) return LastErrno();
+  MSB_ASSIGN_OR_ERRNO(const int copy,
+                      TrySyscall([&] { return ::fcntl(shown.fd.get(), F_DUPFD_CLOEXEC, 0); }));
+  MSB_ASSIGN_OR_ERRNO(const InodeTable::Looked looked,
+                      inodes_.Lookup(UniqueFd(copy), info, index, shown.access));
+  fuse_entry_out entry = {};
+  entry.entry_valid = entry.attr_valid = kValidSeconds;
+  entry.attr = AttributesOf(info);
+  entry.nodeid = looked.node;
+  return entry;
+}
+
+Errno Session::Lookup(Call& call) {
+  MSB_ASSIGN_OR_ERRNO(const std::string name, call.in.TakeName());
+  if (call.header.nodeid == FUSE_ROOT_ID) {
+    MSB_ASSIGN_OR_ERRNO(const fuse_entry_out entry, LookUpExport(name));
+    call.out.Append(entry);
+    return Errno::kNone;
+  }
+  MSB_ASSIGN_OR_ERRNO(const InodeRef directory, FindInode(call.header.nodeid));
+  MSB_ASSIGN_OR_ERRNO(const fuse_entry_out entry, LookUpEntry(directory, name));
+  call.out.Append(entry);
+  return Errno::kNone;
+}
+
+Errno Session::ReplyNewEntry(Call& call, const Place& place) {
+  MSB_ASSIGN_OR_ERRNO(const fuse_entry_out entry, LookUpEntry(place.directory, place.name));
+  call.out.Append(entry);
+  return Errno::kNone;
+}
+
+// A server that may chown gives a new file to who made it, unless the directory says whose group
+// it is. `name` is relative to `fd`; empty: `fd` itself.
+Errno Session::GiveToCaller(const fuse_in_header& caller, const Inode& directory, int fd,
+                            const char* name) const {
+  if (!identity_.passes_through()) return Errno::kNone;
+  if (caller.uid == ::geteuid() && caller.gid == ::getegid()) return Errno::kNone;
+  struct stat info;
+  if (::fstat(directory.fd(), &info) != 0) return LastErrno();
+  const bool inherits_group = (info.st_mode & S_ISGID) != 0;
+  const gid_t gid = inherits_group ? static_cast<gid_t>(-1) : caller.gid;
+  if (::fchownat(fd, name, caller.uid, gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0) {
+    return LastErrno();
+  }
+  return Errno::kNone;
+}
+
+Errno Session::MakeNode(Call& call) {
+  MSB_ASSIGN_OR_ERRNO(const fuse_mknod_in wanted, call.in.Take<fuse_mknod_in>());
+  MSB_ASSIGN_OR_ERRNO(const Place place, TakePlace(call, call.header.nodeid));
+  const mode_t type = wanted.mode & S_IFMT;
+  const mode_t mode = wanted.mode & kNewFileModeBits;
+  // FIFOs and sockets are names that the guest's own kernel serves; here nobody opens them.
+  if (type != S_IFREG && type != 0 && type != S_IFIFO && type != S_IFSOCK) {
+    return ErrnoValue(EPERM);
+  }
+  if (::mknodat(place.directory->fd(), place.name.c_str(), type | mode, 0) != 0) {
+    return LastErrno();
+  }
+  MSB_RETURN_IF_ERRNO(
+      GiveToCaller(call.header, *place.directory, place.directory->fd(), place.name.c_str()));
+  return ReplyNewEntry(call, place);
+}
+
+Errno Session::MakeDirectory(Call& call) {
+  MSB_ASSIGN_OR_ERRNO(const fuse_mkdir_in wanted, call.in.Take<fuse_mkdir_in>());
+  MSB_ASSIGN_OR_ERRNO(const Place place, TakePlace(call, call.header.nodeid));
+  if (::mkdirat(place.directory->fd(), place.name.c_str(), wanted.mode & kNewDirectoryModeBits) !=
+      0) {
+    return LastErrno();
+  }
+  MSB_RETURN_IF_ERRNO(
+      GiveToCaller(call.header, *place.directory, place.directory->fd(), place.name.c_str()));
+  return ReplyNewEntry(call, place);
+}
+
+Errno Session::MakeSymlink(Call& call) {
+  MSB_ASSIGN_OR_ERRNO(const Place place, TakePlace(call, call.header.nodeid));
+  MSB_ASSIGN_OR_ERRNO(const std::string target, call.in.TakeText());
+  if (::symlinkat(target.c_str(), place.directory->fd(), place.name.c_str()) != 0) {
+    return LastErrno();
+  }
+  MSB_RETURN_IF_ERRNO(
+      GiveToCaller(call.header, *place.directory, place.directory->fd(), place.name.c_str()));
+  return ReplyNewEntry(call, place);
+}
+
+Errno Session::Link(Call& call) {
+  MSB_ASSIGN_OR_ERRNO(const fuse_link_in wanted, call.in.Take<fuse_link_in>());
+  MSB_ASSIGN_OR_ERRNO(const Place place, TakePlace(call, call.header.nodeid));
+  MSB_ASSIGN_OR_ERRNO(const InodeRef inode, FindInode(wanted.oldnodeid));
+  if (inode->export_index() != place.directory->export_index()) return ErrnoValue(EXDEV);
+  if (inode->is_directory()) return ErrnoValue(EPERM);
+  if (::linkat(AT_FDCWD, inode->ProcPath().c_str(), place.directory->fd(), place.name.c_str(),
+               AT_SYMLINK_FOLLOW) != 0) {
+    return LastErrno();
+  }
+  return ReplyNewEntry(call, place);
+}
+
+Errno Session::Unlink(Call& call, int flags) {
+  MSB_ASSIGN_OR_ERRNO(const Place place, TakePlace(call, call.header.nodeid));
+  if (::unlinkat(place.directory->fd(), place.name.c_str(), flags) != 0) return LastErrno();
+  return Errno::kNone;
+}
+
+Errno Session::Rename(Call& call) {
+  fuse_rename2_in wanted = {};
+  if (call.header.opcode == FUSE_RENAME2) {
+    MSB_ASSIGN_OR_ERRNO(wanted, call.in.Take<fuse_rename2_in>());
+  } else {
+    MSB_ASSIGN_OR_ERRNO(const fuse_rename_in plain, call.in.Take<fuse_rename_in>());
+    wanted.newdir = plain.newdir;
+  }
+  // WHITEOUT would make a device.
+  if ((wanted.flags & ~uint32_t{RENAME_NOREPLACE | RENAME_EXCHANGE}) != 0) {
+    return ErrnoValue(EINVAL);
+  }
+  MSB_ASSIGN_OR_ERRNO(const Place from, TakePlace(call, call.header.nodeid));
+  MSB_ASSIGN_OR_ERRNO(const Place to, TakePlace(call, wanted.newdir));
+  if (from.directory->export_index() != to.directory->export_index()) return ErrnoValue(EXDEV);
+  if (::renameat2(from.directory->fd(), from.name.c_str(), to.directory->fd(), to.name.c_str(),
+                  wanted.flags) != 0) {
+    return LastErrno();
+  }
+  return Errno::kNone;
+}
+
+// A new file, given to the caller; or the one that is there, where that will do.
+ErrnoOr<UniqueFd> Session::CreateFile(const Call& call, const Place& place, int flags,
+                                      mode_t mode) {
+  const uint64_t open_flags = static_cast<uint64_t>(FilterOpenFlags(flags));
+  ErrnoOr<UniqueFd> made =
+      OpenBeneath(place.directory->fd(), place.name, open_flags | O_CREAT | O_EXCL, mode);
+  if (made.ok()) {
+    MSB_RETURN_IF_ERRNO(GiveToCaller(call.header, *place.directory, made->get(), ""));
+    return made;
+  }
+  if (made.error() != ErrnoValue(EEXIST) || (flags & O_EXCL) != 0) return made.error();
+  MSB_ASSIGN_OR_ERRNO(const Found found, FindEntry(*place.directory, place.name));
+  if (!S_ISREG(found.info.st_mode)) return ErrnoValue(S_ISDIR(found.info.st_mode) ? EISDIR : ENXIO);
+  return OpenBeneath(place.directory->fd(), place.name, open_flags, 0);
+}
+
+Errno Session::Create(Call& call) {
+  MSB_ASSIGN_OR_ERRNO(const fuse_create_in wanted, call.in.Take<fuse_create_in>());
+  MSB_ASSIGN_OR_ERRNO(const Place place, TakePlace(call, call.header.nodeid));
+  MSB_ASSIGN_OR_ERRNO(UniqueFd fd, CreateFile(call, place, static_cast<int>(wanted.flags),
+                                              wanted.mode & kNewFileModeBits));
+  MSB_ASSIGN_OR_ERRNO(Found found, FindEntry(*place.directory, place.name));
+  struct stat opened;
+  if (::fstat(fd.get(), &opened) != 0) return LastErrno();
+  // Swapped by somebody on the host in between: the guest is to look again.
+  if (opened.st_dev != found.info.st_dev || opened.st_ino != found.info.st_ino ||
+      !S_ISREG(opened.st_mode)) {
+    return ErrnoValue(ESTALE);
+  }
+  MSB_ASSIGN_OR_ERRNO(const fuse_entry_out entry, AddEntry(place.directory, std::move(found)));
+  ErrnoOr<uint64_t> handle = handles_.Add(Handle::Kind::kFile, entry.nodeid, std::move(fd));
+  if (!handle.ok()) {
+    inodes_.Forget(entry.nodeid, 1);
+    return handle.error();
+  }
+  fuse_open_out open = {};
+  open.fh = *handle;
+  call.out.Append(entry);
+  call.out.Append(open);
+  return Errno::kNone;
+}
+
+}  // namespace msb

@@ -1,0 +1,87 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "file-server/tree/inode_table.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+
+namespace msb {
+namespace {
+
+// Where the number of a file system goes in an inode's number.
+constexpr int kDeviceShift = 48;
+constexpr size_t kMaxDevices = 0xffff;
+
+}  // namespace
+
+std::string Inode::ProcPath() const { return absl::StrCat("/proc/self/fd/", fd()); }
+
+bool Inode::UnchangedSinceLastAsked(const struct stat& info) const {
+  const Stamp now(info.st_mtim.tv_sec, info.st_mtim.tv_nsec, info.st_ctim.tv_sec,
+                  info.st_ctim.tv_nsec, info.st_size);
+  absl::MutexLock lock(&mutex_);
+  return std::exchange(stamp_, now) == now;
+}
+
+ErrnoOr<InodeRef> InodeTable::Find(uint64_t node) const {
+  absl::ReaderMutexLock lock(&mutex_);
+  const auto found = entries_.find(node);
+  if (found == entries_.end()) return ErrnoValue(ESTALE);
+  return found->second.inode;
+}
+
+ErrnoOr<InodeTable::Looked> InodeTable::Lookup(UniqueFd fd, const struct stat& info,
+                                               uint32_t export_index, Access access) {
+  const Key key(info.st_dev, info.st_ino, export_index);
+  absl::MutexLock lock(&mutex_);
+  if (const auto known = numbers_.find(key); known != numbers_.end()) {
+    Entry& entry = entries_[known->second];
+    ++entry.lookups;
+    return Looked{known->second, entry.inode};
+  }
+  if (entries_.size() >= capacity_) return ErrnoValue(ENFILE);
+  const uint64_t node = next_node_++;
+  InodeRef inode = std::make_shared<const Inode>(std::move(fd), info, export_index, access);
+  entries_.emplace(node, Entry{inode, 1});
+  numbers_.emplace(key, node);
+  return Looked{node, std::move(inode)};
+}
+
+void InodeTable::Forget(uint64_t node, uint64_t count) {
+  InodeRef last;  // closed without the lock
+  absl::MutexLock lock(&mutex_);
+  const auto found = entries_.find(node);
+  if (found == entries_.end()) return;
+  Entry& entry = found->second;
+  entry.lookups -= std::min(entry.lookups, count);
+  if (entry.lookups > 0) return;
+  last = std::move(entry.inode);
+  numbers_.erase(Key(last->device(), last->number(), last->export_index()));
+  entries_.erase(found);
+}
+
+void InodeTable::Clear() {
+  absl::flat_hash_map<uint64_t, Entry> closing;
+  absl::MutexLock lock(&mutex_);
+  closing.swap(entries_);
+  numbers_.clear();
+}
+
+size_t InodeTable::size() const {
+  absl::ReaderMutexLock lock(&mutex_);
+  return entries_.size();
+}
+
+uint64_t InodeTable::GuestInodeNumber(dev_t device, ino_t number) {
+  absl::MutexLock lock(&devices_mutex_);
+  auto place = std::find(devices_.begin(), devices_.end(), device);
+  if (place == devices_.end() && devices_.size() < kMaxDevices) {
+    place = devices_.insert(place, device);
+  }
+  const auto index = static_cast<uint64_t>(place - devices_.begin());
+  return number ^ (index << kDeviceShift);
+}
+
+}  // namespace msb
