@@ -17,6 +17,9 @@
 namespace msb {
 namespace {
 
+// For output and files: data under way from the daemon that we have not read, and its pieces.
+constexpr int kReceiveWindowBytes = 1 << 20;
+constexpr int kHttp2FrameBytes = 256 << 10;
 constexpr int kMaxMessageBytes = 20
                                  << 20;  // RunResponse: two streams of at most 16 MiB are cut there
 
@@ -51,6 +54,8 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Connect(const Endpoint& endpoint
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+  arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kReceiveWindowBytes);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, kHttp2FrameBytes);
   std::string target;
   std::string token;
   if (endpoint.address.empty()) {

@@ -17,8 +17,6 @@ using msb::agent::v1::HostFrame;
 
 // Of a frame without data: what it takes in memory, roughly.
 constexpr size_t kFrameCost = 256;
-// Bytes that wait for the guest beyond what the kernel holds; then a sender waits.
-constexpr size_t kSendWindow = 256 * 1024;
 
 size_t CostOf(const AgentFrame& frame, size_t payload_bytes) {
   switch (frame.frame_case()) {
@@ -50,7 +48,7 @@ void AgentStream::SendNow(HostFrame frame, Accepted accepted) {
   }
   if (const absl::Status status = socket_->Send(frame); !status.ok()) return End(status);
   if (!accepted) return;
-  if (socket_->queued_bytes() > kSendWindow) {
+  if (socket_->queued_bytes() > window_bytes_ / 2) {
     waiting_.push_back(std::move(accepted));
   } else {
     accepted();
@@ -94,7 +92,9 @@ void AgentStream::Connected(UniqueFd fd) {
                     ? std::move(status)
                     : WithReason(Reason::kAgentUnreachable, "the agent in the guest", status));
           },
-      .on_drained = [self = shared_from_this()] { self->ReleaseAccepted(); }};
+      .on_drained = [self = shared_from_this()] { self->ReleaseAccepted(); },
+      // Well before it is empty, so that the next data is here by then.
+      .low_water_bytes = window_bytes_ / 2};
   socket_ = FrameSocket::Serve(loop_, std::move(fd), std::move(handler));
   for (auto& [frame, accepted] : std::exchange(unsent_, {})) {
     SendNow(std::move(frame), std::move(accepted));

@@ -29,6 +29,8 @@ namespace {
 
 // A chunk of data is at most 1 MiB; a Run brings up to 16 MiB of input.
 constexpr int kMaxMessageBytes = 20 << 20;
+// Fewer, larger frames: the peer is on this host.
+constexpr int kHttp2FrameBytes = 256 * 1024;
 constexpr int kKeepaliveMilliseconds = 60'000;
 
 // The connection is not encrypted: what other hosts could read is refused.
@@ -62,6 +64,10 @@ class GrpcApiServer final : public ApiServer {
     builder.SetMaxSendMessageSize(-1);
     builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
                                static_cast<int>(config_.limits.max_calls_per_connection));
+    // What a client may send of one call's data before it is read.
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES,
+                               static_cast<int>(config_.limits.stream_window_kib * 1024));
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, kHttp2FrameBytes);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMilliseconds);
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     int port = -1;

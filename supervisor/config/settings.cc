@@ -131,8 +131,8 @@ std::vector<Setting> LimitSettings() {
        "The most that a command may ask for."},
       {"limits", "stream_window_kib", int64_t{1024},
        NumberSetting{MSB_FIELD(limits.stream_window_kib), 64, 65536},
-       "What the daemon holds of one command's or file's data that its client has not taken, KiB; "
-       "then the guest waits."},
+       "What the daemon holds of one command's or file's data that its client, or on the way in "
+       "its guest, has not taken, KiB; then the other side waits."},
       {"limits", "console_log_kib", int64_t{1024},
        NumberSetting{MSB_FIELD(limits.console_log_kib), 16, 1u << 20},
        "How much of a guest's console is kept, KiB."},

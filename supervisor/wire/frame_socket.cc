@@ -169,7 +169,9 @@ void FrameSocket::Flush() {
     front_sent_ = 0;
   }
   UpdateWatch();
-  if (!closed() && queue_.empty() && handler->on_drained) handler->on_drained();
+  if (!closed() && queued_bytes_ <= handler->low_water_bytes && handler->on_drained) {
+    handler->on_drained();
+  }
 }
 
 void FrameSocket::End(absl::Status status) {

@@ -32,8 +32,9 @@ class FrameSocket : public std::enable_shared_from_this<FrameSocket> {
     std::function<void(absl::string_view payload)> on_frame;
     // Once, and the last call: OK at a clean end of stream, else what broke. Not after Close.
     std::function<void(absl::Status)> on_closed;
-    // All that was queued has been sent.
+    // No more than `low_water_bytes` of what was queued wait to be sent; again and again while so.
     std::function<void()> on_drained;
+    size_t low_water_bytes = 0;
   };
 
   // Frames come as soon as the loop turns; the socket lives until it is closed by either side, or

@@ -1,11 +1,13 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// An init that takes or makes bytes on vsock port 1024. A client sends a command and a length (8 bytes,
+// usage: vsock_peer [PORT]
+// Takes or makes bytes on a vsock port, 1024 as an init without arguments. A client sends a command and a length (8 bytes,
 // little-endian): 'S' takes so many bytes and answers with one, 'G' gives so many.
 
 #include <linux/vm_sockets.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -42,9 +44,10 @@ static int Serve(int client) {
   return request.command == 'S' ? Take(client, request.length) : Give(client, request.length);
 }
 
-int main(void) {
+int main(int argc, char** argv) {
+  const unsigned port = argc > 1 ? (unsigned)atoi(argv[1]) : 1024;
   const struct sockaddr_vm address = {
-      .svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_ANY, .svm_port = 1024};
+      .svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_ANY, .svm_port = port};
   const int listener = socket(AF_VSOCK, SOCK_STREAM, 0);
   if (bind(listener, (const struct sockaddr*)&address, sizeof(address)) != 0) return 1;
   if (listen(listener, 16) != 0) return 1;

@@ -1,60 +1,18 @@
 # Copyright 2026 The microsandbox authors
 # SPDX-License-Identifier: Apache-2.0
 import argparse
-import socket
-import struct
 import subprocess
 import sys
 import time
 
 from figures import GUEST, OUR_CPU, ROOT, VMM, bare_qemu, compare, initramfs, peer
+from vsock_line import Line
 
 sys.path.insert(0, str(ROOT / "tests/support/run_vmm"))
 import run_vmm  # noqa: E402
 
 MIB = 64
 MEMORY_MIB = 256
-
-
-class Line:
-    """A connection to the guest's vsock_peer."""
-
-    def __init__(self, path):
-        deadline = time.monotonic() + 60
-        while not self._connect(str(path)):  # the guest still boots
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"nobody answers behind {path}")
-            time.sleep(0.05)
-
-    def _connect(self, path):
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(60)
-        try:
-            self.socket.connect(path)
-            self.socket.sendall(b"CONNECT 1024\n")
-            if self.socket.recv(64).startswith(b"OK"):
-                return True
-        except OSError:
-            pass
-        self.socket.close()
-        return False
-
-    def into(self):
-        data = bytes(1 << 20)
-        start = time.monotonic()
-        self.socket.sendall(struct.pack("<cQ", b"S", MIB << 20))
-        for _ in range(MIB):
-            self.socket.sendall(data)
-        assert self.socket.recv(1) == b"!"
-        return MIB / (time.monotonic() - start)
-
-    def out_of(self):
-        start = time.monotonic()
-        self.socket.sendall(struct.pack("<cQ", b"G", MIB << 20))
-        left = MIB << 20
-        while left > 0:
-            left -= len(self.socket.recv(min(left, 1 << 20)))
-        return MIB / (time.monotonic() - start)
 
 
 def our_machine(directory, archive):
@@ -100,8 +58,8 @@ def measure(daemon, directory, runs):
         result = {}
         for name, way in (("into_the_guest", Line.into), ("out_of_the_guest", Line.out_of)):
             for line in lines:
-                way(line)
-            mine, stocks, tuneds = zip(*([way(line) for line in lines] for _ in range(runs)))
+                way(line, MIB)
+            mine, stocks, tuneds = zip(*([way(line, MIB) for line in lines] for _ in range(runs)))
             result[name] = compare(mine, stocks, "MiB/s", "at least 1.2")
             result[name]["same_cpu_ratio"] = compare(mine, tuneds, "MiB/s", "")["ratio"]
         return result
