@@ -3,16 +3,17 @@
 
 #include "sdks/msbctl/output.h"
 
-#include <google/protobuf/util/json_util.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <string_view>
 #include <utility>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -20,9 +21,13 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "base/error.h"
+#include "sdks/msbctl/utf8.h"
 
 namespace msb {
 namespace {
+
+constexpr size_t kGap = 3;        // between columns
+constexpr size_t kLeastCut = 12;  // of a column that is cut
 
 struct Unit {
   absl::string_view name;
@@ -42,16 +47,6 @@ bool ParseWithUnit(absl::string_view text, absl::Span<const Unit> units, double&
   return false;
 }
 
-std::string Json(const google::protobuf::Message& message, bool pretty) {
-  google::protobuf::util::JsonPrintOptions options;
-  options.add_whitespace = pretty;
-  options.always_print_primitive_fields = true;
-  options.preserve_proto_field_names = true;
-  std::string out;
-  if (!google::protobuf::util::MessageToJsonString(message, &out, options).ok()) return "{}";
-  return out;
-}
-
 bool IsPlain(const std::string& word) {
   return !word.empty() && std::all_of(word.begin(), word.end(), [](unsigned char c) {
     constexpr std::string_view kPlain = "_-./=:,@%+";
@@ -68,27 +63,43 @@ std::string Quoted(const std::string& word) {
 
 }  // namespace
 
-std::string Table::ToString() const {
+std::string Table::ToString(size_t columns) const {
   std::vector<size_t> widths(rows_.front().size(), 0);
   for (const auto& row : rows_) {
-    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], Columns(row[i]));
   }
+  size_t before = 0;  // of the last column
+  for (size_t i = 0; i + 1 < widths.size(); ++i) before += widths[i] + kGap;
+  const size_t least = std::max(kLeastCut, Columns(rows_.front().back()));
+  const size_t last = columns == 0 ? 0 : std::max(columns - std::min(columns, before), least);
   std::string out;
   for (const auto& row : rows_) {
     std::string line;
-    for (size_t i = 0; i < row.size(); ++i) {
+    for (size_t i = 0; i + 1 < row.size(); ++i) {
       line += row[i];
-      line.append(widths[i] - row[i].size() + 3, ' ');
+      line.append(widths[i] - Columns(row[i]) + kGap, ' ');
     }
+    line += Cut(row.back(), last);
     absl::StrAppend(&out, absl::StripTrailingAsciiWhitespace(line), "\n");
   }
   return out;
 }
 
-std::string ToJson(const google::protobuf::Message& message) { return Json(message, true); }
+void Table::Print() const { std::fputs(ToString(TerminalColumns(STDOUT_FILENO)).c_str(), stdout); }
 
-std::string ToJsonLine(const google::protobuf::Message& message) {
-  return Json(message, false) + "\n";
+size_t TerminalColumns(int fd) {
+  winsize size{};
+  return ::isatty(fd) != 0 && ::ioctl(fd, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
+bool IsSmartTerminal(int fd) {
+  const char* term = std::getenv("TERM");
+  return ::isatty(fd) != 0 && term != nullptr && std::string_view(term) != "dumb";
+}
+
+bool TakesColour(int fd) {
+  const char* forbidden = std::getenv("NO_COLOR");
+  return IsSmartTerminal(fd) && (forbidden == nullptr || *forbidden == '\0');
 }
 
 std::string Ago(const google::protobuf::Timestamp& time) {
@@ -151,22 +162,37 @@ absl::StatusOr<uint32_t> ParseMebibytes(absl::string_view text) {
   return static_cast<uint32_t>(mebibytes);
 }
 
-std::string CommandLine(const google::protobuf::RepeatedPtrField<std::string>& argv, size_t width) {
-  std::string line = Printable(absl::StrJoin(
+std::string CommandLine(const google::protobuf::RepeatedPtrField<std::string>& argv) {
+  return Printable(absl::StrJoin(
       argv, " ", [](std::string* out, const std::string& word) { out->append(Quoted(word)); }));
-  if (line.size() > width) line = absl::StrCat(line.substr(0, width - 3), "...");
-  return line;
+}
+
+std::string Cut(absl::string_view text, size_t columns) {
+  constexpr absl::string_view kMore = "...";
+  if (columns == 0 || Columns(text) <= columns) return std::string(text);
+  std::string out;
+  size_t taken = 0;
+  ForEachCharacter(text, [&](const Character& character) {
+    if (taken++ + kMore.size() < columns) absl::StrAppend(&out, character.bytes);
+  });
+  return absl::StrCat(out, kMore.substr(0, columns));
 }
 
 std::string Printable(absl::string_view text) {
   std::string out;
-  for (const char c : text) {
-    if (absl::ascii_iscntrl(static_cast<unsigned char>(c))) {
-      absl::StrAppend(&out, c == '\n' ? "\\n" : absl::CHexEscape(absl::string_view(&c, 1)));
+  ForEachCharacter(text, [&out](const Character& character) {
+    if (character.code == '\n') {
+      out += "\\n";
+    } else if (!character.valid || character.code < 0x80) {
+      const bool shown = character.valid && !IsInvisible(character.code);
+      absl::StrAppend(
+          &out, shown ? std::string(character.bytes) : absl::StrFormat("\\x%02x", character.code));
+    } else if (IsInvisible(character.code)) {
+      absl::StrAppendFormat(&out, "\\u%04x", character.code);
     } else {
-      out += c;
+      absl::StrAppend(&out, character.bytes);
     }
-  }
+  });
   return out;
 }
 

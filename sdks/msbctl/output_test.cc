@@ -20,6 +20,27 @@ TEST(OutputTest, TableColumnsAreAsWideAsTheirWidestCell) {
   EXPECT_EQ(table.ToString(), "NAME          STATE\na-long-name   up\n");
 }
 
+TEST(OutputTest, ATableIsCutAtItsLastColumnToFitATerminal) {
+  Table table({"EXEC", "COMMAND"});
+  table.Add({"abc", "python3 -c 'print(6*7)'"});
+
+  EXPECT_EQ(table.ToString(22), "EXEC   COMMAND\nabc    python3 -c '...\n");
+  EXPECT_EQ(table.ToString(5), "EXEC   COMMAND\nabc    python3 -...\n");
+}
+
+TEST(OutputTest, ColumnsLineUpBehindCharactersOfSeveralBytes) {
+  Table table({"NAME", "STATE"});
+  table.Add({"\u017elu\u0165", "up"});
+
+  EXPECT_EQ(table.ToString(), "NAME   STATE\n\u017elu\u0165   up\n");
+}
+
+TEST(OutputTest, ACutFallsBetweenCharacters) {
+  EXPECT_EQ(Cut("\u65e5\u672c\u8a9e\u65e5\u672c", 4), "\u65e5...");
+  EXPECT_EQ(Cut("short", 5), "short");
+  EXPECT_EQ(Cut("anything", 0), "anything");
+}
+
 TEST(OutputTest, DurationsHaveUnits) {
   ASSERT_OK_AND_ASSIGN(const auto plain, ParseDuration("90"));
   EXPECT_EQ(plain.seconds(), 90);
@@ -42,14 +63,16 @@ TEST(OutputTest, SizesAreInMebibytes) {
 
 TEST(OutputTest, WhatAGuestNamedCannotDriveTheTerminal) {
   EXPECT_EQ(Printable("\x1b[2Jbox\n"), "\\x1b[2Jbox\\n");
+  EXPECT_EQ(Printable("\u009b2J"), "\\u009b2J");      // CSI as one character
+  EXPECT_EQ(Printable("\u202eevil"), "\\u202eevil");  // turns the line round
+  EXPECT_EQ(Printable("\xff\u017elu\u0165"), "\\xff\u017elu\u0165");
 }
 
 TEST(OutputTest, CommandLinesAreQuotedAsAShellWouldTakeThem) {
   msb::v1::ExecStart start;
   for (const char* word : {"python3", "-c", "print('hi')"}) start.add_argv(word);
 
-  EXPECT_EQ(CommandLine(start.argv(), 80), "python3 -c 'print('\\''hi'\\'')'");
-  EXPECT_EQ(CommandLine(start.argv(), 10), "python3...");
+  EXPECT_EQ(CommandLine(start.argv()), "python3 -c 'print('\\''hi'\\'')'");
 }
 
 TEST(ExitCodeTest, SaysWhyACommandDidNotRun) {

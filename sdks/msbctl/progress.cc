@@ -23,7 +23,7 @@ constexpr char kEraseLine[] = "\r\x1b[K";
 }  // namespace
 
 Progress::Progress(std::string what) : what_(std::move(what)), started_(absl::Now()) {
-  if (::isatty(STDERR_FILENO) != 0) thread_ = std::thread([this] { Draw(); });
+  if (IsSmartTerminal(STDERR_FILENO)) thread_ = std::thread([this] { Draw(); });
 }
 
 Progress::~Progress() {
@@ -46,7 +46,7 @@ void Progress::Draw() {
   absl::Duration wait = kQuiet;
   bool drawn = false;
   while (!mutex_.AwaitWithTimeout(absl::Condition(&finished_), wait)) {
-    std::fprintf(stderr, "%s%s", kEraseLine, Line().c_str());
+    std::fprintf(stderr, "%s%s", kEraseLine, Cut(Line(), TerminalColumns(STDERR_FILENO)).c_str());
     std::fflush(stderr);
     drawn = true;
     wait = kRedraw;

@@ -83,7 +83,7 @@ jailer = "{BUILD}/jailer/msb-jailer"
         return json.loads(self.msbctl("inspect", sandbox).stdout)
 
     def state(self, sandbox):
-        return self.inspect(sandbox)["state"].removeprefix("SANDBOX_STATE_").lower()
+        return self.inspect(sandbox)["state"]
 
     def names(self):
         return self.msbctl("ls", "-aq").stdout.decode().split()

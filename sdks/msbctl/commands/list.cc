@@ -8,7 +8,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "base/error.h"
 #include "base/status_macros.h"
@@ -18,30 +17,16 @@
 namespace msb {
 namespace {
 
-constexpr size_t kCommandColumns = 60;
 constexpr size_t kShortId = 10;
 
 std::string StateOf(const msb::v1::Sandbox& sandbox) {
-  std::string state = absl::AsciiStrToLower(
-      msb::v1::SandboxState_Name(sandbox.state()).substr(sizeof("SANDBOX_STATE_") - 1));
-  if (sandbox.reason() != msb::v1::REASON_UNSPECIFIED) {
-    absl::StrAppend(
-        &state, " (",
-        absl::AsciiStrToLower(msb::v1::Reason_Name(sandbox.reason()).substr(sizeof("REASON_") - 1)),
-        ")");
-  }
-  return state;
+  const std::string state = WordOf(sandbox.state());
+  if (sandbox.reason() == msb::v1::REASON_UNSPECIFIED) return state;
+  return absl::StrCat(state, " [", WordOf(sandbox.reason()), "]");
 }
 
 std::string EngineOf(const msb::v1::Sandbox& sandbox) {
-  switch (sandbox.engine()) {
-    case msb::v1::ENGINE_KVM:
-      return "kvm";
-    case msb::v1::ENGINE_QEMU:
-      return "qemu";
-    default:
-      return "-";
-  }
+  return sandbox.engine() == msb::v1::ENGINE_UNSPECIFIED ? "-" : WordOf(sandbox.engine());
 }
 
 struct ListOptions {
@@ -81,7 +66,7 @@ absl::StatusOr<int> List(Session& session, const ListOptions& options) {
                Bytes(uint64_t{resources.memory_mib()} << 20), EngineOf(sandbox),
                Ago(sandbox.created_at())});
   }
-  std::fputs(table.ToString().c_str(), stdout);
+  table.Print();
   return kExitOk;
 }
 
@@ -101,9 +86,9 @@ absl::StatusOr<int> ListExecs(Session& session, const std::string& name) {
     std::string state = exec.running() ? (exec.attached() ? "running, attached" : "running")
                                        : absl::StrCat("exited ", exec.exited().exit_code());
     table.Add({exec.exec_id(), absl::StrCat(exec.pid()), std::move(state), Ago(exec.started_at()),
-               CommandLine(exec.argv(), kCommandColumns)});
+               CommandLine(exec.argv())});
   }
-  std::fputs(table.ToString().c_str(), stdout);
+  table.Print();
   return kExitOk;
 }
 
@@ -131,10 +116,9 @@ absl::StatusOr<int> ListImages(Session& session) {
   }
   Table table({"IMAGE", "SIZE", "COMMAND"});
   for (const auto& image : response.images()) {
-    table.Add({Printable(image.name()), Bytes(image.size_bytes()),
-               CommandLine(image.cmd(), kCommandColumns)});
+    table.Add({Printable(image.name()), Bytes(image.size_bytes()), CommandLine(image.cmd())});
   }
-  std::fputs(table.ToString().c_str(), stdout);
+  table.Print();
   return kExitOk;
 }
 

@@ -9,7 +9,6 @@
 #include <memory>
 #include <string>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/error.h"
@@ -19,13 +18,8 @@
 namespace msb {
 namespace {
 
-constexpr size_t kCommandColumns = 60;
-
-// "running" of SANDBOX_STATE_RUNNING, or "removed".
 std::string StateName(msb::v1::SandboxState state) {
-  if (state == msb::v1::SANDBOX_STATE_UNSPECIFIED) return "removed";
-  return absl::AsciiStrToLower(
-      msb::v1::SandboxState_Name(state).substr(sizeof("SANDBOX_STATE_") - 1));
+  return state == msb::v1::SANDBOX_STATE_UNSPECIFIED ? "removed" : WordOf(state);
 }
 
 std::string Clock(const google::protobuf::Timestamp& time) {
@@ -100,14 +94,14 @@ std::string EventText(const msb::v1::Event& event) {
     const auto& change = event.state_change();
     std::string text = absl::StrCat(StateName(change.from()), " -> ", StateName(change.to()));
     if (change.reason() != msb::v1::REASON_UNSPECIFIED) {
-      absl::StrAppend(&text, " [", msb::v1::Reason_Name(change.reason()).substr(7), "]");
+      absl::StrAppend(&text, " [", WordOf(change.reason()), "]");
     }
     if (!change.detail().empty()) absl::StrAppend(&text, ": ", Printable(change.detail()));
     return text;
   }
   if (event.has_exec()) {
     const auto& exec = event.exec();
-    const std::string command = CommandLine(exec.argv(), kCommandColumns);
+    const std::string command = CommandLine(exec.argv());
     if (exec.kind() == msb::v1::ExecEvent::KIND_STARTED) {
       return absl::StrCat("exec ", exec.exec_id(), " started: ", command);
     }
@@ -128,8 +122,9 @@ absl::StatusOr<int> Events(Session& session, const std::string& sandbox) {
     if (session.format() == Format::kJson) {
       std::fputs(ToJsonLine(event).c_str(), stdout);
     } else {
-      std::printf("%s  %-24s %s\n", Clock(event.at()).c_str(), event.sandbox_name().c_str(),
-                  EventText(event).c_str());
+      const std::string line = absl::StrFormat("%s  %-24s %s", Clock(event.at()),
+                                               event.sandbox_name(), EventText(event));
+      std::printf("%s\n", Cut(line, TerminalColumns(STDOUT_FILENO)).c_str());
     }
     std::fflush(stdout);
   }
@@ -138,7 +133,7 @@ absl::StatusOr<int> Events(Session& session, const std::string& sandbox) {
 }
 
 const char* Mark(msb::v1::Check::Result result) {
-  const bool colour = ::isatty(STDOUT_FILENO) != 0;
+  const bool colour = TakesColour(STDOUT_FILENO);
   switch (result) {
     case msb::v1::Check::RESULT_OK:
       return colour ? "\x1b[32mok\x1b[0m     " : "ok     ";
