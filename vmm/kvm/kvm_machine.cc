@@ -45,7 +45,7 @@ absl::Status KvmMachine::CreateMemory() {
                        GuestMemory::Allocate(address_map::RamRanges(config_.memory_mib)));
   memory_.emplace(std::move(memory));
   if (!config_.balloon.has_value()) return absl::OkStatus();
-  balloon_ = std::make_unique<BalloonDevice>(*memory_, config_.balloon->options);
+  balloon_ = std::make_unique<BalloonDevice>(loop_, *memory_, config_.balloon->options);
   config_.devices.push_back(balloon_.get());
   return balloon_->SetTargetMib(config_.balloon->size_mib);
 }

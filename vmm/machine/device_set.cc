@@ -33,7 +33,7 @@ absl::StatusOr<std::unique_ptr<DeviceSet>> DeviceSet::Create(EventLoop& loop,
   MSB_RETURN_IF_ERROR(set->AddDisks(loop, spec, std::move(descriptors.disks)));
   MSB_RETURN_IF_ERROR(set->AddVsock(loop, spec, std::move(descriptors.vsock_listener)));
   MSB_RETURN_IF_ERROR(set->AddNet(loop, spec, std::move(descriptors.net_listener)));
-  if (spec.rng()) set->rng_ = std::make_unique<RngDevice>();
+  if (spec.rng()) set->rng_ = std::make_unique<RngDevice>(loop);
   MSB_RETURN_IF_ERROR(set->AddFileSystems(loop, spec, std::move(descriptors.file_systems)));
   return set;
 }

@@ -28,8 +28,11 @@ std::vector<uint16_t> QueueSizes(const BalloonDevice::Options& options) {
 
 }  // namespace
 
-BalloonDevice::BalloonDevice(const GuestMemory& memory, const Options& options)
-    : memory_(memory), options_(options), queue_sizes_(QueueSizes(options)) {}
+BalloonDevice::BalloonDevice(EventLoop& loop, const GuestMemory& memory, const Options& options)
+    : memory_(memory),
+      options_(options),
+      queue_sizes_(QueueSizes(options)),
+      next_turn_(loop, [this] { GoOn(); }) {}
 
 absl::Status BalloonDevice::SetTargetMib(uint32_t mib) {
   const uint64_t pages = (uint64_t{mib} << 20) / virtio::kBalloonPageBytes;
@@ -74,45 +77,73 @@ absl::Status BalloonDevice::Activate(uint64_t driver_features,
 
 void BalloonDevice::Reset() {
   queues_.clear();
+  next_turn_.Cancel();
   config_.actual_pages = 0;  // the driver has forgotten its pages, and has them all
 }
 
 absl::Status BalloonDevice::OnNotify(uint16_t index) {
-  if (index >= queues_.size() || queues_[index] == nullptr) return absl::OkStatus();
-  Virtqueue& queue = *queues_[index];
-  while (true) {
-    MSB_ASSIGN_OR_RETURN(const bool has_next, queue.HasNext());
-    if (!has_next) return queue.Flush();
-    MSB_ASSIGN_OR_RETURN(DescriptorChain chain, queue.Pop());
-    if (index == kInflate) MSB_RETURN_IF_ERROR(Inflate(chain));
-    if (index == kReporting) MSB_RETURN_IF_ERROR(DiscardReported(chain));
-    // Deflated pages need nothing: the host gives memory when they are touched.
-    MSB_RETURN_IF_ERROR(queue.Complete(std::move(chain), 0));
+  const absl::Status served = Serve(index);
+  if (!served.ok()) next_turn_.Cancel();
+  return served;
+}
+
+// Which queue had more is not kept: the others cost a look.
+void BalloonDevice::GoOn() {
+  for (uint16_t index = 0; index < queue_sizes_.size(); ++index) {
+    const absl::Status served = OnNotify(index);
+    if (served.ok()) continue;
+    if (notifier() != nullptr) notifier()->OnGuestViolation(served);
+    return;
   }
 }
 
-absl::Status BalloonDevice::Inflate(const DescriptorChain& chain) const {
+absl::Status BalloonDevice::Serve(uint16_t index) {
+  if (index >= queues_.size() || queues_[index] == nullptr) return absl::OkStatus();
+  Virtqueue& queue = *queues_[index];
+  size_t discards = 0;
+  for (int served = 0; served < kMaxRequestsPerTurn && discards < kMaxDiscardsPerTurn; ++served) {
+    MSB_ASSIGN_OR_RETURN(const bool has_next, queue.HasNext());
+    if (!has_next) return queue.Flush();
+    MSB_ASSIGN_OR_RETURN(DescriptorChain chain, queue.Pop());
+    MSB_ASSIGN_OR_RETURN(const size_t given_back, Carry(index, chain));
+    discards += given_back;
+    MSB_RETURN_IF_ERROR(queue.Complete(std::move(chain), 0));
+  }
+  next_turn_.Ask();
+  return queue.Flush();
+}
+
+absl::StatusOr<size_t> BalloonDevice::Carry(uint16_t index, const DescriptorChain& chain) const {
+  if (index == kInflate) return Inflate(chain);
+  if (index == kReporting) return DiscardReported(chain);
+  return 0;  // deflated pages need nothing: the host gives memory when they are touched
+}
+
+absl::StatusOr<size_t> BalloonDevice::Inflate(const DescriptorChain& chain) const {
   const uint64_t pages = chain.readable_bytes() / sizeof(uint32_t);
   if (chain.readable_bytes() % sizeof(uint32_t) != 0 || pages > kMaxPagesPerRequest) {
     return MakeError(Reason::kGuestViolation,
                      absl::StrCat("balloon: list of ", chain.readable_bytes(), " bytes"));
   }
   std::array<uint32_t, kPagesPerCopy> copied;
+  size_t discards = 0;
   for (uint64_t done = 0; done < pages;) {
     const size_t count = std::min<uint64_t>(copied.size(), pages - done);
     const absl::Span<uint32_t> part = absl::MakeSpan(copied).first(count);
     chain.CopyOut(done * sizeof(uint32_t), absl::MakeSpan(reinterpret_cast<uint8_t*>(part.data()),
                                                           count * sizeof(uint32_t)));
-    MSB_RETURN_IF_ERROR(DiscardPages(part));
+    MSB_ASSIGN_OR_RETURN(const size_t given_back, DiscardPages(part));
+    discards += given_back;
     done += count;
   }
-  return absl::OkStatus();
+  return discards;
 }
 
 // One call for each run of neighbours: a driver lists them in any order.
-absl::Status BalloonDevice::DiscardPages(absl::Span<uint32_t> pages) const {
+absl::StatusOr<size_t> BalloonDevice::DiscardPages(absl::Span<uint32_t> pages) const {
   std::sort(pages.begin(), pages.end());
-  for (size_t first = 0; first < pages.size();) {
+  size_t runs = 0;
+  for (size_t first = 0; first < pages.size(); ++runs) {
     size_t end = first + 1;
     while (end < pages.size() && pages[end] - pages[end - 1] <= 1) ++end;
     const uint64_t count = uint64_t{pages[end - 1]} - pages[first] + 1;
@@ -122,15 +153,15 @@ absl::Status BalloonDevice::DiscardPages(absl::Span<uint32_t> pages) const {
     MSB_RETURN_IF_ERROR(memory_.Discard(bytes));
     first = end;
   }
-  return absl::OkStatus();
+  return runs;
 }
 
 // 5.5.6.7: the free pages are the request's own buffers.
-absl::Status BalloonDevice::DiscardReported(const DescriptorChain& chain) const {
+absl::StatusOr<size_t> BalloonDevice::DiscardReported(const DescriptorChain& chain) const {
   for (const absl::Span<uint8_t> free : chain.writable()) {
     MSB_RETURN_IF_ERROR(memory_.Discard(free));
   }
-  return absl::OkStatus();
+  return chain.writable().size();
 }
 
 msb::vmm::v1::DeviceState BalloonDevice::Save() const {

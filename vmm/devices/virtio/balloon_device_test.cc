@@ -7,10 +7,12 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "base/check.h"
+#include "base/event_loop.h"
 #include "tests/support/matchers.h"
 #include "tests/support/vmm/fake_guest.h"
 
@@ -63,9 +65,25 @@ class BalloonDeviceTest : public testing::Test {
     balloon_.WriteConfig(4, absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(&pages), 4));
   }
 
-  FakeGuest guest_{{.queue_sizes = {8, 8, 8}, .memory_bytes = kMemoryBytes}};
+  // One turn of the loop.
+  void Turn() {
+    loop_->Post([this] { loop_->Stop(); });
+    MSB_CHECK(loop_->Run().ok());
+  }
+  // A list of 500 pages of the upper half of memory, which the rings do not reach. No two are
+  // neighbours, so that each is given back by itself.
+  static std::string LonelyPages() {
+    std::vector<uint32_t> pages;
+    const uint64_t first = (ToUint64(FakeGuest::kMemoryStart) + kMemoryBytes / 2) / kPage;
+    for (uint32_t i = 0; i < 500; ++i) pages.push_back(static_cast<uint32_t>(first + 2 * i));
+    return std::string(reinterpret_cast<const char*>(pages.data()),
+                       pages.size() * sizeof(uint32_t));
+  }
+
+  FakeGuest guest_{{.queue_sizes = {16, 8, 256}, .memory_bytes = kMemoryBytes}};
+  const std::unique_ptr<EventLoop> loop_ = *EventLoop::Create();
   CountingNotifier notifier_;
-  BalloonDevice balloon_{guest_.memory(), {}};
+  BalloonDevice balloon_{*loop_, guest_.memory(), {}};
 };
 
 TEST_F(BalloonDeviceTest, GivesTheListedPagesBackToTheHost) {
@@ -85,6 +103,29 @@ TEST_F(BalloonDeviceTest, TakesMorePagesThanItCopiesAtATime) {
   std::reverse(pages.begin(), pages.end());
   ASSERT_OK(Inflate(pages));
   for (const uint32_t page : pages) ASSERT_EQ(PageText(page), std::string(kPage, '\0'));
+}
+
+TEST_F(BalloonDeviceTest, LooksAfterOthersOnceItHasGivenMuchBack) {
+  constexpr size_t kEnough = BalloonDevice::kMaxDiscardsPerTurn / 500 + 1;
+  for (size_t i = 0; i < kEnough + 1; ++i) guest_.queue(0).AddReadable(LonelyPages());
+
+  ASSERT_OK(balloon_.OnNotify(0));
+
+  EXPECT_THAT(guest_.queue(0).Used(), SizeIs(kEnough));
+  Turn();
+  EXPECT_THAT(guest_.queue(0).Used(), SizeIs(1));
+}
+
+TEST_F(BalloonDeviceTest, LooksAfterOthersBeforeItGoesOnWithALongRow) {
+  const uint32_t page = TouchedPage();
+  for (int i = 0; i < BalloonDevice::kMaxRequestsPerTurn + 1; ++i) {
+    guest_.queue(2).AddChain(
+        {{{GuestAddress{page * kPage}, kPage}, FakeBuffer::Access::kWritable}});
+  }
+  ASSERT_OK(balloon_.OnNotify(2));
+  EXPECT_THAT(guest_.queue(2).Used(), SizeIs(BalloonDevice::kMaxRequestsPerTurn));
+  Turn();
+  EXPECT_THAT(guest_.queue(2).Used(), SizeIs(1));
 }
 
 TEST_F(BalloonDeviceTest, LetsTheGuestHaveItsPagesBack) {
@@ -170,7 +211,7 @@ TEST_F(BalloonDeviceTest, OffersOnlyWhatItWasMadeWith) {
   EXPECT_EQ(balloon_.features(),
             virtio::kBalloonFeatureDeflateOnOom | virtio::kBalloonFeatureReporting);
   EXPECT_THAT(balloon_.max_queue_sizes(), SizeIs(3));
-  const BalloonDevice plain(guest_.memory(),
+  const BalloonDevice plain(*loop_, guest_.memory(),
                             {.deflate_on_oom = false, .free_page_reporting = false});
   EXPECT_EQ(plain.features(), 0u);
   EXPECT_THAT(plain.max_queue_sizes(), SizeIs(2));
@@ -188,7 +229,7 @@ TEST_F(BalloonDeviceTest, ForgetsWhatWasGivenAtAReset) {
 TEST_F(BalloonDeviceTest, RestoresWhatItSaved) {
   ASSERT_OK(balloon_.SetTargetMib(2));
   WriteActual(100);
-  BalloonDevice other(guest_.memory(), {});
+  BalloonDevice other(*loop_, guest_.memory(), {});
   ASSERT_OK(other.Restore(balloon_.Save()));
   EXPECT_EQ(other.actual_bytes(), 100 * kPage);
   EXPECT_EQ(other.Save().balloon().target_pages(), 512u);

@@ -44,8 +44,24 @@ absl::Status RngDevice::Activate(uint64_t, absl::Span<Virtqueue* const> queues) 
 }
 
 absl::Status RngDevice::OnNotify(uint16_t) {
+  const absl::Status served = Serve();
+  if (!served.ok()) next_turn_.Cancel();
+  return served;
+}
+
+void RngDevice::Reset() {
+  requests_ = nullptr;
+  next_turn_.Cancel();
+}
+
+void RngDevice::GoOn() {
+  const absl::Status served = OnNotify(0);
+  if (!served.ok() && notifier() != nullptr) notifier()->OnGuestViolation(served);
+}
+
+absl::Status RngDevice::Serve() {
   if (requests_ == nullptr) return absl::OkStatus();
-  while (true) {
+  for (int served = 0; served < kMaxRequestsPerTurn; ++served) {
     MSB_ASSIGN_OR_RETURN(const bool has_next, requests_->HasNext());
     if (!has_next) return requests_->Flush();
     MSB_ASSIGN_OR_RETURN(DescriptorChain chain, requests_->Pop());
@@ -55,6 +71,8 @@ absl::Status RngDevice::OnNotify(uint16_t) {
     MSB_ASSIGN_OR_RETURN(const uint32_t written, Fill(chain));
     MSB_RETURN_IF_ERROR(requests_->Complete(std::move(chain), written));
   }
+  next_turn_.Ask();
+  return requests_->Flush();
 }
 
 msb::vmm::v1::DeviceState RngDevice::Save() const {

@@ -3,9 +3,11 @@
 
 #include "vmm/devices/virtio/rng_device.h"
 
+#include <memory>
 #include <string>
 
 #include "base/check.h"
+#include "base/event_loop.h"
 #include "tests/support/matchers.h"
 #include "tests/support/vmm/fake_guest.h"
 
@@ -20,8 +22,15 @@ class RngDeviceTest : public testing::Test {
  protected:
   RngDeviceTest() { MSB_CHECK(rng_.Activate(0, guest_.virtqueues()).ok()); }
 
-  FakeGuest guest_;
-  RngDevice rng_;
+  // One turn of the loop.
+  void Turn() {
+    loop_->Post([this] { loop_->Stop(); });
+    MSB_CHECK(loop_->Run().ok());
+  }
+
+  FakeGuest guest_{{.queue_sizes = {256}}};
+  const std::unique_ptr<EventLoop> loop_ = *EventLoop::Create();
+  RngDevice rng_{*loop_};
 };
 
 TEST_F(RngDeviceTest, FillsTheBufferAndSaysHowMuch) {
@@ -56,8 +65,41 @@ TEST_F(RngDeviceTest, ServesNothingOnceReset) {
   EXPECT_THAT(guest_.queue().Used(), SizeIs(0));
 }
 
+TEST_F(RngDeviceTest, LooksAfterOthersBeforeItGoesOnWithALongRow) {
+  for (int i = 0; i < RngDevice::kMaxRequestsPerTurn + 1; ++i) guest_.queue().AddWritable(8);
+
+  ASSERT_OK(rng_.OnNotify(0));
+
+  EXPECT_THAT(guest_.queue().Used(), SizeIs(RngDevice::kMaxRequestsPerTurn));
+  Turn();
+  EXPECT_THAT(guest_.queue().Used(), SizeIs(1));
+}
+
+TEST_F(RngDeviceTest, DoesNotGoOnBehindAReset) {
+  for (int i = 0; i < RngDevice::kMaxRequestsPerTurn + 1; ++i) guest_.queue().AddWritable(8);
+  ASSERT_OK(rng_.OnNotify(0));
+  rng_.Reset();
+  EXPECT_THAT(guest_.queue().Used(), SizeIs(RngDevice::kMaxRequestsPerTurn));
+  Turn();
+  EXPECT_THAT(guest_.queue().Used(), SizeIs(0));
+}
+
+TEST_F(RngDeviceTest, TellsOfAViolationThatItFindsWhenItGoesOn) {
+  struct Transport final : ConfigChangeNotifier {
+    void OnConfigChanged() override {}
+    void OnGuestViolation(const absl::Status& why) override { seen = why; }
+    absl::Status seen;
+  } transport;
+  rng_.set_notifier(&transport);
+  for (int i = 0; i < RngDevice::kMaxRequestsPerTurn; ++i) guest_.queue().AddWritable(8);
+  guest_.queue().AddReadable("seed");
+  ASSERT_OK(rng_.OnNotify(0));
+  Turn();
+  EXPECT_THAT(transport.seen, HasReason(Reason::kGuestViolation));
+}
+
 TEST_F(RngDeviceTest, IsIdleWhenTheDriverEnabledNoQueue) {
-  RngDevice other;
+  RngDevice other(*loop_);
   Virtqueue* const none[] = {nullptr};
   ASSERT_OK(other.Activate(0, none));
   EXPECT_OK(other.OnNotify(0));

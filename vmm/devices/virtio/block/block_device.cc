@@ -41,6 +41,7 @@ BlockDevice::BlockDevice(EventLoop& loop, DiskFile disk, Options options)
       disk_(std::move(disk)),
       id_(std::move(options.id)),
       config_(MakeConfig(disk_)),
+      next_turn_(loop, [this] { GoOn(); }),
       worker_(disk_, id_,
               {.on_thread_start = std::move(options.on_thread_start), .on_finished = [this] {
                  loop_.Post([this, alive = std::weak_ptr<bool>(alive_)] {
@@ -76,6 +77,7 @@ absl::Status BlockDevice::Activate(uint64_t driver_features, absl::Span<Virtqueu
 }
 
 void BlockDevice::Reset() {
+  next_turn_.Cancel();
   worker_.Abandon();
   queue_ = nullptr;
   driver_features_ = 0;
@@ -97,16 +99,29 @@ DiskFile::Durability BlockDevice::durability() const {
 }
 
 absl::Status BlockDevice::OnNotify(uint16_t) {
+  absl::Status served = ServeQueue();
+  if (!served.ok()) next_turn_.Cancel();
+  return served;
+}
+
+void BlockDevice::GoOn() {
+  const absl::Status served = OnNotify(0);
+  if (!served.ok() && notifier() != nullptr) notifier()->OnGuestViolation(served);
+}
+
+absl::Status BlockDevice::ServeQueue() {
   if (queue_ == nullptr) return absl::OkStatus();
   uint64_t inline_bytes_left = kMaxInlineBytes;
   std::vector<BlockRequest> for_worker;
-  absl::Status served = [&]() -> absl::Status {
-    while (true) {
+  const absl::Status served = [&]() -> absl::Status {
+    for (int looked_at = 0; looked_at < kMaxRequestsPerTurn; ++looked_at) {
       MSB_ASSIGN_OR_RETURN(const bool has_next, queue_->HasNext());
       if (!has_next) return absl::OkStatus();
       MSB_ASSIGN_OR_RETURN(DescriptorChain chain, queue_->Pop());
       MSB_RETURN_IF_ERROR(Serve(std::move(chain), inline_bytes_left, for_worker));
     }
+    next_turn_.Ask();
+    return absl::OkStatus();
   }();
   if (!for_worker.empty()) worker_.Submit(std::move(for_worker));
   MSB_RETURN_IF_ERROR(served);

@@ -24,6 +24,7 @@
 #include "msb/vmm/v1/control.pb.h"
 #include "vmm/devices/virtio/block/block_worker.h"
 #include "vmm/devices/virtio/block/disk_file.h"
+#include "vmm/devices/virtio/next_turn.h"
 #include "vmm/devices/virtio/spec/block.h"
 #include "vmm/devices/virtio/virtio_device.h"
 
@@ -35,6 +36,9 @@ class BlockDevice final : public VirtioDevice {
   // Cached bytes that one notification may read on the loop (0.05 to 0.2 ms); the rest goes to the
   // thread, so that a guest that reads without end leaves the loop to others.
   static constexpr uint64_t kMaxInlineBytes = uint64_t{1} << 20;
+  // Requests that one notification looks at. Those that need no storage at all (refused ones, empty
+  // ones) are answered at once, and a driver can bring them for ever.
+  static constexpr int kMaxRequestsPerTurn = kQueueSize;
 
   struct Options {
     std::string id;  // the serial that the guest reads; what is beyond 20 bytes is cut off
@@ -62,6 +66,8 @@ class BlockDevice final : public VirtioDevice {
   msb::vmm::v1::DiskStats stats() const { return stats_; }
 
  private:
+  absl::Status ServeQueue();
+  void GoOn();
   absl::Status Serve(DescriptorChain chain, uint64_t& inline_bytes_left,
                      std::vector<BlockRequest>& for_worker);
   bool ServeFromCache(const BlockRequest& request, uint64_t& inline_bytes_left);
@@ -79,6 +85,7 @@ class BlockDevice final : public VirtioDevice {
   msb::vmm::v1::DiskStats stats_;
   // Gone with the device: what was posted to the loop looks here first.
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  NextTurn next_turn_;
   BlockWorker worker_;  // last: ends first
 };
 

@@ -339,6 +339,26 @@ TEST_F(BlockDeviceTest, CompletesWithoutBeingAskedAgain) {
   loop_.Run([&] { device_->Reset(); });
 }
 
+TEST_F(BlockDeviceTest, LooksAfterOthersBeforeItGoesOnWithALongRow) {
+  FakeGuest guest({.queue_sizes = {1024}});
+  const FakeBuffer header = guest.Readable(Header(BlockRequestType::kRead, kDiskSectors + 1));
+  const FakeBuffer status = guest.Writable(1);
+  for (int i = 0; i < BlockDevice::kMaxRequestsPerTurn + 1; ++i) {
+    guest.queue().AddChain({header, status});  // beyond the disk: answered without it
+  }
+  size_t at_once = 0;
+  loop_.Run([&] {
+    device_->Reset();
+    MSB_CHECK(device_->Activate(device_->features(), guest.virtqueues()).ok());
+    MSB_CHECK(device_->OnNotify(0).ok());
+    at_once = guest.queue().Used().size();
+  });
+  EXPECT_EQ(at_once, static_cast<size_t>(BlockDevice::kMaxRequestsPerTurn));
+  loop_.Settle();
+  EXPECT_THAT(guest.queue().Used(), SizeIs(1));
+  loop_.Run([this] { device_->Reset(); });
+}
+
 TEST_F(BlockDeviceTest, TouchesNoGuestMemoryAfterAReset) {
   for (int round = 0; round < 50; ++round) {
     FakeGuest guest({.queue_sizes = {64}, .memory_bytes = uint64_t{1} << 20});
