@@ -35,6 +35,24 @@ enum ChildStep : int {
   kStepExecute = 106,
 };
 
+// What `exit_code` says when it is no word of QEMU's; empty otherwise.
+absl::string_view StepText(int exit_code) {
+  switch (exit_code) {
+    case kStepParentDied:
+      return " (the VMM ended while it started)";
+    case kStepParentDeathSignal:
+    case kStepOutput:
+    case kStepSignals:
+      return " (its process could not be prepared)";
+    case kStepDescriptors:
+      return " (its descriptors could not be passed on; close_range needs Linux 5.11)";
+    case kStepExecute:
+      return " (it could not be executed; is its directory there and whole?)";
+    default:
+      return "";
+  }
+}
+
 struct ChildPlan {
   char* const* arguments;
   absl::Span<const int> inherited;
@@ -102,7 +120,8 @@ bool ProcessEnd::exited_cleanly() const {
 std::string ProcessEnd::Text() const {
   std::string text = WIFSIGNALED(wait_status)
                          ? absl::StrCat("was ended by signal ", WTERMSIG(wait_status))
-                         : absl::StrCat("exited with code ", WEXITSTATUS(wait_status));
+                         : absl::StrCat("exited with code ", WEXITSTATUS(wait_status),
+                                        StepText(WEXITSTATUS(wait_status)));
   if (!error_output.empty()) absl::StrAppend(&text, ": ", error_output);
   return text;
 }
@@ -137,19 +156,24 @@ absl::Status QemuProcess::WatchChild() {
   return loop_.Watch(pidfd_.get(), EPOLLIN, [this](uint32_t) { OnExited(); });
 }
 
-void QemuProcess::OnErrorOutput() {
+// One read a turn of the loop: a QEMU that complains without end keeps nobody waiting.
+bool QemuProcess::OnErrorOutput() {
   char bytes[4096];
-  while (true) {
-    const absl::StatusOr<ssize_t> got = Syscall(
-        "read QEMU's output", [&] { return ::read(error_output_.get(), bytes, sizeof(bytes)); });
-    if (absl::IsUnavailable(got.status())) return;  // nothing more for now
-    if (!got.ok() || *got == 0) return loop_.Unwatch(error_output_.get());
-    tail_.Append(absl::string_view(bytes, static_cast<size_t>(*got)));
+  const absl::StatusOr<ssize_t> got = Syscall(
+      "read QEMU's output", [&] { return ::read(error_output_.get(), bytes, sizeof(bytes)); });
+  if (absl::IsUnavailable(got.status())) return false;  // nothing more for now
+  if (!got.ok() || *got == 0) {
+    loop_.Unwatch(error_output_.get());
+    return false;
   }
+  tail_.Append(absl::string_view(bytes, static_cast<size_t>(*got)));
+  return true;
 }
 
 void QemuProcess::OnExited() {
-  OnErrorOutput();
+  // Its last words; it can add no more, so that they are finite.
+  while (OnErrorOutput()) {
+  }
   Unwatch();
   ProcessEnd end{.error_output = tail_.Text()};
   // The pidfd was readable: this does not wait.

@@ -62,7 +62,7 @@ class QemuProcess {
  private:
   QemuProcess(EventLoop& loop, OnExit on_exit) : loop_(loop), on_exit_(std::move(on_exit)) {}
   absl::Status WatchChild();
-  void OnErrorOutput();
+  bool OnErrorOutput();
   void OnExited();
   void Unwatch();
 

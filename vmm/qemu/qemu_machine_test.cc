@@ -218,6 +218,7 @@ TEST_F(QemuMachineTest, DoesNotStartWithoutQemu) {
   Run();
 
   EXPECT_THAT(*ended_, HasReason(Reason::kQemuError));
+  EXPECT_THAT(std::string(ended_->message()), ::testing::HasSubstr("could not be executed"));
 }
 
 }  // namespace

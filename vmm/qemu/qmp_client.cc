@@ -95,29 +95,35 @@ void QmpClient::Send(const std::string& line) {
   ::shutdown(socket_.get(), SHUT_RDWR);
 }
 
-void QmpClient::OnReadable() {
-  if (!socket_.valid()) return;
-  const absl::Status status = ReadLines();
-  if (!status.ok()) End(status);
+// One read a turn of the loop: a QEMU that talks without end keeps nobody waiting.
+bool QmpClient::OnReadable() {
+  if (!socket_.valid()) return false;
+  const absl::StatusOr<bool> read = ReadOnce();
+  if (!read.ok()) End(read.status());
+  return read.ok() && *read;
 }
 
-absl::Status QmpClient::ReadLines() {
-  while (true) {
-    char bytes[4096];
-    const absl::StatusOr<ssize_t> got = Syscall(
-        "recv QMP", [&] { return ::recv(socket_.get(), bytes, sizeof(bytes), MSG_DONTWAIT); });
-    if (absl::IsUnavailable(got.status())) return absl::OkStatus();  // nothing more for now
-    if (!got.ok()) return WithReason(Reason::kQemuError, "QMP", got.status());
-    if (*got == 0) return absl::UnavailableError("QMP: QEMU hung up");
-    received_.append(bytes, static_cast<size_t>(*got));
-    size_t begin = 0;
-    for (size_t end = 0; (end = received_.find('\n', begin)) != std::string::npos;
-         begin = end + 1) {
-      MSB_RETURN_IF_ERROR(HandleLine(absl::string_view(received_).substr(begin, end - begin)));
-    }
-    received_.erase(0, begin);
-    if (received_.size() > kMaxLineBytes) return NotQmp("line of more than 64 KiB");
+void QmpClient::Drain() {
+  while (OnReadable()) {
   }
+}
+
+// False when there is nothing more for now.
+absl::StatusOr<bool> QmpClient::ReadOnce() {
+  char bytes[4096];
+  const absl::StatusOr<ssize_t> got = Syscall(
+      "recv QMP", [&] { return ::recv(socket_.get(), bytes, sizeof(bytes), MSG_DONTWAIT); });
+  if (absl::IsUnavailable(got.status())) return false;
+  if (!got.ok()) return WithReason(Reason::kQemuError, "QMP", got.status());
+  if (*got == 0) return absl::UnavailableError("QMP: QEMU hung up");
+  received_.append(bytes, static_cast<size_t>(*got));
+  size_t begin = 0;
+  for (size_t end = 0; (end = received_.find('\n', begin)) != std::string::npos; begin = end + 1) {
+    MSB_RETURN_IF_ERROR(HandleLine(absl::string_view(received_).substr(begin, end - begin)));
+  }
+  received_.erase(0, begin);
+  if (received_.size() > kMaxLineBytes) return NotQmp("line of more than 64 KiB");
+  return true;
 }
 
 absl::Status QmpClient::HandleLine(absl::string_view line) {

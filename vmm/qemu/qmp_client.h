@@ -64,7 +64,7 @@ class QmpClient {
   void SetLink(absl::string_view name, Link link, Done done);
 
   // Takes what has come, without waiting: for the time when QEMU is known to have exited.
-  void Drain() { OnReadable(); }
+  void Drain();
 
  private:
   QmpClient(EventLoop& loop, UniqueFd socket, QmpObserver& observer)
@@ -72,8 +72,8 @@ class QmpClient {
   // `arguments` is JSON, or empty.
   void Execute(absl::string_view command, absl::string_view arguments, Done done);
   void Send(const std::string& line);
-  void OnReadable();
-  absl::Status ReadLines();
+  bool OnReadable();
+  absl::StatusOr<bool> ReadOnce();
   absl::Status HandleLine(absl::string_view line);
   void End(absl::Status why);
 

@@ -47,13 +47,14 @@ void DeviceServer::OnReadable() {
 }
 
 absl::Status DeviceServer::ServePending() {
-  while (true) {
+  for (int served = 0; served < kMaxMessagesPerTurn; ++served) {
     MSB_ASSIGN_OR_RETURN(std::optional<Message> message, reader_.Next(socket_.get()));
     if (!message.has_value()) return absl::OkStatus();
     const Request request = message->request;
     MSB_ASSIGN_OR_RETURN(const std::string reply, session_->Handle(*std::move(message)));
     if (!reply.empty()) MSB_RETURN_IF_ERROR(SendReply(socket_.get(), request, reply));
   }
+  return absl::OkStatus();  // the rest is still in the socket, which is watched by level
 }
 
 }  // namespace msb::vhost_user

@@ -28,6 +28,9 @@ class DeviceServer {
   // when it broke the protocol. The device is reset by then. May destroy the server.
   using OnEnd = std::function<void(absl::Status)>;
 
+  // Between two looks at other events. QEMU starts a device with some twenty.
+  static constexpr int kMaxMessagesPerTurn = 64;
+
   // Begins to serve. All but `socket` and the functions outlive the server.
   static absl::StatusOr<std::unique_ptr<DeviceServer>> Create(
       EventLoop& loop, UniqueFd socket, VirtioDevice& device, MemoryTables& tables, OnEnd on_end,

@@ -93,6 +93,32 @@ TEST_F(DeviceServerTest, EndsUnavailableWhenTheFrontEndHangsUp) {
   EXPECT_TRUE(absl::IsUnavailable(*ended_));
 }
 
+TEST_F(DeviceServerTest, EndsUnavailableWhenTheFrontEndIsGoneBeforeItsReply) {
+  Send(MessageBytes(1, kVersion, ""));
+  front_end_.Reset();
+
+  RunLoop();
+
+  ASSERT_TRUE(ended_.has_value());
+  EXPECT_TRUE(absl::IsUnavailable(*ended_)) << *ended_;
+}
+
+TEST_F(DeviceServerTest, LooksAfterOthersBeforeItGoesOnWithALongRow) {
+  std::string row;
+  for (int i = 0; i < DeviceServer::kMaxMessagesPerTurn + 1; ++i) {
+    row += MessageBytes(3, kVersion | kFlagNeedReply, "");
+  }
+  Send(row);
+  constexpr size_t kReplyBytes = sizeof(Header) + 8;
+  loop_->Post([this] { loop_->Stop(); });
+
+  ASSERT_OK(loop_->Run());
+
+  EXPECT_EQ(Receive().size(), DeviceServer::kMaxMessagesPerTurn * kReplyBytes);
+  RunLoop();
+  EXPECT_EQ(Receive().size(), kReplyBytes);
+}
+
 TEST_F(DeviceServerTest, EndsWithAReasonWhenTheStreamEndsInsideAMessage) {
   Send(MessageBytes(2, kVersion, "12345678").substr(0, 15));
   front_end_.Reset();

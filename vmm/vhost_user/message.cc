@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -100,12 +101,12 @@ absl::Status SendReply(int socket, Request request, absl::string_view payload) {
                       .size = static_cast<uint32_t>(payload.size())};
   std::string bytes(reinterpret_cast<const char*>(&header), sizeof(header));
   bytes.append(payload.data(), payload.size());
-  MSB_ASSIGN_OR_RETURN(const ssize_t sent, Syscall("send vhost-user reply", [&] {
-                         return ::send(socket, bytes.data(), bytes.size(),
-                                       MSG_DONTWAIT | MSG_NOSIGNAL);
-                       }));
-  if (static_cast<size_t>(sent) != bytes.size()) return Malformed("front end reads no replies");
-  return absl::OkStatus();
+  const ssize_t sent = ::send(socket, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (sent == static_cast<ssize_t>(bytes.size())) return absl::OkStatus();
+  if (sent < 0 && (errno == EPIPE || errno == ECONNRESET)) {
+    return absl::UnavailableError("vhost-user: front end is gone");
+  }
+  return Malformed("front end reads no replies");
 }
 
 }  // namespace msb::vhost_user

@@ -57,6 +57,7 @@ class MessageReader {
 };
 
 // Sends a whole reply. The front end waits for it, so a socket that has no room is an error.
+// kUnavailable, as of Next, when the front end is gone.
 absl::Status SendReply(int socket, Request request, absl::string_view payload);
 
 }  // namespace msb::vhost_user

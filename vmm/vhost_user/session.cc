@@ -373,7 +373,7 @@ void Session::ResetDevice() {
 void Session::OnKick(Ring& ring) {
   uint64_t count = 0;
   const ssize_t got = ::read(ring.kick.get(), &count, sizeof(count));
-  if (got <= 0 && errno != EAGAIN && errno != EINTR) {
+  if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) {
     // No eventfd that QEMU made ends or fails.
     loop_.Unwatch(ring.kick.get());
     return;
@@ -391,8 +391,11 @@ void Session::Notify(const Ring& ring) {
 // be in the middle of what found the fault: it is reset when its rings are stopped.
 void Session::GuestBroke(const absl::Status& how) {
   if (state_ == State::kBroken) return;
-  MSB_LOG(kWarning) << "device " << static_cast<uint32_t>(device_.id())
-                    << " stops until the driver resets it: " << EscapeForLog(how.message());
+  // Once: a guest that breaks its device and resets it in turn must not fill the log.
+  if (!std::exchange(violation_logged_, true)) {
+    MSB_LOG(kWarning) << "device " << static_cast<uint32_t>(device_.id())
+                      << " stops until the driver resets it: " << EscapeForLog(how.message());
+  }
   state_ = State::kBroken;
   for (Ring& ring : rings_) {
     if (std::exchange(ring.running, false)) loop_.Unwatch(ring.kick.get());

@@ -125,6 +125,7 @@ class Session final : private ConfigChangeNotifier {
   std::shared_ptr<const MemoryTable> table_;
   State state_ = State::kIdle;
   std::optional<Activation> activation_;  // until the device is reset
+  bool violation_logged_ = false;
 };
 
 }  // namespace msb::vhost_user

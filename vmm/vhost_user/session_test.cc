@@ -6,7 +6,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
+#include <string>
 
 #include "tests/support/matchers.h"
 #include "tests/support/vmm/fake_guest.h"
@@ -200,6 +202,20 @@ TEST_F(SessionTest, ServesAgainWhatTheGuestBrokeOnceItsDriverStartsAnew) {
   RunLoop();
 
   EXPECT_EQ(guest_.queue(1).Used().size(), 1u);
+}
+
+TEST_F(SessionTest, LogsAGuestThatBreaksItsDeviceAgainAndAgainOnce) {
+  testing::internal::CaptureStderr();
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_OK(front_end_->Start({0, 0}));
+    guest_.queue(1).SetAvailableIndex(4000);
+    front_end_->Kick(1);
+    RunLoop();
+    front_end_->Stop(2);
+    guest_.queue(1).SetAvailableIndex(0);
+  }
+  const std::string log = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 1) << log;
 }
 
 TEST_F(SessionTest, StopsADeviceThatFindsAFaultByItself) {
