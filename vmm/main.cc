@@ -126,11 +126,16 @@ absl::StatusOr<msb::vmm::v1::VmSpec> ReadSpec(int fd) {
   return spec;
 }
 
+// What would end the process without a word, and is an error of a system call otherwise: a reader
+// that is gone, a file at RLIMIT_FSIZE (the console log grows at the guest's will). QEMU inherits
+// it.
+void IgnoreSignals() {
+  for (const int signal : {SIGPIPE, SIGHUP, SIGXFSZ}) ::signal(signal, SIG_IGN);
+}
+
 // SIGTERM is a request to stop, so that an end from outside leaves word of itself too. Blocked
 // before the first thread, and so in all of them.
 absl::StatusOr<UniqueFd> TakeTermination() {
-  ::signal(SIGPIPE, SIG_IGN);
-  ::signal(SIGHUP, SIG_IGN);
   sigset_t wanted;
   ::sigemptyset(&wanted);
   ::sigaddset(&wanted, SIGTERM);
@@ -142,12 +147,26 @@ absl::StatusOr<UniqueFd> TakeTermination() {
   return UniqueFd(fd);
 }
 
-absl::Status RunMachine(msb::vmm::v1::VmSpec spec, uint64_t started_ns) {
-  MSB_ASSIGN_OR_RETURN(const UniqueFd termination, TakeTermination());
-  MSB_ASSIGN_OR_RETURN(const std::unique_ptr<EventLoop> loop, EventLoop::Create());
-  Vmm vmm(*loop, std::move(spec), started_ns);
-  MSB_RETURN_IF_ERROR(
-      loop->Watch(termination.get(), EPOLLIN, [&](uint32_t) { vmm.RequestStop(); }));
+// What stands before the machine, and leaves word of its failure by the caller.
+struct Surroundings {
+  UniqueFd termination;
+  std::unique_ptr<EventLoop> loop;
+};
+
+absl::StatusOr<Surroundings> Prepare() {
+  Surroundings made;
+  MSB_ASSIGN_OR_RETURN(made.termination, TakeTermination());
+  MSB_ASSIGN_OR_RETURN(made.loop, EventLoop::Create());
+  return made;
+}
+
+absl::Status RunMachine(const Surroundings& made, msb::vmm::v1::VmSpec spec, uint64_t started_ns) {
+  Vmm vmm(*made.loop, std::move(spec), started_ns);
+  const absl::Status watched =
+      made.loop->Watch(made.termination.get(), EPOLLIN, [&](uint32_t) { vmm.RequestStop(); });
+  if (!watched.ok()) {
+    MSB_LOG(kWarning) << "SIGTERM goes unheard: " << watched.message();
+  }
   return vmm.Run();
 }
 
@@ -158,6 +177,7 @@ int ExitStatusOf(const absl::Status& end) {
 }
 
 int RunSpec(int spec_fd, uint64_t started_ns) {
+  IgnoreSignals();
   // The guest's memory is in ours: nobody of our user attaches to us, and no core is written.
   ::prctl(PR_SET_DUMPABLE, 0);
   absl::StatusOr<msb::vmm::v1::VmSpec> spec = ReadSpec(spec_fd);
@@ -168,10 +188,17 @@ int RunSpec(int spec_fd, uint64_t started_ns) {
   MSB_LOG(kInfo) << "msb-vmm " << Version() << " runs sandbox " << EscapeForLog(spec->id());
   if (const absl::Status valid = ValidateSpec(*spec); !valid.ok()) {
     MSB_LOG(kError) << valid.message();
-    ReportInvalidSpec(*spec, valid);
+    ReportEarlyEnd(*spec, valid);
     return kExitFailure;
   }
-  return ExitStatusOf(RunMachine(*std::move(spec), started_ns));
+  const absl::StatusOr<Surroundings> made = Prepare();
+  if (!made.ok()) {
+    const absl::Status why = WithReason(Reason::kHostError, "start the VMM", made.status());
+    MSB_LOG(kError) << why.message();
+    ReportEarlyEnd(*spec, why);
+    return kExitFailure;
+  }
+  return ExitStatusOf(RunMachine(*made, *std::move(spec), started_ns));
 }
 
 int Main(int argc, char** argv) {

@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -138,6 +139,19 @@ TEST_F(MainTest, AnInvalidSpecLeavesWordToo) {
   EXPECT_EQ(Run(SpecArguments()), 1);
   EXPECT_EQ(ExitReason(), static_cast<int>(Reason::kVmSpecInvalid));
   EXPECT_THAT(dir_.Read("stderr"), HasSubstr("vcpus: 99 is not in 1..32"));
+}
+
+TEST_F(MainTest, LeavesAnErrorOnlyWhereAFileMayNotGrow) {
+  spec_.set_id("test");
+  spec_.set_exit_event_fd(File("exit"));
+  const std::vector<std::string> arguments = SpecArguments();
+  rlimit whole{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &whole), 0);
+  const rlimit none{.rlim_cur = 0, .rlim_max = whole.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &none), 0);  // a child inherits it
+  const pid_t pid = Spawn(arguments);
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &whole), 0);
+  EXPECT_EQ(Wait(pid), 1);  // and not SIGXFSZ
 }
 
 TEST_F(MainTest, StopsOnTerminationAndSaysSo) {

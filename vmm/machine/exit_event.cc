@@ -33,7 +33,7 @@ void WriteExitEvent(const UniqueFd& file, const msb::vmm::v1::VmEvent& event) {
   MSB_LOG(kWarning) << "exit event: " << cut.status().message();
 }
 
-void ReportInvalidSpec(const msb::vmm::v1::VmSpec& spec, const absl::Status& why) {
+void ReportEarlyEnd(const msb::vmm::v1::VmSpec& spec, const absl::Status& why) {
   struct stat status;
   if (spec.exit_event_fd() <= STDERR_FILENO || ::fstat(spec.exit_event_fd(), &status) != 0 ||
       !S_ISREG(status.st_mode)) {

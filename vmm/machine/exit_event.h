@@ -17,9 +17,9 @@ namespace msb {
 // error is logged, since nobody is left to take it.
 void WriteExitEvent(const UniqueFd& file, const msb::vmm::v1::VmEvent& event);
 
-// The same for a spec that cannot be run, and whose exit_event_fd may be as wrong as the rest: it
-// is written to only where it is an open, regular file.
-void ReportInvalidSpec(const msb::vmm::v1::VmSpec& spec, const absl::Status& why);
+// The same before there is a machine: for a spec that cannot be run, whose exit_event_fd may be as
+// wrong as the rest. It is written to only where it is an open, regular file.
+void ReportEarlyEnd(const msb::vmm::v1::VmSpec& spec, const absl::Status& why);
 
 }  // namespace msb
 

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 #include <string>
 
@@ -14,8 +15,10 @@
 #include "absl/strings/str_cat.h"
 #include "base/error.h"
 #include "base/status_macros.h"
+#include "vmm/boot/address_map.h"
 #include "vmm/boot/mp_table.h"
 #include "vmm/machine/console_log.h"
+#include "vmm/qemu/command_line.h"
 
 namespace msb {
 namespace {
@@ -108,7 +111,7 @@ absl::Status CheckDevices(const VmSpec& spec, Descriptors& descriptors) {
   if (spec.has_net()) MSB_RETURN_IF_ERROR(CheckNet(spec.net(), descriptors));
   if (spec.balloon().enabled()) {
     MSB_RETURN_IF_ERROR(
-        CheckRange("balloon.size_mib", spec.balloon().size_mib(), 0, spec.memory_mib()));
+        CheckRange("balloon.size_mib", spec.balloon().size_mib(), 0, spec.memory_mib() - 1));
   }
   if (spec.has_console()) {
     MSB_RETURN_IF_ERROR(descriptors.Check("console.fd", spec.console().fd(), Presence::kRequired));
@@ -118,6 +121,19 @@ absl::Status CheckDevices(const VmSpec& spec, Descriptors& descriptors) {
     }
   }
   return absl::OkStatus();
+}
+
+// Found here, and not when the machine is half built.
+absl::Status CheckPlaces(const VmSpec& spec) {
+  const size_t wanted = static_cast<size_t>(spec.disks_size() + spec.file_systems_size()) +
+                        spec.has_vsock() + spec.has_net() + spec.rng() + spec.balloon().enabled();
+  const bool qemu = spec.engine() == msb::vmm::v1::ENGINE_QEMU;
+  const size_t places = qemu ? kMaxQemuDevices : std::size(address_map::kVirtioInterrupts);
+  if (wanted <= places) return absl::OkStatus();
+  return MakeError(
+      qemu ? Reason::kUnsupportedByEngine : Reason::kVmSpecInvalid,
+      absl::StrCat(wanted, " devices (disks, file systems, vsock, net, rng, balloon); the engine ",
+                   qemu ? "qemu" : "kvm", " has ", places, " places"));
 }
 
 absl::Status CheckDirectory(absl::string_view field, absl::string_view path) {
@@ -156,7 +172,8 @@ absl::Status ValidateSpec(const VmSpec& spec) {
   MSB_RETURN_IF_ERROR(
       descriptors.Check("exit_event_fd", spec.exit_event_fd(), Presence::kOptional));
   MSB_RETURN_IF_ERROR(CheckEngine(spec, descriptors));
-  return CheckDevices(spec, descriptors);
+  MSB_RETURN_IF_ERROR(CheckDevices(spec, descriptors));
+  return CheckPlaces(spec);
 }
 
 }  // namespace msb

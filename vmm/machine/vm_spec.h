@@ -28,8 +28,8 @@ inline constexpr uint32_t kMinGuestCid = 3;
 inline constexpr uint32_t kMaxGuestCid = 0xfffffffe;
 
 // Checks every field, and that each descriptor is open and named once. kVmSpecInvalid, with the
-// field's name and its range. Lengths of command_line are the machine's to check: it adds its own
-// words.
+// field's name and its range; kUnsupportedByEngine for more devices than the engine has places.
+// Lengths of command_line are the machine's to check: it adds its own words.
 absl::Status ValidateSpec(const msb::vmm::v1::VmSpec& spec);
 
 }  // namespace msb

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "tests/guests/memory_file.h"
 #include "tests/support/matchers.h"
 
@@ -17,6 +18,7 @@ namespace msb {
 namespace {
 
 using msb::vmm::v1::VmSpec;
+using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
 class VmSpecTest : public ::testing::Test {
@@ -70,9 +72,9 @@ TEST_F(VmSpecTest, AcceptsTheEndsOfTheRanges) {
   spec_.set_memory_mib(1048576);
   spec_.mutable_vsock()->set_guest_cid(0xfffffffe);
   spec_.mutable_console()->set_limit_bytes(4096);
-  spec_.mutable_balloon()->set_size_mib(1048576);
+  spec_.mutable_balloon()->set_size_mib(1048575);
   EXPECT_OK(ValidateSpec(spec_));
-  spec_.mutable_balloon()->set_size_mib(64);
+  spec_.mutable_balloon()->set_size_mib(63);
   spec_.set_memory_mib(64);
   EXPECT_OK(ValidateSpec(spec_));
 }
@@ -88,7 +90,7 @@ TEST_F(VmSpecTest, NamesTheFieldThatIsOutOfRange) {
   ExpectInvalid("memory_mib", [](VmSpec& s) { s.set_memory_mib(1048577); });
   ExpectInvalid("vsock.guest_cid", [](VmSpec& s) { s.mutable_vsock()->set_guest_cid(2); });
   ExpectInvalid("vsock.guest_cid", [](VmSpec& s) { s.mutable_vsock()->set_guest_cid(0xffffffff); });
-  ExpectInvalid("balloon.size_mib", [](VmSpec& s) { s.mutable_balloon()->set_size_mib(513); });
+  ExpectInvalid("balloon.size_mib", [](VmSpec& s) { s.mutable_balloon()->set_size_mib(512); });
   ExpectInvalid("console.limit_bytes",
                 [](VmSpec& s) { s.mutable_console()->set_limit_bytes(4095); });
   ExpectInvalid("disks[0].id", [](VmSpec& s) { s.mutable_disks(0)->set_id(std::string(21, 'x')); });
@@ -120,6 +122,38 @@ TEST_F(VmSpecTest, ChecksWhatQemuNeeds) {
   ExpectInvalid("qemu.directory", [](VmSpec& s) { s.mutable_qemu()->set_directory("qemu"); });
   ExpectInvalid("qemu.accelerator", [](VmSpec& s) { s.mutable_qemu()->set_accelerator("hvf"); });
   ExpectInvalid("initramfs_fd", [](VmSpec& s) { s.set_initramfs_fd(0); });
+}
+
+TEST_F(VmSpecTest, RefusesMoreDevicesThanTheEngineHasPlaces) {
+  const auto set_disks = [this](int count) {
+    spec_.clear_disks();
+    for (int i = 0; i < count; ++i) {
+      spec_.add_disks()->set_id("disk");
+      spec_.mutable_disks(i)->set_fd(Fd());
+    }
+  };
+  spec_.set_engine(msb::vmm::v1::ENGINE_QEMU);
+  spec_.mutable_qemu()->set_directory("/qemu");
+  spec_.mutable_qemu()->set_accelerator("tcg");
+  spec_.set_rng(true);  // beside vsock and balloon
+  set_disks(5);
+  EXPECT_OK(ValidateSpec(spec_));
+
+  set_disks(6);
+  const absl::Status refused = ValidateSpec(spec_);
+  EXPECT_THAT(refused, HasReason(Reason::kUnsupportedByEngine));
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("9 devices"));
+
+  spec_.set_engine(msb::vmm::v1::ENGINE_KVM);
+  set_disks(kMaxDisks);
+  for (int i = 0; i < 3; ++i) {  // 18 devices in all
+    spec_.add_file_systems()->set_tag(absl::StrCat("tag", i));
+    spec_.mutable_file_systems(i)->set_fd(Fd());
+  }
+  EXPECT_OK(ValidateSpec(spec_));
+  spec_.add_file_systems()->set_tag("tag3");
+  spec_.mutable_file_systems(3)->set_fd(Fd());
+  EXPECT_THAT(ValidateSpec(spec_), HasReason(Reason::kVmSpecInvalid));
 }
 
 }  // namespace

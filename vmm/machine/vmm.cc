@@ -196,9 +196,10 @@ void Vmm::Resume(Done done) {
 }
 
 absl::Status Vmm::SetBalloon(uint32_t mib) {
-  if (mib > spec_.memory_mib()) {
-    return MakeError(Reason::kInvalidArgument,
-                     absl::StrCat("set_balloon_mib: ", mib, " is not in 0..", spec_.memory_mib()));
+  if (mib >= spec_.memory_mib()) {
+    return MakeError(
+        Reason::kInvalidArgument,
+        absl::StrCat("set_balloon_mib: ", mib, " is not in 0..", spec_.memory_mib() - 1));
   }
   return machine_->SetBalloon(mib);
 }
