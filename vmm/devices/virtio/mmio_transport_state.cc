@@ -41,7 +41,10 @@ absl::StatusOr<VirtqueueLayout> LayoutOf(const VirtqueueState& state, uint16_t m
                          .device_area = GuestAddress{state.device_area()}};
 }
 
-absl::Status CheckPosition(const VirtqueueState& state) {
+absl::Status CheckPosition(const VirtqueueState& state, uint32_t status) {
+  if (!IsRunning(status) && state.next_available() != 0) {
+    return Invalid("a position in a queue that is not served");
+  }
   if (state.next_available() > std::numeric_limits<uint16_t>::max() ||
       state.next_used() != state.next_available()) {
     return Invalid("queue that is not at rest");
@@ -55,6 +58,9 @@ absl::Status CheckStatus(const VirtioTransportState& state, uint64_t offered_fea
   if ((status & ~kKnownStatusBits) != 0) return Invalid("unknown status bits");
   if ((status & virtio::kStatusDriverOk) != 0 && !features_ok) {
     return Invalid("DRIVER_OK without FEATURES_OK");
+  }
+  if (features_ok && (status & virtio::kStatusDriver) == 0) {
+    return Invalid("FEATURES_OK without DRIVER");
   }
   if (features_ok && ((state.driver_features() & ~offered_features) != 0 ||
                       (state.driver_features() & virtio::kFeatureVersion1) == 0)) {
@@ -116,7 +122,7 @@ absl::StatusOr<MmioTransport::Registers> MmioTransport::CheckState(
   for (size_t i = 0; i < max_queue_sizes_.size(); ++i) {
     const VirtqueueState& queue = state.queues(static_cast<int>(i));
     MSB_ASSIGN_OR_RETURN(const VirtqueueLayout layout, LayoutOf(queue, max_queue_sizes_[i]));
-    MSB_RETURN_IF_ERROR(CheckPosition(queue));
+    MSB_RETURN_IF_ERROR(CheckPosition(queue, state.status()));
     if (queue.event_index() != event_index) return Invalid("event index of one queue alone");
     if (queue.ready() && (state.status() & virtio::kStatusFeaturesOk) == 0) {
       return Invalid("ready queue before FEATURES_OK");

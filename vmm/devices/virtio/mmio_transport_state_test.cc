@@ -144,6 +144,12 @@ TEST_F(MmioTransportStateTest, RefusesWhatSaveCannotHaveWritten) {
       [](auto& state) { state.set_status(0x1000f); },
       [](auto& state) { state.set_status(0x10); },
       [](auto& state) { state.set_status(virtio::kStatusDriverOk); },
+      [](auto& state) { state.set_status(state.status() & ~virtio::kStatusDriver); },
+      [](auto& state) {
+        state.set_status(state.status() | virtio::kStatusNeedsReset);
+        state.mutable_queues(0)->set_next_available(5);
+        state.mutable_queues(0)->set_next_used(5);
+      },
       [](auto& state) { state.set_driver_features(~uint64_t{0}); },
       [](auto& state) { state.set_driver_features(0); },
       [](auto& state) { state.set_driver_features(virtio::kFeatureVersion1); },  // no event index
