@@ -17,6 +17,7 @@
 #include "guest-agent/link/control_operation.h"
 #include "guest-agent/link/exec_operation.h"
 #include "guest-agent/link/socket_channel.h"
+#include "guest-agent/link/vsock.h"
 #include "guest-agent/link/wire.h"
 
 namespace msb {
@@ -46,9 +47,12 @@ absl::Status AgentServer::Listen(UniqueFd listener) {
 
 void AgentServer::OnAcceptable() {
   closed_.clear();
-  const int socket = ::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
-  if (socket < 0) return;  // a connection that has gone again; the loop asks anew for others
-  Serve(UniqueFd(socket)).IgnoreError();
+  sockaddr_storage peer{};
+  socklen_t peer_bytes = sizeof(peer);
+  UniqueFd socket(::accept4(listener_.get(), reinterpret_cast<sockaddr*>(&peer), &peer_bytes,
+                            SOCK_CLOEXEC | SOCK_NONBLOCK));
+  // Not valid: a connection that has gone again; the loop asks anew for others.
+  if (socket.valid() && IsHost(peer)) Serve(std::move(socket)).IgnoreError();
 }
 
 absl::Status AgentServer::Serve(UniqueFd socket) {

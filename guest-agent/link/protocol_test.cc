@@ -6,11 +6,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/socket.h>
+// vm_sockets.h needs sockaddr from before it.
+#include <linux/vm_sockets.h>
 
+#include <cstring>
 #include <string>
 
 #include "base/error.h"
 #include "base/frames.h"
+#include "guest-agent/link/vsock.h"
 #include "tests/support/agent/test_agent.h"
 
 namespace msb {
@@ -205,6 +210,23 @@ TEST(ControlTest, ListsSignalsAndRemovesCommands) {
   resize.mutable_resize_exec()->set_exec_id("a");
   EXPECT_EQ(ReasonFromNumber(agent.Control(resize).error().reason()), Reason::kNotATerminal);
   EXPECT_EQ(agent.Control(list).execs().execs_size(), 1);
+}
+
+TEST(VsockTest, KnowsTheHostFromOtherPeers) {
+  const auto peer = [](uint32_t cid) {
+    sockaddr_vm address{};
+    address.svm_family = AF_VSOCK;
+    address.svm_cid = cid;
+    sockaddr_storage storage{};
+    std::memcpy(&storage, &address, sizeof(address));
+    return storage;
+  };
+  EXPECT_TRUE(IsHost(peer(VMADDR_CID_HOST)));
+  EXPECT_FALSE(IsHost(peer(VMADDR_CID_LOCAL)));
+  EXPECT_FALSE(IsHost(peer(3)));  // a machine of the guest's own
+  sockaddr_storage unix_peer{};
+  unix_peer.ss_family = AF_UNIX;
+  EXPECT_TRUE(IsHost(unix_peer));
 }
 
 }  // namespace

@@ -6,6 +6,8 @@
 #ifndef MSB_GUEST_AGENT_LINK_VSOCK_H_
 #define MSB_GUEST_AGENT_LINK_VSOCK_H_
 
+#include <sys/socket.h>
+
 #include <cstdint>
 
 #include "absl/status/statusor.h"
@@ -13,10 +15,15 @@
 
 namespace msb {
 
+// Whether `peer`, as accept(2) tells it, is the host; a Unix socket's always is. Not so on vsock: a
+// guest with virtual machines of its own is a host to them, and some kernels connect it to itself.
+bool IsHost(const sockaddr_storage& peer);
+
 // Listens on `port`, non-blocking.
 absl::StatusOr<UniqueFd> ListenVsock(uint32_t port);
 
-// Begins to connect to `port` of the host without waiting: writable once it stands.
+// Begins to connect to `port` of the host without waiting: writable once it stands. From a reserved
+// port, which only the privileged of the guest may bind.
 absl::StatusOr<UniqueFd> ConnectToHost(uint32_t port);
 
 }  // namespace msb

@@ -57,8 +57,8 @@ bool MarkStream::ReadMarks() {
   }
 }
 
-std::unique_ptr<HostStream> MarkService::Accept(uint32_t) {
-  if (streams_ >= kMaxStreams || marks_ >= kMaxMarks) return nullptr;
+std::unique_ptr<HostStream> MarkService::Accept(uint32_t guest_port) {
+  if (guest_port > kLastAgentPort || streams_ >= kMaxStreams || marks_ >= kMaxMarks) return nullptr;
   return std::make_unique<MarkStream>(*this);
 }
 

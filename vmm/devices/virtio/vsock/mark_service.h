@@ -27,6 +27,8 @@ class BootMarkObserver {
 class MarkService final : public HostService {
  public:
   static constexpr uint32_t kPort = msb::agent::v1::WIRE_MARK_PORT;
+  // From beyond it anybody in the guest could say that the agent cannot go on.
+  static constexpr uint32_t kLastAgentPort = msb::agent::v1::WIRE_LAST_RESERVED_PORT;
   // A mark has at most 1 KiB of text.
   static constexpr size_t kMaxFrameBytes = 4096;
   // In the life of the machine. An agent sends five; more are refused with their stream.

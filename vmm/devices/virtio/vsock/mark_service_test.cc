@@ -101,5 +101,10 @@ TEST_F(MarkServiceTest, TakesAFewStreamsAtATime) {
   EXPECT_NE(service_.Accept(1), nullptr);
 }
 
+TEST_F(MarkServiceTest, ListensOnlyToPortsOfThePrivileged) {
+  EXPECT_NE(service_.Accept(1023), nullptr);
+  EXPECT_EQ(service_.Accept(1024), nullptr);
+}
+
 }  // namespace
 }  // namespace msb
