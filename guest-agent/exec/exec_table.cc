@@ -12,13 +12,18 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/error.h"
+#include "base/frames.h"
 #include "base/status_macros.h"
 
 namespace msb {
 
 absl::StatusOr<std::shared_ptr<Execution>> ExecTable::Start(const agent::v1::Exec& request) {
   const std::string& id = request.exec_id();
-  if (id.empty()) return MakeError(Reason::kInvalidArgument, "the exec id is empty");
+  if (id.empty() || id.size() > kMaxIdBytes) {
+    return MakeError(
+        Reason::kInvalidArgument,
+        absl::StrCat("the exec id has ", id.size(), " bytes; 1 to ", kMaxIdBytes, " are possible"));
+  }
   if (by_id_.contains(id)) {
     return MakeError(Reason::kInvalidArgument, absl::StrCat("the exec id ", id, " is taken"));
   }
@@ -53,7 +58,9 @@ absl::Status ExecTable::Remove(absl::string_view id) {
 
 agent::v1::ExecList ExecTable::List() const {
   agent::v1::ExecList list;
-  for (const auto& [id, execution] : by_id_) *list.add_execs() = execution->Info();
+  // The whole is one frame: commands that are long programs share what room there is.
+  const size_t argv_bytes = kMaxFrameBytes / 2 / std::max<size_t>(by_id_.size(), 1);
+  for (const auto& [id, execution] : by_id_) *list.add_execs() = execution->Info(argv_bytes);
   std::sort(list.mutable_execs()->begin(), list.mutable_execs()->end(),
             [](const agent::v1::ExecInfo& a, const agent::v1::ExecInfo& b) {
               return a.started_boottime_ns() < b.started_boottime_ns();

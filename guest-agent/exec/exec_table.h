@@ -37,8 +37,11 @@ class ExecTable {
   ExecTable(const ExecTable&) = delete;
   ExecTable& operator=(const ExecTable&) = delete;
 
-  // kInvalidArgument for an id that is empty or taken. Otherwise the errors of Execution::Start. A
-  // caller that holds the pointer keeps the execution alive when the table forgets it.
+  static constexpr size_t kMaxIdBytes = 128;
+
+  // kInvalidArgument for an id that is empty, too long or taken. Otherwise the errors of
+  // Execution::Start. A caller that holds the pointer keeps the execution alive when the table
+  // forgets it.
   absl::StatusOr<std::shared_ptr<Execution>> Start(const agent::v1::Exec& request);
 
   // kExecNotFound.

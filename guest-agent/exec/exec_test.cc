@@ -3,15 +3,18 @@
 
 // Commands, through the whole agent: what a client of the protocol sees.
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <linux/close_range.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
 #include <numeric>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -19,7 +22,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/check.h"
 #include "base/error.h"
+#include "base/frames.h"
 #include "tests/support/agent/test_agent.h"
 #include "tests/support/temp_dir.h"
 
@@ -301,6 +306,66 @@ TEST(ExecTest, HearsWhatFollowsTheLeaderClosely) {
   EXPECT_EQ(result.out, "first\nsecond\n");
 }
 
+// Fills a pipe again whenever somebody has read from it, before that read returns: the quickest of
+// all writers.
+class Flood {
+ public:
+  // On the thread that will read.
+  explicit Flood(const std::string& pipe) : pipe_(::open(pipe.c_str(), O_WRONLY | O_NONBLOCK)) {
+    MSB_CHECK(pipe_.valid());
+    target_ = pipe_.get();
+    struct sigaction action {};
+    action.sa_handler = [](int) { Fill(); };
+    MSB_CHECK(::sigaction(SIGIO, &action, &old_action_) == 0);
+    sigset_t signals;
+    ::sigemptyset(&signals);
+    ::sigaddset(&signals, SIGIO);
+    ::pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+    const f_owner_ex reader{.type = F_OWNER_TID, .pid = ::gettid()};
+    MSB_CHECK(::fcntl(pipe_.get(), F_SETOWN_EX, &reader) == 0);
+    MSB_CHECK(::fcntl(pipe_.get(), F_SETFL, O_NONBLOCK | O_ASYNC) == 0);
+    Fill();
+  }
+  ~Flood() {
+    pipe_.Reset();
+    ::sigaction(SIGIO, &old_action_, nullptr);
+  }
+
+ private:
+  static void Fill() {
+    static const char chunk[4096] = {};
+    while (::write(target_, chunk, sizeof(chunk)) > 0) {
+    }
+  }
+
+  UniqueFd pipe_;
+  struct sigaction old_action_ {};
+  inline static int target_ = -1;
+};
+
+TEST(ExecTest, IsNotHeldUpByOthersWhoWriteWithoutEndWhenACommandEnds) {
+  TestAgent agent;
+  Exec exec = MakeExec("a", {"sh", "-c", "kill -STOP $$"});
+  exec.set_attached(false);
+  AgentClient client = agent.Start(exec);
+  const int pid = client.Expect(AgentFrame::kOpened).opened().pid();
+  siginfo_t stopped{};
+  ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(pid), &stopped, WSTOPPED | WNOWAIT), 0);
+  std::optional<Flood> flood;
+  agent.OnLoop([&](Agent&) { flood.emplace(absl::StrCat("/proc/", pid, "/fd/1")); });
+
+  ASSERT_EQ(::kill(pid, SIGCONT), 0);
+
+  bool ended = false;
+  while (!ended) {
+    agent::v1::ControlRequest request;
+    request.mutable_list_execs();
+    ended = !agent.Control(request).execs().execs(0).running();
+  }
+  agent.OnLoop([&](Agent&) { flood.reset(); });
+  EXPECT_TRUE(ended);
+}
+
 TEST(ExecTest, RunsAHundredCommandsAtOnce) {
   TestAgent agent;
   std::vector<AgentClient> clients;
@@ -319,6 +384,21 @@ TEST(ExecTest, RefusesMoreThanItsLimitAtOnce) {
   first.CloseStdin();
   ReadToEnd(first);
   EXPECT_EQ(agent.Run(MakeExec("c", {"true"})).exited.exit_code(), 0);
+}
+
+TEST(ExecTest, ListsCommandsThatAreLongProgramsInOneFrame) {
+  TestAgent agent;
+  const std::string program(60'000, 'x');
+  for (int i = 0; i < 30; ++i) {
+    agent.Run(MakeExec(absl::StrCat("long", i), {"true", program}));
+  }
+  agent::v1::ControlRequest request;
+  request.mutable_list_execs();
+  const auto list = agent.Control(request).execs();
+  ASSERT_EQ(list.execs_size(), 30);
+  EXPECT_LE(list.ByteSizeLong(), kMaxFrameBytes);
+  EXPECT_EQ(list.execs(0).argv(0), "true");
+  EXPECT_TRUE(absl::EndsWith(list.execs(0).argv(1), "xxx...")) << list.execs(0).argv(1).size();
 }
 
 TEST(ExecTest, RefusesAnIdThatIsTaken) {

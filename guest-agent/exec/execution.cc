@@ -38,6 +38,9 @@ constexpr size_t kResumeRoom = 64 * 1024;
 constexpr size_t kLargePiece = 16 * 1024;
 constexpr size_t kLargeTerminalPiece = 1024;
 
+// Of an argument in a message: tag and length, and the dots behind one that is cut.
+constexpr size_t kArgumentOverhead = 8;
+
 int64_t MonotonicNanoseconds() {
   timespec now{};
   ::clock_gettime(CLOCK_MONOTONIC, &now);
@@ -176,8 +179,10 @@ size_t Execution::Room(const Stream& stream) const {
 
 void Execution::OnReadable(Stream& stream, uint32_t events) {
   if ((events & EPOLLHUP) == 0 && WaitsForPace(stream)) return;
-  // The other side has closed: read all there is and the end in one go.
-  while (ReadOnce(stream) && (events & EPOLLHUP) != 0) {
+  if ((events & EPOLLHUP) != 0) {
+    ReadUpToNow(stream);  // the other side has closed: all there is and the end in one go
+  } else {
+    ReadOnce(stream);
   }
   AfterReading();
 }
@@ -223,6 +228,17 @@ bool Execution::ReadOnce(Stream& stream) {
   return false;
 }
 
+// What stands in the stream at this moment, and the end if it is there. Not until it is empty:
+// others than the leader may hold it, and write as quickly as it is read.
+void Execution::ReadUpToNow(Stream& stream) {
+  if (!stream.fd.valid()) return;
+  int buffered = 0;
+  ::ioctl(stream.fd.get(), FIONREAD, &buffered);
+  const uint64_t now = stream.ring.end() + static_cast<uint64_t>(std::max(buffered, 0));
+  while (ReadOnce(stream) && stream.ring.end() <= now) {
+  }
+}
+
 void Execution::CloseStream(Stream& stream) {
   UnwatchStream(stream);
   // A writer is left when `rest` cut the stream; with the last one gone, the orphanage closes it.
@@ -257,8 +273,7 @@ void Execution::OnLeaderExit(int wait_status, const rusage& usage) {
   exited_.set_max_rss_bytes(static_cast<uint64_t>(usage.ru_maxrss) * 1024);
   for (Stream& stream : streams_) {
     stream.writer.Reset();  // from now on the end of the stream can be seen
-    while (ReadOnce(stream)) {
-    }
+    ReadUpToNow(stream);
   }
   AfterReading();
   if (!finished_) {
@@ -326,11 +341,17 @@ void Execution::Taken(OutputStream which, uint64_t offset) {
   WatchStream(stream).IgnoreError();
 }
 
-agent::v1::ExecInfo Execution::Info() const {
+agent::v1::ExecInfo Execution::Info(size_t max_argv_bytes) const {
   agent::v1::ExecInfo info;
   info.set_exec_id(id_);
   info.set_pid(pid_);
-  info.mutable_argv()->Assign(argv_.begin(), argv_.end());
+  for (const std::string& argument : argv_) {
+    const bool fits = argument.size() + kArgumentOverhead <= max_argv_bytes;
+    const size_t room = max_argv_bytes > kArgumentOverhead ? max_argv_bytes - kArgumentOverhead : 0;
+    info.add_argv(fits ? argument : absl::StrCat(argument.substr(0, room), "..."));
+    if (!fits) break;
+    max_argv_bytes -= argument.size() + kArgumentOverhead;
+  }
   info.set_running(!finished_);
   info.set_attached(client_ != nullptr);
   info.set_pty(pty_);

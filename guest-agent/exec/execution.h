@@ -90,7 +90,8 @@ class Execution {
   bool finished() const { return finished_; }
   // How it ended; complete once finished().
   const agent::v1::Exited& exited() const { return exited_; }
-  agent::v1::ExecInfo Info() const;
+  // With at most so many bytes of argv; what is cut ends in "...".
+  agent::v1::ExecInfo Info(size_t max_argv_bytes) const;
   size_t memory_bytes() const;
 
   const OutputRing& ring(OutputStream stream) const { return At(stream).ring; }
@@ -145,6 +146,7 @@ class Execution {
   bool WaitsForPace(Stream& stream);
   // False when there is nothing more to read now.
   bool ReadOnce(Stream& stream);
+  void ReadUpToNow(Stream& stream);
   void CloseStream(Stream& stream);
   void AfterReading();
   void OnDrainGrace();

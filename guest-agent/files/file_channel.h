@@ -31,6 +31,8 @@ class FileChannel {
   virtual absl::Status Flush() = 0;
   // What the host sends next. kFrameTruncated when it has gone.
   virtual absl::StatusOr<Input> Receive() = 0;
+  // False once the host has closed for good; one that only has no more to say still listens.
+  virtual bool HostListens() = 0;
   // Readable once the host has gone (or speaks without being asked).
   virtual int poll_fd() const = 0;
 };

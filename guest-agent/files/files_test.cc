@@ -11,6 +11,7 @@
 
 #include <filesystem>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -339,6 +340,45 @@ TEST_F(FilesTest, RenamesAndReplacesOnlyWhenAllowed) {
   EXPECT_FALSE(Run(open).ended_in_error);
   EXPECT_EQ(directory_.Read("b"), "a");
   EXPECT_EQ(ReasonOf(open), Reason::kFileNotFound);
+}
+
+TEST_F(FilesTest, AFullFifoHoldsAWorkerNoLongerThanItsClient) {
+  TestAgent agent({.server = {.file_workers = 1}});
+  ASSERT_EQ(::mkfifo(Path("fifo").c_str(), 0600), 0);
+  const UniqueFd reader(::open(Path("fifo").c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  AgentClient writer = agent.Connect();
+  Open open;
+  *open.mutable_write_file() = ToWrite("fifo");
+  writer.Open(open);
+  writer.SendData(std::string(100'000, 'x'));  // more than a pipe holds
+  writer.Expect(AgentFrame::kOpened);
+  writer.Close();
+
+  AgentClient next = agent.Connect();
+  Open stat;
+  stat.mutable_stat()->set_path(directory_.path());
+  next.Open(stat);
+  EXPECT_FALSE(ReadFileResult(next).ended_in_error);
+}
+
+TEST_F(FilesTest, AFifoTakesEverythingAsItIsRead) {
+  ASSERT_EQ(::mkfifo(Path("fifo").c_str(), 0600), 0);
+  const UniqueFd reader(::open(Path("fifo").c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  ::fcntl(reader.get(), F_SETFL, 0);
+  std::string read_back;
+  std::thread consumer([&] {
+    char chunk[4096];
+    while (read_back.size() < 300'000) {
+      const ssize_t got = ::read(reader.get(), chunk, sizeof(chunk));
+      if (got <= 0) break;
+      read_back.append(chunk, static_cast<size_t>(got));
+    }
+  });
+  const std::string content = Pattern(300'000);
+  const FileResult result = Write(ToWrite("fifo"), content);
+  consumer.join();
+  EXPECT_FALSE(result.ended_in_error);
+  EXPECT_EQ(read_back, content);
 }
 
 TEST_F(FilesTest, ManyAtOnceDoNotWaitForOneThatStalls) {

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <string>
 #include <utility>
@@ -16,7 +17,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/error.h"
+#include "guest-agent/files/watch_tree.h"
 #include "tests/support/agent/test_agent.h"
+#include "tests/support/matchers.h"
 #include "tests/support/temp_dir.h"
 
 namespace msb {
@@ -317,6 +320,29 @@ TEST_F(WatchTest, EndsWhenTheHostDoes) {
   AgentClient client = Watch(false);
   client.HalfClose();
   EXPECT_TRUE(client.Expect(AgentFrame::kDone).has_done());
+}
+
+TEST_F(WatchTest, TakesNoMoreEventsAtOnceThanItCanHold) {
+  auto tree = WatchTree::Open(directory_.path(), WatchDepth::kOne);
+  ASSERT_OK(tree);
+  constexpr size_t kFiles = 8000;
+  for (size_t i = 0; i < kFiles; ++i) directory_.Write(absl::StrCat("f", i), "");
+
+  size_t created = 0;
+  size_t most_at_once = 0;
+  int turns = 0;
+  for (; created < kFiles; ++turns) {
+    const auto events = tree->Read(WatchTree::Settled::kYes);
+    ASSERT_OK(events);
+    ASSERT_FALSE(events->empty());
+    most_at_once = std::max(most_at_once, events->size());
+    created += std::count_if(events->begin(), events->end(), [](const auto& event) {
+      return event.kind() == agent::v1::WatchEvent::KIND_CREATED;
+    });
+  }
+  EXPECT_EQ(created, kFiles);
+  EXPECT_GT(turns, 1);
+  EXPECT_LT(most_at_once, kFiles);
 }
 
 TEST_F(WatchTest, RefusesMoreThanItsLimit) {

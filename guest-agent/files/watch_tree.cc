@@ -29,6 +29,9 @@ using agent::v1::WatchEvent;
 constexpr uint32_t kMask = IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE | IN_DELETE | IN_MOVED_FROM |
                            IN_MOVED_TO | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF;
 constexpr size_t kReadBytes = 16 * 1024;
+// Of the kernel's events, until these are sent: whoever makes them as quickly as they are read
+// fills the kernel's queue (which then says so, KIND_OVERFLOW) and not our memory.
+constexpr size_t kMaxBytesAtOnce = 128 * 1024;
 
 WatchEvent MakeEvent(WatchEvent::Kind kind, const std::string& path, bool is_directory) {
   WatchEvent event;
@@ -107,11 +110,12 @@ absl::Status WatchTree::AddBelow(const std::string& top, std::vector<WatchEvent>
 absl::StatusOr<std::vector<WatchEvent>> WatchTree::Read(Settled settled) {
   std::vector<WatchEvent> events;
   alignas(inotify_event) char buffer[kReadBytes];
-  while (true) {
+  for (size_t taken = 0; taken < kMaxBytesAtOnce;) {
     const ssize_t got = ::read(inotify_.get(), buffer, sizeof(buffer));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0 && errno == EAGAIN) break;
     if (got <= 0) return FileError("watch", top_);
+    taken += static_cast<size_t>(got);
     for (const char* at = buffer; at < buffer + got;) {
       const auto& event = *reinterpret_cast<const inotify_event*>(at);
       MSB_RETURN_IF_ERROR(OnEvent(event, events));

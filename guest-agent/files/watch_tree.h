@@ -33,8 +33,8 @@ class WatchTree {
   // Readable when there are events; non-blocking.
   int fd() const { return inotify_.get(); }
 
-  // The events at hand. `settled`: no more followed for a while, so that half of a rename stands
-  // alone.
+  // The events at hand, or the first of very many. `settled`: no more followed for a while, so that
+  // half of a rename stands alone.
   enum class Settled { kNo, kYes };
   absl::StatusOr<std::vector<agent::v1::WatchEvent>> Read(Settled settled);
   // Whether half of a rename waits for the other.

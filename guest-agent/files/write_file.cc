@@ -4,6 +4,7 @@
 // WriteFile.
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -31,6 +32,8 @@ using agent::v1::WriteFile;
 constexpr uint32_t kDefaultMode = 0644;
 constexpr uint32_t kModeBits = 07777;
 constexpr uint32_t kParentMode = 0755;
+// How often a write that has to wait looks whether the host is still there.
+constexpr int kHostCheckMs = 1000;
 
 // A new file beside `target` that takes its place, or goes with this object.
 class Replacement {
@@ -105,6 +108,20 @@ absl::Status CheckWritable(const Existing& existing) {
   return FileError("write", existing.path);
 }
 
+// For a FIFO or a device that takes nothing for now. Perhaps it never will, and whoever opened it
+// in the file's place waits for that: the thread is not his longer than the host's.
+absl::Status WaitForRoom(int fd, const std::string& path, FileChannel& channel) {
+  while (true) {
+    pollfd writable{.fd = fd, .events = POLLOUT, .revents = 0};
+    const int ready = ::poll(&writable, 1, kHostCheckMs);
+    if (ready > 0) return absl::OkStatus();
+    if (ready < 0 && errno != EINTR) return FileError("wait for room in", path);
+    if (!channel.HostListens()) {
+      return MakeError(Reason::kFrameTruncated, "the host has gone before the end of its data");
+    }
+  }
+}
+
 absl::StatusOr<agent::v1::Done> ReceiveInto(int fd, const std::string& path, FileChannel& channel) {
   agent::v1::AgentFrame opened;
   opened.mutable_opened()->set_protocol_version(agent::v1::WIRE_PROTOCOL_VERSION);
@@ -120,6 +137,10 @@ absl::StatusOr<agent::v1::Done> ReceiveInto(int fd, const std::string& path, Fil
     while (!input.data.empty()) {
       const ssize_t written = ::write(fd, input.data.data(), input.data.size());
       if (written < 0 && errno == EINTR) continue;
+      if (written < 0 && errno == EAGAIN) {
+        MSB_RETURN_IF_ERROR(WaitForRoom(fd, path, channel));
+        continue;
+      }
       if (written < 0) return FileError("write", path);
       input.data.remove_prefix(static_cast<size_t>(written));
     }
@@ -129,11 +150,10 @@ absl::StatusOr<agent::v1::Done> ReceiveInto(int fd, const std::string& path, Fil
 absl::StatusOr<agent::v1::Done> WriteInPlace(const WriteFile& request, FileChannel& channel) {
   const int how = request.append() ? O_APPEND : O_TRUNC;
   const uint32_t mode = request.mode() == 0 ? kDefaultMode : request.mode() & kModeBits;
-  // A FIFO that nobody reads is an error, not a wait for ever.
+  // A FIFO that nobody reads is an error, not a wait for ever; one that is full is waited for.
   const UniqueFd file(::open(request.path().c_str(),
                              O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | how, mode));
   if (!file.valid()) return FileError("open", request.path());
-  ::fcntl(file.get(), F_SETFL, request.append() ? O_APPEND : 0);
   return ReceiveInto(file.get(), request.path(), channel);
 }
 

@@ -97,6 +97,11 @@ absl::StatusOr<FileChannel::Input> SocketChannel::Receive() {
   }
 }
 
+// A send of nothing fails once the peer has closed for good.
+bool SocketChannel::HostListens() {
+  return ::send(socket_.get(), "", 0, MSG_NOSIGNAL | MSG_DONTWAIT) == 0 || errno == EAGAIN;
+}
+
 void SocketChannel::Finish(const agent::v1::AgentFrame& last) {
   if (!Send(last).ok() || !Flush().ok()) return;
   ::shutdown(socket_.get(), SHUT_WR);

@@ -30,6 +30,7 @@ class SocketChannel final : public FileChannel {
   absl::Status SendData(absl::string_view data) override;
   absl::Status Flush() override;
   absl::StatusOr<Input> Receive() override;
+  bool HostListens() override;
   int poll_fd() const override { return socket_.get(); }
 
   // Sends the last frame and the end of the stream, then waits for the host's, reading on: closing
