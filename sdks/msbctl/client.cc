@@ -43,7 +43,9 @@ absl::StatusOr<std::string> ReadToken(const std::string& path) {
   std::string token;
   if (!file || !std::getline(file, token) || token.empty()) {
     return MakeError(Reason::kUnauthenticated,
-                     absl::StrCat("cannot read the daemon's token from ", path));
+                     path.empty()
+                         ? std::string("a TCP address needs the daemon's token: give --token-file")
+                         : absl::StrCat("cannot read the daemon's token from ", path));
   }
   return std::string(absl::StripAsciiWhitespace(token));
 }

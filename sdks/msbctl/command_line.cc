@@ -3,8 +3,10 @@
 
 #include "sdks/msbctl/command_line.h"
 
+#include "absl/strings/str_cat.h"
 #include "base/error.h"
 #include "base/status_macros.h"
+#include "sdks/msbctl/usage_error.h"
 
 namespace msb {
 
@@ -44,8 +46,9 @@ absl::StatusOr<std::vector<std::string>> GuestCommand(const CLI::App& command,
     return MakeError(Reason::kInvalidArgument, "no command is given: " + how);
   }
   if (argv.front().front() == '-') {
-    return MakeError(Reason::kInvalidArgument, "unknown option " + argv.front() + "; see msbctl " +
-                                                   command.get_name() + " --help, or write " + how);
+    return MakeError(Reason::kInvalidArgument,
+                     absl::StrCat(UnknownOption(command, argv.front()),
+                                  "; what belongs to the command stands behind --: ", how));
   }
   if (!session.behind_dashes.empty()) {
     argv.push_back("--");

@@ -58,6 +58,12 @@ void TakesGuestCommand(CLI::App& command);
 absl::StatusOr<std::vector<std::string>> GuestCommand(const CLI::App& command,
                                                       const Session& session);
 
+// The groups of the commands in --help; each command that is added puts itself into one.
+inline constexpr char kSandboxGroup[] = "Sandboxes";
+inline constexpr char kExecGroup[] = "In a sandbox";
+inline constexpr char kObserveGroup[] = "What goes on";
+inline constexpr char kHostGroup[] = "This host";
+
 void AddRunCommand(CLI::App& app, Session& session);
 void AddLifecycleCommands(CLI::App& app,
                           Session& session);            // create start stop restart pause resume rm
@@ -67,6 +73,7 @@ void AddCopyCommand(CLI::App& app, Session& session);   // cp
 void AddObserveCommands(CLI::App& app, Session& session);  // logs stats events doctor info
 void AddDaemonCommands(CLI::App& app, Session& session);   // daemon config version
 void AddCompletionCommand(CLI::App& app, Session& session);
+void AddHelpCommand(CLI::App& app, Session& session);
 
 }  // namespace msb
 

@@ -17,14 +17,23 @@ namespace msb {
 
 void ExecOptions::Declare(CLI::App& command) {
   const char* group = "Command";
-  command.add_option("-e,--env", env, "NAME=VALUE, or NAME to pass on yours; may be given again")
+  command.add_option("-e,--env", env, "its environment; NAME alone passes yours on; repeatable")
+      ->type_name("NAME[=VALUE]")
       ->allow_extra_args(false)
       ->group(group);
-  command.add_option("-w,--workdir", workdir, "directory to start in")->group(group);
-  command.add_option("-u,--user", user, "user to run as: name, uid or user:group")->group(group);
-  command.add_option("--timeout", timeout, "kill it after this long: 90, 1.5s, 10m")->group(group);
-  command.add_flag("-t,--tty", terminal, "give it a terminal")->group(group);
-  command.add_flag("-i,--interactive", interactive, "forward input from this terminal")
+  command.add_option("-w,--workdir", workdir, "directory to start in")
+      ->type_name("DIR")
+      ->group(group);
+  command.add_option("-u,--user", user, "run it as name, uid or user:group")
+      ->type_name("USER")
+      ->group(group);
+  command.add_option("--timeout", timeout, "kill it after this long: 90, 1.5s, 10m")
+      ->type_name("TIME")
+      ->group(group);
+  command.add_flag("-t,--tty", terminal, "give it a terminal, as large as yours")->group(group);
+  command
+      .add_flag("-i,--interactive", interactive,
+                "forward what is typed here; piped input always is")
       ->group(group);
 }
 

@@ -10,6 +10,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -26,7 +27,7 @@ namespace {
 constexpr size_t kStdinChunkBytes = 256 << 10;
 constexpr int kInterruptsBeforeKill = 3;
 
-// False when nobody reads our output any more.
+// False when our output goes nowhere any more; errno says why.
 bool WriteAll(int fd, const std::string& data) {
   size_t done = 0;
   while (done < data.size()) {
@@ -97,24 +98,27 @@ absl::StatusOr<int> ExecSession::PumpOutput() {
 
   msb::v1::ExecResponse response;
   std::optional<int> exit_code;
-  bool output_lost = false;
+  int write_error = 0;
   while (stream_->Read(&response)) {
     if (response.has_stdout()) {
-      output_lost |= !WriteAll(STDOUT_FILENO, response.stdout().data());
+      if (!WriteAll(STDOUT_FILENO, response.stdout().data())) write_error = errno;
     } else if (response.has_stderr()) {
-      output_lost |= !WriteAll(STDERR_FILENO, response.stderr().data());
+      if (!WriteAll(STDERR_FILENO, response.stderr().data())) write_error = errno;
     } else if (response.has_exited()) {
       exit_code = FinishedWith(response.exited());
     }
     // As a local command would: who writes into a closed pipe gets SIGPIPE.
-    if (output_lost && !exit_code) SendSignal(SIGPIPE);
+    if (write_error != 0 && !exit_code) SendSignal(SIGPIPE);
   }
   StopStdin();
   raw.reset();
   const absl::Status status = Client::Outcome(stream_->Finish(), *context_);
+  if (write_error != 0 && write_error != EPIPE) {
+    std::fprintf(stderr, "msbctl: the command's output: %s\n", std::strerror(write_error));
+    if (exit_code == kExitOk) exit_code = kExitFailure;
+  }
   if (exit_code) return *exit_code;
-  if (!status.ok()) return status;
-  return MakeError(Reason::kExecLost, "the daemon ended the stream before the command did");
+  return Lost(status);
 }
 
 int ExecSession::FinishedWith(const msb::v1::ExecExited& exited) const {
@@ -123,6 +127,20 @@ int ExecSession::FinishedWith(const msb::v1::ExecExited& exited) const {
     return kExitTimeout;
   }
   return exited.exit_code();
+}
+
+// The connection broke, the command did not: how to find it again.
+absl::Status ExecSession::Lost(const absl::Status& status) {
+  if (!status.ok() && ReasonOf(status) != Reason::kDaemonUnreachable &&
+      ReasonOf(status) != Reason::kExecLost) {
+    return status;
+  }
+  if (first_.has_start() && first_.start().kill_on_disconnect()) return status;
+  absl::MutexLock lock(&mutex_);
+  return MakeError(Reason::kExecLost,
+                   absl::StrCat("the connection to the command was lost (",
+                                status.ok() ? "the stream ended early" : status.message(),
+                                "); it goes on: msbctl attach ", sandbox(), " ", exec_id_));
 }
 
 void ExecSession::PumpStdin() {

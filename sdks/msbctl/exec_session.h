@@ -43,6 +43,7 @@ class ExecSession {
   const std::string& sandbox() const;
   void PumpStdin();
   absl::StatusOr<int> PumpOutput();
+  absl::Status Lost(const absl::Status& status);
   int FinishedWith(const msb::v1::ExecExited& exited) const;
   void SendSignal(int signal);
   void SendSize();

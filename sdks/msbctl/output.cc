@@ -21,6 +21,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "base/error.h"
+#include "sdks/msbctl/suggestion.h"
 #include "sdks/msbctl/utf8.h"
 
 namespace msb {
@@ -198,13 +199,12 @@ std::string Printable(absl::string_view text) {
 
 void PrintError(const absl::Status& status) {
   const Reason reason = ReasonOf(status);
-  const std::string message = Printable(status.message());
-  if (reason == Reason::kUnspecified) {
-    std::fprintf(stderr, "msbctl: %s\n", message.c_str());
-    return;
+  std::string text = absl::StrCat("msbctl: ", Printable(status.message()));
+  if (reason != Reason::kUnspecified) absl::StrAppend(&text, " [", ReasonName(reason), "]");
+  if (const std::string step = NextStep(status); !step.empty()) {
+    absl::StrAppend(&text, "\n  -> ", step);
   }
-  std::fprintf(stderr, "msbctl: %s [%s]\n", message.c_str(),
-               std::string(ReasonName(reason)).c_str());
+  std::fprintf(stderr, "%s\n", text.c_str());
 }
 
 }  // namespace msb

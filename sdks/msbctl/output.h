@@ -67,7 +67,7 @@ std::string Cut(absl::string_view text, size_t columns);
 // no UTF-8, as escapes: names, details and command lines may be a guest's.
 std::string Printable(absl::string_view text);
 
-// "msbctl: <message> [<REASON>]" on stderr.
+// "msbctl: <message> [<REASON>]" on stderr and, where there is one, the next step below it.
 void PrintError(const absl::Status& status);
 
 }  // namespace msb

@@ -14,23 +14,39 @@ namespace msb {
 
 void SandboxOptions::Declare(CLI::App& command) {
   const char* group = "Sandbox";
-  command.add_option("--name", name, "its name (default: one is made up)")->group(group);
-  command.add_option("--image", image, "its image (default: the daemon's)")->group(group);
-  command.add_option("-c,--vcpus", vcpus, "virtual CPUs, 1 to 32")->group(group);
-  command.add_option("-m,--memory", memory, "memory: 512, 512M, 2G")->group(group);
+  command.add_option("--name", name, "its name (default: one is made up)")
+      ->type_name("NAME")
+      ->group(group);
+  command.add_option("--image", image, "its image (default: the daemon's)")
+      ->type_name("IMAGE")
+      ->group(group);
+  command.add_option("-c,--vcpus", vcpus, "virtual CPUs, 1 to 32 (default: the daemon's)")
+      ->type_name("N")
+      ->group(group);
+  command.add_option("-m,--memory", memory, "memory: 512, 512M, 2G (default: the daemon's)")
+      ->type_name("SIZE")
+      ->group(group);
   command.add_option("--cpus", cpus, "CPU time per second, e.g. 0.5 (default: one per vCPU)")
+      ->type_name("N")
       ->check(CLI::PositiveNumber)
       ->group(group);
-  command.add_option("--disk", disk, "size of the writable layer: 4G")->group(group);
-  command.add_option("--engine", engine, "auto, kvm or qemu")
+  command.add_option("--disk", disk, "size of the writable layer: 4G")
+      ->type_name("SIZE")
+      ->group(group);
+  command.add_option("--engine", engine, "auto, kvm or qemu (default: the daemon's)")
+      ->type_name("ENGINE")
       ->check(CLI::IsMember({"auto", "kvm", "qemu"}))
       ->group(group);
-  command.add_option("-l,--label", labels, "KEY=VALUE, may be given again")
+  command.add_option("-l,--label", labels, "a label to find it by (msbctl ls -l); repeatable")
+      ->type_name("KEY[=VALUE]")
       ->allow_extra_args(false)
       ->group(group);
-  command.add_option("--idle-timeout", idle_timeout, "stop it when unused for this long")
+  command.add_option("--idle-timeout", idle_timeout, "stop it when unused for this long: 10m")
+      ->type_name("TIME")
       ->group(group);
-  command.add_option("--lifetime", lifetime, "stop it this long after its start")->group(group);
+  command.add_option("--lifetime", lifetime, "stop it this long after its start: 2h")
+      ->type_name("TIME")
+      ->group(group);
 }
 
 absl::StatusOr<msb::v1::SandboxSpec> SandboxOptions::ToSpec() const {

@@ -37,7 +37,8 @@ def test_the_changelog_keeps_its_form(root):
 
 def test_files_that_documents_name_exist(root):
     missing = []
-    for document in ["README.md", "docs/life-of-an-exec.md", "docs/threat-model.md"]:
+    for document in ["README.md", "docs/life-of-an-exec.md", "docs/threat-model.md",
+                     "docs/command-line.md"]:
         for name in re.findall(r"`([\w./-]+\.(?:h|cc|proto|sh|md|py|toml))`",
                                (root / document).read_text()):
             if "/" in name and not name.startswith(("/", "~")) and not (root / name).exists():

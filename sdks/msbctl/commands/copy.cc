@@ -73,6 +73,7 @@ absl::Status SendFile(Client& client, const CopyOptions& options, const Place& t
   const auto writer = client.files().WriteFile(context.get(), &response);
   msb::v1::WriteFileRequest request;
   uint64_t sent = 0;
+  uint64_t total = 0;
   const absl::Status read = ReadLocalTree(
       options.from,
       [&](const msb::v1::TreeEntry& entry) {
@@ -80,11 +81,12 @@ absl::Status SendFile(Client& client, const CopyOptions& options, const Place& t
         request.mutable_open()->set_path(to.path);
         request.mutable_open()->set_user(options.user);
         request.mutable_open()->set_mode(entry.mode());
+        total = entry.size();
         return writer->Write(request);
       },
       [&](std::string data) {
         sent += data.size();
-        progress.SetBytes(sent, 0);
+        progress.SetBytes(sent, total);
         request.set_data(std::move(data));
         return writer->Write(request);
       });
@@ -161,7 +163,12 @@ absl::Status Copy(Session& session, const CopyOptions& options) {
   Place to = ParsePlace(options.to);
   if (from.sandbox.empty() == to.sandbox.empty()) {
     return MakeError(Reason::kInvalidArgument,
-                     "one side is a path of this machine, the other SANDBOX:PATH");
+                     "one side is a path of this machine, the other SANDBOX:/PATH");
+  }
+  if (from.path == "-" || to.path == "-") {
+    return MakeError(Reason::kInvalidArgument,
+                     "cp takes no stream; write msbctl exec SANDBOX -- cat FILE, or msbctl exec "
+                     "SANDBOX -- sh -c 'cat > FILE'");
   }
   MSB_ASSIGN_OR_RETURN(Client * client, session.client());
   Progress progress("copying " + options.from);
@@ -180,14 +187,21 @@ absl::Status Copy(Session& session, const CopyOptions& options) {
 
 void AddCopyCommand(CLI::App& app, Session& session) {
   auto* command = app.add_subcommand("cp", "copy files and trees to and from a sandbox");
+  command->group(kExecGroup);
   auto options = std::make_shared<CopyOptions>();
   command->add_option("from", options->from, "PATH or SANDBOX:PATH")->required();
   command->add_option("to", options->to, "PATH or SANDBOX:PATH")->required();
-  command->add_option("-u,--user", options->user, "whose rights to have in the sandbox");
-  command->add_flag("--keep-owner", options->keep_owner, "numeric owners into the sandbox as well");
+  command->add_option("-u,--user", options->user, "whose rights to have in the sandbox")
+      ->type_name("USER");
+  command->add_flag("--keep-owner", options->keep_owner,
+                    "give files in the sandbox the numeric owners that they have here");
   command->footer(
-      "Into a directory that exists, under its own name; otherwise to the name given.\n\n"
-      "  msbctl cp data.csv box:/tmp/        msbctl cp box:/root/out ./out");
+      "Into a directory that exists, under its own name; otherwise to the name given. Paths in a\n"
+      "sandbox are absolute. Modes, times and symbolic links are kept.\n\n"
+      "Examples:\n"
+      "  msbctl cp data.csv box:/tmp/\n"
+      "  msbctl cp box:/root/out ./out\n"
+      "  msbctl exec box -- cat /etc/hostname > hostname    # a stream instead of a file");
   command->callback([&session, options] { session.End(Copy(session, *options)); });
 }
 

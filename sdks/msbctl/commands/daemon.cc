@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -35,6 +36,8 @@ extern char** environ;
 
 namespace msb {
 namespace {
+
+constexpr size_t kLogTailBytes = 4096;
 
 struct DaemonOptions {
   std::string program;  // empty: found
@@ -68,7 +71,9 @@ std::vector<std::string> DaemonCommand(const DaemonOptions& options) {
 absl::StatusOr<pid_t> DaemonPid(const std::string& socket) {
   const auto connection = ConnectUnix(socket, Blocking::kYes);
   if (!connection.ok()) {
-    return WithReason(Reason::kDaemonUnreachable, "the daemon does not run", connection.status());
+    return WithReason(Reason::kDaemonUnreachable,
+                      "the daemon does not run (start it with: sudo msbctl daemon start)",
+                      connection.status());
   }
   ucred peer{};
   socklen_t size = sizeof(peer);
@@ -138,12 +143,33 @@ absl::Status WaitReady(int notify, pid_t pid, absl::Duration timeout, const std:
   }
 }
 
+// The daemon's log, which it will write to; its error here says more than posix_spawn's.
+absl::StatusOr<UniqueFd> OpenLog(const std::string& path) {
+  UniqueFd log(::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0640));
+  if (log.valid()) return log;
+  return absl::ErrnoToStatus(
+      errno, absl::StrCat("open the daemon's log ", path, " (be root, or give --log-file)"));
+}
+
+// The last line that was written since `start`: why the daemon ended.
+std::string LastLineSince(const UniqueFd& log, off_t start) {
+  std::string text(kLogTailBytes, '\0');
+  const off_t end = ::lseek(log.get(), 0, SEEK_END);
+  start = std::max(start, end - static_cast<off_t>(text.size()));
+  const ssize_t got = ::pread(log.get(), text.data(), text.size(), start);
+  text.resize(static_cast<size_t>(std::max<ssize_t>(got, 0)));
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  return text.substr(text.rfind('\n') + 1);
+}
+
 absl::StatusOr<int> StartDaemon(Session& session, const DaemonOptions& options) {
   if (const auto pid = DaemonPid(session.endpoint.socket); pid.ok()) {
     std::printf("running already, pid %d\n", *pid);
     return kExitOk;
   }
   MSB_ASSIGN_OR_RETURN(const google::protobuf::Duration timeout, ParseDuration(options.timeout));
+  MSB_ASSIGN_OR_RETURN(const UniqueFd log, OpenLog(options.log_file));
+  const off_t log_start = ::lseek(log.get(), 0, SEEK_END);
   // An abstract address: nothing to clear away.
   UniqueFd notify(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   sockaddr_un address{};
@@ -162,9 +188,21 @@ absl::StatusOr<int> StartDaemon(Session& session, const DaemonOptions& options) 
   ::posix_spawn_file_actions_adddup2(actions.get(), STDOUT_FILENO, STDERR_FILENO);
   MSB_ASSIGN_OR_RETURN(const pid_t pid, Spawn(DaemonCommand(options), actions, true));
   const Progress progress("starting msbd");
-  MSB_RETURN_IF_ERROR(
-      WaitReady(notify.get(), pid, absl::Seconds(timeout.seconds()), options.log_file));
+  const absl::Status ready =
+      WaitReady(notify.get(), pid, absl::Seconds(timeout.seconds()), options.log_file);
+  if (!ready.ok()) {
+    const std::string last = LastLineSince(log, log_start);
+    return last.empty() ? ready
+                        : MakeError(Reason::kDaemonUnreachable,
+                                    absl::StrCat(ready.message(), "; its last line: ", last));
+  }
   std::printf("started, pid %d, log %s\n", pid, options.log_file.c_str());
+  if (!DaemonPid(session.endpoint.socket).ok()) {
+    std::fprintf(stderr,
+                 "msbctl: nothing answers at %s: set MSB_SOCKET to the daemon.socket of "
+                 "its configuration\n",
+                 session.endpoint.socket.c_str());
+  }
   return kExitOk;
 }
 
@@ -173,9 +211,15 @@ absl::StatusOr<int> StopDaemon(Session& session, const DaemonOptions& options) {
   MSB_ASSIGN_OR_RETURN(const pid_t pid, DaemonPid(session.endpoint.socket));
   UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   if (!process.valid()) return absl::ErrnoToStatus(errno, "open the daemon's process");
-  MSB_RETURN_IF_ERROR(Syscall("signal the daemon", [&] {
+  const auto sent = Syscall("signal the daemon", [&] {
     return ::syscall(SYS_pidfd_send_signal, process.get(), SIGTERM, nullptr, 0);
-  }));
+  });
+  if (absl::IsPermissionDenied(sent.status())) {
+    return MakeError(Reason::kPermissionDenied,
+                     absl::StrCat("only root or the daemon's user may end msbd, pid ", pid,
+                                  ": sudo msbctl daemon stop"));
+  }
+  MSB_RETURN_IF_ERROR(sent.status());
   pollfd waited{process.get(), POLLIN, 0};
   if (::poll(&waited, 1, static_cast<int>(timeout.seconds() * 1000)) <= 0) {
     return MakeError(Reason::kDaemonUnreachable, absl::StrCat("msbd, pid ", pid, ", does not end"));
@@ -227,11 +271,21 @@ absl::StatusOr<int> PrintVersion(Session& session) {
 void AddDaemonCommands(CLI::App& app, Session& session) {
   auto options = std::make_shared<DaemonOptions>();
   auto* daemon = app.add_subcommand("daemon", "start, stop or look at the daemon of this host");
+  daemon->group(kHostGroup);
+  daemon->footer(
+      "Sandboxes and their commands go on while the daemon is away.\n\n"
+      "Examples:\n"
+      "  sudo msbctl daemon start\n"
+      "  sudo msbctl daemon --config ./config.toml --log-file ./msbd.log start\n"
+      "  msbctl daemon status");
   daemon->require_subcommand(1);
-  daemon->add_option("--msbd", options->program, "the daemon's program");
-  daemon->add_option("--config", options->config, "its configuration file");
-  daemon->add_option("--log-file", options->log_file, "where its log goes")->capture_default_str();
+  daemon->add_option("--msbd", options->program, "the daemon's program")->type_name("PATH");
+  daemon->add_option("--config", options->config, "its configuration file")->type_name("PATH");
+  daemon->add_option("--log-file", options->log_file, "where its log goes")
+      ->type_name("PATH")
+      ->capture_default_str();
   daemon->add_option("--timeout", options->timeout, "how long to wait for it")
+      ->type_name("TIME")
       ->capture_default_str();
   daemon->add_subcommand("start", "start it in the background")->callback([&session, options] {
     session.End(StartDaemon(session, *options));
@@ -244,19 +298,29 @@ void AddDaemonCommands(CLI::App& app, Session& session) {
   });
 
   auto* config = app.add_subcommand("config", "the daemon's configuration");
+  config->group(kHostGroup);
+  config->footer(
+      "docs/configuration.md has every setting.\n\n"
+      "Examples:\n"
+      "  msbctl config show\n"
+      "  msbctl config --config ./config.toml check");
   config->require_subcommand(1);
-  config->add_option("--msbd", options->program, "the daemon's program");
-  config->add_option("--config", options->config, "the file, instead of the usual two");
+  config->add_option("--msbd", options->program, "the daemon's program")->type_name("PATH");
+  config->add_option("--config", options->config, "the file, instead of the usual two")
+      ->type_name("PATH");
   config->add_subcommand("show", "every setting, with its value")->callback([&session, options] {
     session.End(AskDaemonProgram(*options, "--print-config"));
   });
   config->add_subcommand("check", "is it valid")->callback([&session, options] {
-    session.End(AskDaemonProgram(*options, "--check-config"));
+    const auto code = AskDaemonProgram(*options, "--check-config");
+    if (code.ok() && *code == kExitOk) std::printf("the configuration is valid\n");
+    session.End(code);
   });
 
-  app.add_subcommand("version", "versions of msbctl and the daemon")->callback([&session] {
-    session.End(PrintVersion(session));
-  });
+  auto* version = app.add_subcommand("version", "versions of msbctl and the daemon");
+  version->group(kHostGroup);
+  version->footer("Example:\n  msbctl version");
+  version->callback([&session] { session.End(PrintVersion(session)); });
 }
 
 }  // namespace msb

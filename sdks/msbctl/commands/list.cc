@@ -70,7 +70,7 @@ absl::StatusOr<int> List(Session& session, const ListOptions& options) {
   return kExitOk;
 }
 
-absl::StatusOr<int> ListExecs(Session& session, const std::string& name) {
+absl::StatusOr<int> ListExecs(Session& session, const std::string& name, bool quiet) {
   MSB_ASSIGN_OR_RETURN(Client * client, session.client());
   msb::v1::ListExecsRequest request;
   request.set_sandbox(name);
@@ -79,6 +79,10 @@ absl::StatusOr<int> ListExecs(Session& session, const std::string& name) {
       client->Call(client->execs(), &msb::v1::ExecService::Stub::ListExecs, request));
   if (session.format() == Format::kJson) {
     std::fputs(ToJson(response).c_str(), stdout);
+    return kExitOk;
+  }
+  if (quiet) {
+    for (const auto& exec : response.execs()) std::printf("%s\n", exec.exec_id().c_str());
     return kExitOk;
   }
   Table table({"EXEC", "PID", "STATE", "STARTED", "COMMAND"});
@@ -126,26 +130,43 @@ absl::StatusOr<int> ListImages(Session& session) {
 
 void AddListCommands(CLI::App& app, Session& session) {
   auto* ls = app.add_subcommand("ls", "list sandboxes");
+  ls->group(kSandboxGroup);
+  ls->footer(
+      "Examples:\n"
+      "  msbctl ls -a\n"
+      "  msbctl ls -aq -l team=red | xargs -r msbctl rm -f\n"
+      "  msbctl --format json ls | jq -r '.sandboxes[] | .name + \" \" + .state'");
   auto options = std::make_shared<ListOptions>();
   ls->add_flag("-a,--all", options->all, "stopped ones too");
   ls->add_flag("-q,--quiet", options->quiet, "names only");
-  ls->add_option("-l,--label", options->labels, "only those with KEY=VALUE; may be given again")
+  ls->add_option("-l,--label", options->labels, "only those with this label; repeatable")
+      ->type_name("KEY[=VALUE]")
       ->allow_extra_args(false);
   ls->callback([&session, options] { session.End(List(session, *options)); });
 
   auto* ps = app.add_subcommand("ps", "list the commands of a sandbox");
+  ps->group(kExecGroup);
+  ps->footer("Those that run, and those whose output is still kept.\n\nExample:\n  msbctl ps box");
   auto sandbox = std::make_shared<std::string>();
   ps->add_option("sandbox", *sandbox, "name or id")->required();
-  ps->callback([&session, sandbox] { session.End(ListExecs(session, *sandbox)); });
+  auto quiet = std::make_shared<bool>(false);
+  ps->add_flag("-q,--quiet", *quiet, "ids only");
+  ps->callback([&session, sandbox, quiet] { session.End(ListExecs(session, *sandbox, *quiet)); });
 
   auto* inspect = app.add_subcommand("inspect", "everything about sandboxes, as JSON");
+  inspect->group(kSandboxGroup);
+  inspect->footer(
+      "One object per sandbox.\n\n"
+      "Example:\n"
+      "  msbctl inspect box | jq -r .state");
   auto names = std::make_shared<std::vector<std::string>>();
   inspect->add_option("sandbox", *names, "names or ids")->required();
   inspect->callback([&session, names] { session.End(Inspect(session, *names)); });
 
-  app.add_subcommand("images", "list the images of this host")->callback([&session] {
-    session.End(ListImages(session));
-  });
+  auto* images = app.add_subcommand("images", "list the images of this host");
+  images->group(kHostGroup);
+  images->footer("Example:\n  msbctl images && msbctl create --image busybox");
+  images->callback([&session] { session.End(ListImages(session)); });
 }
 
 }  // namespace msb
