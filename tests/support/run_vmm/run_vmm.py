@@ -116,7 +116,7 @@ class Machine:
             f"boot_timeout_ms: {options.boot_timeout_ms}",
             f"rng: {'true' if options.rng else 'false'}",
         ]
-        if options.net_mtu:
+        if getattr(options, "net_mtu", 0):
             mac = "\\002\\000\\000\\000\\000\\001"
             lines.append(f'net {{ listener_fd: {self.listen("net.sock")} mac: "{mac}" '
                          f"mtu: {options.net_mtu} }}")
@@ -132,7 +132,7 @@ class Machine:
             read_only = "false" if mode == "rw" else "true"
             lines.append(
                 f'disks {{ id: "disk{i}" fd: {self.open(path, flags)} read_only: {read_only} }}')
-        for i, mount in enumerate(options.mount):
+        for i, mount in enumerate(getattr(options, "mount", [])):
             lines.append(f'file_systems {{ tag: "fs{i}" fd: {self.serve(options, mount)} }}')
         if options.engine == "kvm":
             emulated = "true" if options.emulated_ring0 else "false"
