@@ -1,0 +1,204 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "network/control/control_server.h"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "base/unix_socket.h"
+
+namespace msb::net {
+
+using msb::net::v1::ControlRequest;
+using msb::net::v1::ControlResponse;
+
+namespace {
+
+constexpr int kMaxDescriptorsAtOnce = 4;
+constexpr size_t kMaxDescriptorsHeld = 8;
+
+absl::Status CheckPort(const msb::net::v1::Port& port) {
+  const bool known = port.protocol() == msb::net::v1::Port::PROTOCOL_TCP ||
+                     port.protocol() == msb::net::v1::Port::PROTOCOL_UDP;
+  if (known && port.guest_port() >= 1 && port.guest_port() <= UINT16_MAX) return absl::OkStatus();
+  return MakeError(Reason::kInvalidArgument, "a port is tcp or udp, and 1..65535");
+}
+
+}  // namespace
+
+ControlServer::ControlServer(EventLoop& loop, UniqueFd listener, Stack& stack)
+    : loop_(loop), listener_(std::move(listener)), stack_(stack) {}
+
+ControlServer::~ControlServer() {
+  loop_.Unwatch(listener_.get());
+  for (const auto& client : clients_) loop_.Unwatch(client->socket.get());
+}
+
+absl::Status ControlServer::Start() {
+  return loop_.Watch(listener_.get(), EPOLLIN, [this](uint32_t) { OnListenerReady(); });
+}
+
+void ControlServer::OnListenerReady() {
+  absl::StatusOr<UniqueFd> socket = AcceptUnix(listener_.get(), Blocking::kNo);
+  if (!socket.ok() || clients_.size() >= kMaxClients) return;
+  auto client = std::make_unique<Client>();
+  client->socket = *std::move(socket);
+  const absl::Status watched =
+      loop_.Watch(client->socket.get(), EPOLLIN,
+                  [this, raw = client.get()](uint32_t events) { OnClient(*raw, events); });
+  if (watched.ok()) clients_.push_back(std::move(client));
+}
+
+void ControlServer::OnClient(Client& client, uint32_t events) {
+  absl::Status status;
+  if ((events & EPOLLOUT) != 0) {
+    client.writable = true;
+    status = Flush(client);
+  }
+  if (status.ok() && (events & ~uint32_t{EPOLLOUT}) != 0) status = Receive(client);
+  if (status.ok()) return;
+  if (!absl::IsUnavailable(status)) {
+    MSB_LOG(kWarning) << "control: " << EscapeForLog(status.message());
+  }
+  Drop(client);
+}
+
+absl::Status ControlServer::Receive(Client& client) {
+  char bytes[16384];
+  iovec part{bytes, sizeof(bytes)};
+  alignas(cmsghdr) char control[CMSG_SPACE(kMaxDescriptorsAtOnce * sizeof(int))];
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof(control);
+  const ssize_t got = ::recvmsg(client.socket.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return absl::OkStatus();
+  if (got <= 0) return absl::UnavailableError("the client has gone");
+  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
+       header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    const size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < count; ++i) {
+      int fd;
+      std::memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
+      client.descriptors.emplace_back(fd);
+    }
+  }
+  if (client.descriptors.size() > kMaxDescriptorsHeld) {
+    return MakeError(Reason::kFrameMalformed, "descriptors that no frame wants");
+  }
+  client.reader.Append({bytes, static_cast<size_t>(got)});
+  while (true) {
+    MSB_ASSIGN_OR_RETURN(const auto frame, client.reader.Next());
+    if (!frame.has_value()) return absl::OkStatus();
+    MSB_RETURN_IF_ERROR(Handle(client, *frame));
+  }
+}
+
+absl::Status ControlServer::Handle(Client& client, absl::string_view frame) {
+  ControlRequest request;
+  if (!request.ParseFromArray(frame.data(), static_cast<int>(frame.size()))) {
+    return MakeError(Reason::kFrameMalformed, "no ControlRequest");
+  }
+  ControlResponse response;
+  response.set_id(request.id());
+  if (const absl::Status status = Execute(client, request, response); !status.ok()) {
+    response.mutable_error()->set_reason(static_cast<int>(ReasonOf(status)));
+    response.mutable_error()->set_message(std::string(status.message()));
+  }
+  Send(client, response);
+  return client.socket.valid() ? Flush(client) : absl::OkStatus();
+}
+
+absl::Status ControlServer::Execute(Client& client, const ControlRequest& request,
+                                    ControlResponse& response) {
+  switch (request.request_case()) {
+    case ControlRequest::kStatus:
+      stack_.FillStatus(*response.mutable_status());
+      response.mutable_status()->set_lost_events(lost_events_);
+      return absl::OkStatus();
+    case ControlRequest::kSetPolicy: {
+      const std::vector<std::string> rules(request.set_policy().rules().begin(),
+                                           request.set_policy().rules().end());
+      MSB_ASSIGN_OR_RETURN(Policy policy, ParsePolicy(request.set_policy().preset(), rules));
+      stack_.SetPolicy(std::move(policy));
+      break;
+    }
+    case ControlRequest::kPublish: {
+      if (client.descriptors.empty()) {
+        return MakeError(Reason::kInvalidArgument, "publish without a socket");
+      }
+      UniqueFd socket = std::move(client.descriptors.front());
+      client.descriptors.pop_front();
+      MSB_RETURN_IF_ERROR(CheckPort(request.publish()));
+      MSB_RETURN_IF_ERROR(stack_.Publish(request.publish(), std::move(socket)));
+      break;
+    }
+    case ControlRequest::kUnpublish:
+      MSB_RETURN_IF_ERROR(stack_.Unpublish(request.unpublish()));
+      break;
+    case ControlRequest::kWatch:
+      client.watch = request.id();
+      break;
+    case ControlRequest::REQUEST_NOT_SET:
+      return MakeError(Reason::kInvalidArgument, "a request that this version does not know");
+  }
+  response.mutable_ok();
+  return absl::OkStatus();
+}
+
+void ControlServer::OnEvent(const msb::net::v1::Event& event) {
+  std::vector<Client*> broken;
+  for (const auto& client : clients_) {
+    if (!client->watch.has_value()) continue;
+    if (client->out.size() > kMaxBufferedBytes) {
+      ++lost_events_;
+      continue;
+    }
+    ControlResponse response;
+    response.set_id(*client->watch);
+    *response.mutable_event() = event;
+    Send(*client, response);
+    if (!Flush(*client).ok()) broken.push_back(client.get());
+  }
+  for (const Client* client : broken) Drop(*client);
+}
+
+void ControlServer::Send(Client& client, const ControlResponse& response) {
+  AppendFrame(response.SerializeAsString(), client.out);
+}
+
+absl::Status ControlServer::Flush(Client& client) {
+  while (client.writable && !client.out.empty()) {
+    const ssize_t sent = ::send(client.socket.get(), client.out.data(), client.out.size(),
+                                MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent < 0 && errno != EAGAIN) return absl::UnavailableError("the client has gone");
+    if (sent < 0) {
+      client.writable = false;
+      break;
+    }
+    client.out.erase(0, static_cast<size_t>(sent));
+  }
+  return loop_.Modify(client.socket.get(),
+                      EPOLLIN | (client.writable ? uint32_t{0} : uint32_t{EPOLLOUT}));
+}
+
+void ControlServer::Drop(const Client& client) {
+  loop_.Unwatch(client.socket.get());
+  const auto found = std::find_if(clients_.begin(), clients_.end(),
+                                  [&](const auto& known) { return known.get() == &client; });
+  if (found != clients_.end()) clients_.erase(found);
+}
+
+}  // namespace msb::net

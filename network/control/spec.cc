@@ -1,0 +1,82 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "network/control/spec.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/error.h"
+#include "base/status_macros.h"
+
+namespace msb::net {
+namespace {
+
+absl::Status Invalid(absl::string_view field) {
+  return MakeError(Reason::kInvalidArgument, absl::StrCat("net spec: ", field));
+}
+
+enum class Version { kV4, kV6 };
+
+// "" leaves the address as it is: none.
+absl::Status ParseAddress(absl::string_view field, const std::string& text, Version version,
+                          IpAddress& address) {
+  if (text.empty()) return absl::OkStatus();
+  const std::optional<IpAddress> parsed = IpAddress::Parse(text);
+  if (!parsed.has_value() || parsed->is_v4() != (version == Version::kV4)) return Invalid(field);
+  address = *parsed;
+  return absl::OkStatus();
+}
+
+FlowLimits LimitsOf(const msb::net::v1::Limits& given) {
+  FlowLimits limits;
+  if (given.max_flows() != 0) limits.max_flows = given.max_flows();
+  limits.max_connecting = std::min(limits.max_connecting, limits.max_flows);
+  limits.bytes_per_second_up = given.bytes_per_second_up();
+  limits.bytes_per_second_down = given.bytes_per_second_down();
+  limits.packets_per_second = given.packets_per_second();
+  if (given.tcp_idle_seconds() != 0) limits.tcp_idle = absl::Seconds(given.tcp_idle_seconds());
+  if (given.udp_idle_seconds() != 0) limits.udp_idle = absl::Seconds(given.udp_idle_seconds());
+  return limits;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Environment>> MakeEnvironment(EventLoop& loop,
+                                                             const msb::net::v1::NetSpec& spec) {
+  if (spec.mtu() < kMinMtu || spec.mtu() > kMaxMtu) return Invalid("mtu");
+  if (spec.guest_mac().size() != 6) return Invalid("guest_mac");
+  Addresses addresses;
+  MSB_RETURN_IF_ERROR(
+      ParseAddress("guest_ipv4", spec.guest_ipv4(), Version::kV4, addresses.guest_v4));
+  MSB_RETURN_IF_ERROR(
+      ParseAddress("gateway_ipv4", spec.gateway_ipv4(), Version::kV4, addresses.gateway_v4));
+  MSB_RETURN_IF_ERROR(
+      ParseAddress("guest_ipv6", spec.guest_ipv6(), Version::kV6, addresses.guest_v6));
+  MSB_RETURN_IF_ERROR(
+      ParseAddress("gateway_ipv6", spec.gateway_ipv6(), Version::kV6, addresses.gateway_v6));
+  std::vector<IpAddress> servers;
+  for (const std::string& text : spec.dns_servers()) {
+    const std::optional<IpAddress> server = IpAddress::Parse(text);
+    if (!server.has_value()) return Invalid("dns_servers");
+    servers.push_back(*server);
+  }
+  LinkAddresses link{.guest_mac = {}, .gateway_mac = kGatewayMac};
+  std::copy(spec.guest_mac().begin(), spec.guest_mac().end(), link.guest_mac.begin());
+  const std::vector<std::string> rules(spec.policy().rules().begin(), spec.policy().rules().end());
+  MSB_ASSIGN_OR_RETURN(Policy policy, ParsePolicy(spec.policy().preset(), rules));
+  std::unique_ptr<Environment> environment(new Environment{.loop = loop,
+                                                           .addresses = addresses,
+                                                           .link_addresses = link,
+                                                           .mtu = static_cast<uint16_t>(spec.mtu()),
+                                                           .limits = LimitsOf(spec.limits()),
+                                                           .dns_servers = std::move(servers)});
+  environment->audit.SetPolicy(policy);
+  environment->judge.SetPolicy(std::move(policy));
+  return environment;
+}
+
+}  // namespace msb::net

@@ -1,0 +1,153 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "network/flow/judge.h"
+
+#include <ifaddrs.h>
+#include <netinet/in.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace msb::net {
+namespace {
+
+constexpr uint16_t kHttps = 443;
+constexpr uint16_t kDnsOverTls = 853;  // RFC 7858, and over QUIC RFC 9250
+
+Verdict Denied(const Verdict& of) { return {Action::kDeny, of.rule, of.by_name}; }
+
+// Well-known resolvers that speak HTTPS: the name is in the clear, what is asked is not.
+bool IsPublicResolver(const std::string& name) {
+  static const absl::flat_hash_set<std::string> names = {
+      "dns.google", "dns.google.com", "8888.google", "cloudflare-dns.com",
+      "mozilla.cloudflare-dns.com", "chrome.cloudflare-dns.com", "security.cloudflare-dns.com",
+      "family.cloudflare-dns.com", "one.one.one.one", "1dot1dot1dot1.cloudflare-dns.com",
+      "dns.quad9.net", "dns9.quad9.net", "dns10.quad9.net", "dns11.quad9.net", "doh.opendns.com",
+      "dns.adguard.com", "dns.adguard-dns.com", "unfiltered.adguard-dns.com", "dns.nextdns.io",
+      "doh.cleanbrowsing.org", "dns.alidns.com", "doh.pub", "dns.controld.com", "freedns.controld.com",
+      "doh.mullvad.net", "dns.mullvad.net", "doh.libredns.gr", "doh.dns.sb", "dns0.eu",
+  };
+  return names.contains(name);
+}
+
+}  // namespace
+
+void Judge::SetPolicy(Policy policy) {
+  policy_ = std::move(policy);
+  names_matter_ = policy_.HasNameRules();
+}
+
+void Judge::SetHostAddresses(std::vector<IpAddress> addresses) {
+  host_addresses_.clear();
+  host_addresses_.insert(addresses.begin(), addresses.end());
+}
+
+GroupSet Judge::GroupsOf(const IpAddress& address) const {
+  GroupSet groups = Classify(address);
+  if (groups.Has(Group::kLoopback) || host_addresses_.contains(address)) groups.Add(Group::kHost);
+  return groups;
+}
+
+Judge::Decision Judge::Decide(Direction direction, Protocol protocol, const IpAddress& address,
+                              uint16_t port, absl::Time now) const {
+  const std::vector<std::string> names =
+      direction == Direction::kOut ? pins_.NamesOf(address, now) : std::vector<std::string>();
+  Decision decision;
+  decision.verdict = Evaluate(policy_, {.direction = direction,
+                                        .protocol = protocol,
+                                        .groups = GroupsOf(address),
+                                        .address = address,
+                                        .port = port,
+                                        .names = names});
+  if (!names.empty()) decision.name = names.back();
+  if (direction == Direction::kIn || !names_matter_ ||
+      decision.verdict.action == Action::kDeny) {
+    return decision;
+  }
+  // A rule that says address, network or group means it, whatever is asked for there.
+  const bool explicitly =
+      decision.verdict.rule != kPresetDecided && !decision.verdict.by_name;
+  if (explicitly) return decision;
+  if (port == kDnsOverTls) {
+    decision.verdict = Denied(decision.verdict);
+    decision.detail = "another resolver would know names that this one does not";
+  } else if (protocol == Protocol::kUdp && port == kHttps) {
+    decision.verdict = Denied(decision.verdict);
+    decision.detail = "QUIC hides the name that it asks for";
+  }
+  return decision;
+}
+
+Judge::Decision Judge::DecideNamed(const IpAddress& address, uint16_t port,
+                                   const std::string& name, absl::Time now) const {
+  const GroupSet groups = GroupsOf(address);
+  const std::vector<std::string> pinned = pins_.NamesOf(address, now);
+  const bool known = std::find(pinned.begin(), pinned.end(), name) != pinned.end();
+  const std::vector<std::string> said = {name};
+  Decision decision;
+  decision.name = name;
+  decision.verdict = Evaluate(policy_, {.direction = Direction::kOut,
+                                        .protocol = Protocol::kTcp,
+                                        .groups = groups,
+                                        .address = address,
+                                        .port = port,
+                                        .names = said});
+  if (decision.verdict.action == Action::kDeny) {
+    decision.detail = name.empty() ? "TLS without a name" : "by the name in TLS";
+    return decision;
+  }
+  if (decision.verdict.by_name && !known) {
+    decision.verdict = Denied(decision.verdict);
+    decision.detail = "the name in TLS was never resolved to this address";
+  } else if (!decision.verdict.by_name && decision.verdict.rule == kPresetDecided &&
+             IsPublicResolver(name)) {
+    decision.verdict = Denied(decision.verdict);
+    decision.detail = "another resolver would know names that this one does not";
+  }
+  return decision;
+}
+
+bool Judge::MayAnswerWith(const IpAddress& address) const {
+  const GroupSet groups = GroupsOf(address);
+  if (groups.Has(Group::kPublic) && !groups.Has(Group::kHost)) return true;
+  if (policy_.preset == Preset::kAll) return true;
+  // Some rule opens it by address, on some port.
+  return std::any_of(policy_.rules.begin(), policy_.rules.end(), [&](const Rule& rule) {
+    if (rule.action != Action::kAllow || rule.direction != Direction::kOut) return false;
+    switch (rule.target.kind) {
+      case Target::Kind::kAny:
+        return true;
+      case Target::Kind::kNetwork:
+        return rule.target.network.Contains(address);
+      case Target::Kind::kGroup:
+        return groups.Has(rule.target.group);
+      default:
+        return false;
+    }
+  });
+}
+
+std::vector<IpAddress> ReadHostAddresses() {
+  std::vector<IpAddress> addresses;
+  ifaddrs* list = nullptr;
+  if (::getifaddrs(&list) != 0) return addresses;
+  for (const ifaddrs* entry = list; entry != nullptr; entry = entry->ifa_next) {
+    if (entry->ifa_addr == nullptr) continue;
+    if (entry->ifa_addr->sa_family == AF_INET) {
+      const auto* socket = reinterpret_cast<const sockaddr_in*>(entry->ifa_addr);
+      addresses.push_back(IpAddress::FromBytes(
+          absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(&socket->sin_addr), 4)));
+    } else if (entry->ifa_addr->sa_family == AF_INET6) {
+      const auto* socket = reinterpret_cast<const sockaddr_in6*>(entry->ifa_addr);
+      addresses.push_back(IpAddress::FromBytes(
+          absl::MakeConstSpan(socket->sin6_addr.s6_addr, 16)));
+    }
+  }
+  ::freeifaddrs(list);
+  return addresses;
+}
+
+}  // namespace msb::net

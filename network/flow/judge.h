@@ -1,0 +1,58 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+// The policy in force, with all that a decision needs beside the packet: the names that were given
+// out, and the host's own addresses.
+
+#ifndef MSB_NETWORK_FLOW_JUDGE_H_
+#define MSB_NETWORK_FLOW_JUDGE_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/time/time.h"
+#include "network/dns/pins.h"
+#include "network/policy/policy.h"
+
+namespace msb::net {
+
+class Judge {
+ public:
+  void SetPolicy(Policy policy);
+  const Policy& policy() const { return policy_; }
+  // TLS is asked for its name, and other ways to hide one are closed.
+  bool names_matter() const { return names_matter_; }
+
+  void SetHostAddresses(std::vector<IpAddress> addresses);
+  NamePins& pins() { return pins_; }
+
+  struct Decision {
+    Verdict verdict;
+    std::string name;    // of the address, where one is known
+    std::string detail;  // why, where the verdict alone does not say it
+  };
+  Decision Decide(Direction direction, Protocol protocol, const IpAddress& address, uint16_t port,
+                  absl::Time now) const;
+  // Of a connection to `address` whose client has asked for `name` in the clear.
+  Decision DecideNamed(const IpAddress& address, uint16_t port, const std::string& name,
+                       absl::Time now) const;
+  // Whether the resolver may give `address` out.
+  bool MayAnswerWith(const IpAddress& address) const;
+
+ private:
+  GroupSet GroupsOf(const IpAddress& address) const;
+
+  Policy policy_;
+  bool names_matter_ = false;
+  absl::flat_hash_set<IpAddress> host_addresses_;
+  NamePins pins_;
+};
+
+// Of all interfaces, but the loopback's network. Asks the kernel, which needs no privilege.
+std::vector<IpAddress> ReadHostAddresses();
+
+}  // namespace msb::net
+
+#endif  // MSB_NETWORK_FLOW_JUDGE_H_

@@ -1,0 +1,68 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+// What one guest may use of the host. Each has a default that suits a sandbox and can be set in
+// NetSpec.limits.
+
+#ifndef MSB_NETWORK_FLOW_LIMITS_H_
+#define MSB_NETWORK_FLOW_LIMITS_H_
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+
+#include "absl/time/time.h"
+
+namespace msb::net {
+
+struct FlowLimits {
+  // TCP connections and UDP flows at once; a socket each.
+  uint32_t max_flows = 8192;
+  // Of those, TCP connections that are not established: the bound of a SYN flood.
+  uint32_t max_connecting = 1024;
+  uint64_t bytes_per_second_up = 0;  // 0: no limit
+  uint64_t bytes_per_second_down = 0;
+  uint32_t packets_per_second = 0;
+  absl::Duration tcp_idle = absl::Hours(2);         // RFC 5382, REQ-5: 2 h 4 min
+  absl::Duration half_closed_idle = absl::Minutes(10);
+  absl::Duration connect_timeout = absl::Seconds(60);
+  absl::Duration udp_idle = absl::Minutes(2);       // RFC 4787, REQ-5
+  absl::Duration hello_timeout = absl::Seconds(10);  // from the first byte of TLS to its name
+};
+
+// A rate. What was taken may exceed what is there: then nothing more is given until it is paid for.
+class TokenBucket {
+ public:
+  // 0: no limit. A tenth of a second's worth may come at once.
+  explicit TokenBucket(uint64_t per_second)
+      : per_second_(static_cast<double>(per_second)), tokens_(per_second_ / 10) {}
+
+  void Take(uint64_t tokens, absl::Time now) {
+    if (per_second_ == 0) return;
+    Refill(now);
+    tokens_ -= static_cast<double>(tokens);
+  }
+  // Until something may be taken again; zero: now.
+  absl::Duration Wait(absl::Time now) {
+    if (per_second_ == 0) return absl::ZeroDuration();
+    Refill(now);
+    return tokens_ >= 0 ? absl::ZeroDuration() : absl::Seconds(-tokens_ / per_second_);
+  }
+
+ private:
+  void Refill(absl::Time now) {
+    const double seconds = absl::ToDoubleSeconds(now - last_);
+    last_ = now;
+    // The first call, and a clock that was set back.
+    if (seconds < 0 || seconds > 1e6) return;
+    tokens_ = std::min(tokens_ + seconds * per_second_, per_second_ / 10);
+  }
+
+  double per_second_;
+  double tokens_;
+  absl::Time last_ = absl::InfinitePast();
+};
+
+}  // namespace msb::net
+
+#endif  // MSB_NETWORK_FLOW_LIMITS_H_

@@ -1,0 +1,489 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "network/flow/stack.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+
+namespace msb::net {
+namespace {
+
+constexpr uint16_t kDnsPort = 53;
+constexpr absl::Duration kSweepInterval = absl::Seconds(5);
+// Interfaces come and go; their addresses are the host's own, which no guest reaches unasked.
+constexpr absl::Duration kHostAddressesInterval = absl::Seconds(10);
+
+// RFC 4861, 4.3 and 4.4.
+constexpr uint8_t kNeighbourSolicitation = 135;
+constexpr uint8_t kNeighbourAdvertisement = 136;
+
+}  // namespace
+
+Stack::Stack(Environment& environment)
+    : environment_(environment),
+      resolver_(environment),
+      up_bytes_(environment.limits.bytes_per_second_up),
+      up_packets_(environment.limits.packets_per_second) {
+  environment_.down = TokenBucket(environment.limits.bytes_per_second_down);
+  environment_.on_room = [this] { OnDrained(); };
+  Sweep();
+}
+
+Stack::~Stack() {
+  environment_.loop.Cancel(sweep_timer_);
+  environment_.loop.Cancel(bury_timer_);
+  environment_.loop.Cancel(throttle_timer_);
+}
+
+// --- frames of the guest ---
+
+void Stack::OnFrame(Bytes frame) {
+  Throttle(frame.size());
+  if (frame.size() < kEthernetBytes) return environment_.audit.CountDropped();
+  const uint16_t type = Load16(&frame[12]);
+  const Bytes rest = frame.subspan(kEthernetBytes);
+  if (type == kEtherTypeArp) return OnArp(rest);
+  std::optional<IpPacket> packet;
+  if (type == kEtherTypeIpv4) packet = ParseIpv4(rest);
+  if (type == kEtherTypeIpv6) packet = ParseIpv6(rest);
+  if (!packet.has_value()) return environment_.audit.CountDropped();
+  OnIp(*packet);
+}
+
+void Stack::OnBatchEnd() {
+  for (TcpFlow* const flow : touched_) {
+    if (!flow->done()) flow->OnBatchEnd();
+  }
+  touched_.clear();
+  environment_.link->Flush();
+}
+
+void Stack::OnDrained() {
+  std::vector<TcpFlow*> waiting;
+  waiting.reserve(tcp_.size());
+  for (auto& [key, flow] : tcp_) waiting.push_back(flow.get());
+  for (TcpFlow* const flow : waiting) flow->OnDrained();
+}
+
+void Stack::Throttle(size_t bytes) {
+  const absl::Time now = absl::Now();
+  up_bytes_.Take(bytes, now);
+  up_packets_.Take(1, now);
+  const absl::Duration wait = std::max(up_bytes_.Wait(now), up_packets_.Wait(now));
+  if (wait <= absl::ZeroDuration()) return;
+  environment_.link->PauseReading();
+  environment_.loop.Cancel(throttle_timer_);
+  throttle_timer_ =
+      environment_.loop.After(wait, [this] { environment_.link->ResumeReading(); });
+}
+
+// RFC 826: who has the gateway's address, or any other but the guest's own?
+void Stack::OnArp(Bytes bytes) {
+  constexpr uint8_t kEthernetIpv4[] = {0, 1, 8, 0, 6, 4};
+  constexpr uint16_t kRequest = 1;
+  constexpr uint16_t kReply = 2;
+  if (bytes.size() < 28 || !std::equal(kEthernetIpv4, kEthernetIpv4 + 6, bytes.begin()) ||
+      Load16(&bytes[6]) != kRequest) {
+    return;
+  }
+  const IpAddress target = IpAddress::FromBytes(bytes.subspan(24, 4));
+  if (target != environment_.addresses.gateway_v4) return;
+  std::string reply(bytes.begin(), bytes.begin() + 28);
+  auto* const out = reinterpret_cast<uint8_t*>(reply.data());
+  Store16(kReply, out + 6);
+  const Mac& mac = environment_.link_addresses.gateway_mac;
+  std::copy(mac.begin(), mac.end(), out + 8);
+  std::copy_n(bytes.begin() + 24, 4, out + 14);
+  std::copy_n(bytes.begin() + 8, 10, out + 18);
+  environment_.link->Send(
+      BuildRaw(environment_.link_addresses, kEtherTypeArp, std::move(reply)));
+}
+
+void Stack::OnNeighbourSolicitation(const IpPacket& packet) {
+  if (packet.payload.size() < 24 || packet.hop_limit != 255) return;
+  const IpAddress target = IpAddress::FromBytes(packet.payload.subspan(8, 16));
+  if (target != environment_.addresses.gateway_v6) return;
+  constexpr uint8_t kRouterSolicitedOverride = 0xe0;
+  std::string message(8, '\0');
+  message[0] = static_cast<char>(kNeighbourAdvertisement);
+  message[4] = static_cast<char>(kRouterSolicitedOverride);
+  message.append(target.bytes().begin(), target.bytes().end());
+  message += std::string("\2\1", 2);  // target link-layer address
+  const Mac& mac = environment_.link_addresses.gateway_mac;
+  message.append(mac.begin(), mac.end());
+  Frame frame =
+      BuildIcmp(environment_.link_addresses, target, packet.source, std::move(message));
+  frame.header[kEthernetBytes + 7] = 255;  // RFC 4861, 7.1.2
+  environment_.link->Send(std::move(frame));
+}
+
+void Stack::OnIp(const IpPacket& packet) {
+  const Addresses& addresses = environment_.addresses;
+  if (packet.protocol == kProtocolIcmpv6 && !packet.destination.is_v4() &&
+      !packet.payload.empty() && packet.payload[0] == kNeighbourSolicitation) {
+    return OnNeighbourSolicitation(packet);  // from a link-local address too
+  }
+  // Nobody speaks for others; and what the guest says to the whole link is for nobody.
+  if (packet.source != addresses.GuestFor(packet.source) ||
+      Classify(packet.destination).Has(Group::kMulticast)) {
+    return environment_.audit.CountDropped();
+  }
+  switch (packet.protocol) {
+    case kProtocolTcp:
+      return OnTcp(packet);
+    case kProtocolUdp:
+      return OnUdp(packet);
+    case kProtocolIcmp:
+    case kProtocolIcmpv6:
+      return OnEcho(packet);
+    default:
+      environment_.audit.CountDropped();
+      environment_.link->Send(BuildUnreachable(environment_.link_addresses,
+                                               Unreachable::kProhibited,
+                                               addresses.GatewayFor(packet.source), packet));
+  }
+}
+
+FlowLabel Stack::LabelOf(Direction direction, Protocol protocol, const FlowKey& key,
+                         const Judge::Decision& decision) const {
+  const std::string guest =
+      EndpointText(environment_.addresses.GuestFor(key.peer), key.guest_port);
+  const std::string peer = EndpointText(key.peer, key.peer_port);
+  const bool out = direction == Direction::kOut;
+  return {.direction = direction,
+          .protocol = protocol,
+          .source = out ? guest : peer,
+          .destination = out ? peer : guest,
+          .name = decision.name,
+          .rule = decision.verdict.rule,
+          .policy_version = environment_.audit.policy_version()};
+}
+
+bool Stack::HasRoom(bool connecting) const {
+  if (tcp_.size() + udp_.size() >= environment_.limits.max_flows) return false;
+  if (!connecting || tcp_.size() < environment_.limits.max_connecting) return true;
+  const auto open = std::count_if(tcp_.begin(), tcp_.end(),
+                                  [](const auto& entry) { return entry.second->connecting(); });
+  return static_cast<uint32_t>(open) < environment_.limits.max_connecting;
+}
+
+// --- TCP ---
+
+void Stack::OnTcp(const IpPacket& packet) {
+  const std::optional<TcpSegment> segment = ParseTcp(packet.payload);
+  if (!segment.has_value()) return environment_.audit.CountDropped();
+  const FlowKey key{segment->source_port, segment->destination_port, packet.destination};
+  const auto found = tcp_.find(key);
+  if (found != tcp_.end()) {
+    touched_.insert(found->second.get());
+    return found->second->OnSegment(*segment);
+  }
+  const uint8_t kind = segment->flags & (kTcpSyn | kTcpAck | kTcpRst);
+  if (kind == kTcpSyn) return OpenTcp(key, *segment, packet);
+  // RFC 9293, 3.10.7.1: to what does not exist, a reset.
+  if ((kind & kTcpRst) == 0) RefuseTcp(key, *segment, packet);
+}
+
+void Stack::RefuseTcp(const FlowKey& key, const TcpSegment& segment, const IpPacket& packet) {
+  const bool acknowledges = (segment.flags & kTcpAck) != 0;
+  const uint32_t taken = static_cast<uint32_t>(segment.payload.size()) +
+                         ((segment.flags & kTcpSyn) != 0 ? 1 : 0) +
+                         ((segment.flags & kTcpFin) != 0 ? 1 : 0);
+  environment_.link->Send(BuildTcp(
+      environment_.link_addresses,
+      {.source = key.peer,
+       .destination = packet.source,
+       .source_port = key.peer_port,
+       .destination_port = key.guest_port,
+       .sequence = acknowledges ? segment.acknowledgement : 0,
+       .acknowledgement = acknowledges ? 0 : segment.sequence + taken,
+       .flags = static_cast<uint8_t>(acknowledges ? kTcpRst : kTcpRst | kTcpAck)}));
+}
+
+void Stack::OpenTcp(const FlowKey& key, const TcpSegment& syn, const IpPacket& packet) {
+  const TcpEnds ends{packet.source, key.guest_port, key.peer, key.peer_port};
+  const bool dns = key.peer_port == kDnsPort;
+  const IpAddress target = environment_.Behind(key.peer);
+  Judge::Decision decision;
+  decision.verdict.action = Action::kAllow;
+  if (!dns) {
+    decision = environment_.judge.Decide(Direction::kOut, Protocol::kTcp, target, key.peer_port,
+                                         absl::Now());
+  }
+  FlowLabel label = LabelOf(Direction::kOut, Protocol::kTcp, key, decision);
+  if (decision.verdict.action == Action::kDeny) {
+    environment_.audit.Denied(label, decision.detail);
+    return RefuseTcp(key, syn, packet);
+  }
+  if (!HasRoom(/*connecting=*/true)) {
+    environment_.audit.Failed(label, "too many connections");
+    return RefuseTcp(key, syn, packet);
+  }
+  auto flow = std::make_unique<TcpFlow>(environment_, ends, std::move(label),
+                                        [this](TcpFlow& done) { OnTcpDone(done); });
+  TcpFlow& opened = *flow;
+  AddTcp(key, std::move(flow));
+  if (!dns) {
+    // A rule that names an address means it, whatever is asked for there.
+    const bool by_address =
+        decision.verdict.rule != kPresetDecided && !decision.verdict.by_name;
+    const bool inspect = environment_.judge.names_matter() && !by_address;
+    return opened.Connect(syn, target,
+                          inspect ? TcpFlow::Inspection::kTlsName : TcpFlow::Inspection::kNone);
+  }
+  int ends_of_pair[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends_of_pair) != 0) {
+    return opened.Abort("no socket"), OnTcpDone(opened);
+  }
+  resolver_.Serve(UniqueFd(ends_of_pair[1]));
+  opened.ConnectTo(syn, UniqueFd(ends_of_pair[0]));
+}
+
+void Stack::AddTcp(const FlowKey& key, std::unique_ptr<TcpFlow> flow) {
+  touched_.insert(flow.get());
+  tcp_[key] = std::move(flow);
+}
+
+void Stack::OnTcpDone(TcpFlow& flow) {
+  const FlowKey key{flow.ends().guest_port, flow.ends().peer_port, flow.ends().peer};
+  const auto found = tcp_.find(key);
+  if (found == tcp_.end() || found->second.get() != &flow) return;
+  touched_.erase(&flow);
+  buried_.push_back(std::move(found->second));
+  tcp_.erase(found);
+  if (buried_.size() > 1) return;
+  bury_timer_ = environment_.loop.After(absl::ZeroDuration(), [this] { buried_.clear(); });
+}
+
+// --- UDP, echo ---
+
+void Stack::OnUdp(const IpPacket& packet) {
+  const std::optional<UdpDatagram> datagram = ParseUdp(packet.payload);
+  if (!datagram.has_value()) return environment_.audit.CountDropped();
+  const FlowKey key{datagram->source_port, datagram->destination_port, packet.destination};
+  if (key.peer_port == kDnsPort) return OnDns(key, *datagram);
+  const auto found = udp_.find(key);
+  UdpFlow* const flow = found != udp_.end() ? found->second.get() : OpenUdp(key, packet);
+  if (flow != nullptr) flow->ToHost(*datagram, packet);
+}
+
+UdpFlow* Stack::OpenUdp(const FlowKey& key, const IpPacket& packet) {
+  const IpAddress target = environment_.Behind(key.peer);
+  const Judge::Decision decision = environment_.judge.Decide(
+      Direction::kOut, Protocol::kUdp, target, key.peer_port, absl::Now());
+  FlowLabel label = LabelOf(Direction::kOut, Protocol::kUdp, key, decision);
+  Unreachable why = Unreachable::kProhibited;
+  if (decision.verdict.action == Action::kDeny) {
+    environment_.audit.Denied(label, decision.detail);
+  } else if (HasRoom(/*connecting=*/false)) {
+    const UdpEnds ends{packet.source, key.guest_port, key.peer, key.peer_port};
+    auto flow = std::make_unique<UdpFlow>(environment_, ends, std::move(label), target,
+                                          key.peer_port, /*publisher=*/-1);
+    if (flow->Start().ok()) return (udp_[key] = std::move(flow)).get();
+    why = Unreachable::kHost;
+  } else {
+    environment_.audit.Failed(label, "too many flows");
+  }
+  environment_.link->Send(
+      BuildUnreachable(environment_.link_addresses, why, key.peer, packet));
+  return nullptr;
+}
+
+void Stack::OnDns(const FlowKey& key, const UdpDatagram& datagram) {
+  resolver_.Resolve(datagram.payload, Resolver::Transport::kUdp,
+                    [this, key](const std::string& answer) {
+                      if (answer.empty() || environment_.link->congested()) return;
+                      const Bytes bytes(reinterpret_cast<const uint8_t*>(answer.data()),
+                                        answer.size());
+                      environment_.link->Send(BuildUdp(
+                          environment_.link_addresses, key.peer, key.peer_port,
+                          environment_.addresses.GuestFor(key.peer), key.guest_port,
+                          MakePayload(bytes)));
+                    });
+}
+
+void Stack::OnEcho(const IpPacket& packet) {
+  const std::optional<IcmpEcho> echo = ParseEcho(packet.payload);
+  const bool v4 = packet.destination.is_v4();
+  if (!echo.has_value() || echo->type != (v4 ? kEchoRequestV4 : kEchoRequestV6)) return;
+  if (environment_.addresses.IsGateway(packet.destination)) {
+    environment_.link->Send(
+        BuildIcmp(environment_.link_addresses, packet.destination, packet.source,
+                  MakeEcho(v4 ? kEchoReplyV4 : kEchoReplyV6, echo->id, echo->sequence,
+                           echo->data)));
+    return;
+  }
+  const FlowKey key{echo->id, 0, packet.destination};
+  auto found = ping_.find(key);
+  if (found == ping_.end()) {
+    const Judge::Decision decision = environment_.judge.Decide(
+        Direction::kOut, Protocol::kIcmp, packet.destination, 0, absl::Now());
+    const FlowLabel label = LabelOf(Direction::kOut, Protocol::kIcmp, key, decision);
+    auto flow = std::make_unique<PingFlow>(environment_, packet.destination, packet.destination,
+                                           echo->id);
+    absl::Status started;
+    const bool denied = decision.verdict.action == Action::kDeny;
+    if (denied) {
+      environment_.audit.Denied(label, decision.detail);
+    } else if (!(started = flow->Start()).ok()) {
+      environment_.audit.Failed(label, started.message());
+    }
+    if (denied || !started.ok()) {
+      environment_.link->Send(BuildUnreachable(environment_.link_addresses,
+                                               denied ? Unreachable::kProhibited
+                                                      : Unreachable::kHost,
+                                               environment_.addresses.GatewayFor(packet.source),
+                                               packet));
+      return;
+    }
+    environment_.audit.Opened(label);
+    found = ping_.emplace(key, std::move(flow)).first;
+  }
+  found->second->ToHost(*echo);
+}
+
+// --- published ports ---
+
+absl::Status Stack::Publish(const msb::net::v1::Port& port, UniqueFd socket) {
+  auto listener = std::make_unique<PortListener>(
+      environment_.loop, port, std::move(socket),
+      PortListener::Handlers{
+          [this](const PortListener& from, UniqueFd client, const SocketAddress& peer) {
+            OnClient(from, std::move(client), peer);
+          },
+          [this](const PortListener& from, Bytes datagram, const SocketAddress& peer) {
+            OnDatagram(from, datagram, peer);
+          }});
+  MSB_RETURN_IF_ERROR(listener->Start());
+  ports_.push_back(std::move(listener));
+  return absl::OkStatus();
+}
+
+absl::Status Stack::Unpublish(const msb::net::v1::Port& port) {
+  const auto found = std::find_if(ports_.begin(), ports_.end(), [&](const auto& listener) {
+    const msb::net::v1::Port& known = listener->port();
+    return known.protocol() == port.protocol() && known.host_port() == port.host_port() &&
+           known.host_address() == port.host_address();
+  });
+  if (found == ports_.end()) return absl::NotFoundError("the port is not published");
+  const int fd = (*found)->fd();
+  absl::erase_if(udp_, [fd](const auto& entry) { return entry.second->publisher() == fd; });
+  ports_.erase(found);
+  return absl::OkStatus();
+}
+
+FlowKey Stack::KeyOfIncoming(uint16_t guest_port, const SocketAddress& peer) const {
+  FlowKey key{guest_port, peer.port(), peer.address()};
+  const GroupSet groups = Classify(key.peer);
+  // An address that means something else to the guest: the gateway stands for it.
+  const bool foreign = groups.Has(Group::kLoopback) || groups.Has(Group::kLinkLocal) ||
+                       key.peer == environment_.addresses.GuestFor(key.peer);
+  if (foreign) key.peer = environment_.addresses.GatewayFor(key.peer);
+  return key;
+}
+
+void Stack::OnClient(const PortListener& listener, UniqueFd client, const SocketAddress& peer) {
+  const Judge::Decision decision = environment_.judge.Decide(
+      Direction::kIn, Protocol::kTcp, peer.address(), listener.guest_port(), absl::Now());
+  FlowKey key = KeyOfIncoming(listener.guest_port(), peer);
+  FlowLabel label = LabelOf(Direction::kIn, Protocol::kTcp, key, decision);
+  const linger reset{.l_onoff = 1, .l_linger = 0};
+  if (decision.verdict.action == Action::kDeny || !HasRoom(/*connecting=*/true)) {
+    if (decision.verdict.action == Action::kDeny) {
+      environment_.audit.Denied(label, decision.detail);
+    } else {
+      environment_.audit.Failed(label, "too many connections");
+    }
+    ::setsockopt(client.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    return;
+  }
+  // Two addresses of the host look the same to the guest: another port tells them apart.
+  for (int i = 0; i < UINT16_MAX && tcp_.contains(key); ++i) ++key.peer_port;
+  const IpAddress& guest = environment_.addresses.GuestFor(key.peer);
+  auto flow = std::make_unique<TcpFlow>(environment_,
+                                        TcpEnds{guest, key.guest_port, key.peer, key.peer_port},
+                                        std::move(label),
+                                        [this](TcpFlow& done) { OnTcpDone(done); });
+  TcpFlow& opened = *flow;
+  AddTcp(key, std::move(flow));
+  opened.Accept(std::move(client));
+}
+
+void Stack::OnDatagram(const PortListener& listener, Bytes datagram, const SocketAddress& peer) {
+  const FlowKey key = KeyOfIncoming(listener.guest_port(), peer);
+  auto found = udp_.find(key);
+  if (found == udp_.end()) {
+    const Judge::Decision decision = environment_.judge.Decide(
+        Direction::kIn, Protocol::kUdp, peer.address(), listener.guest_port(), absl::Now());
+    FlowLabel label = LabelOf(Direction::kIn, Protocol::kUdp, key, decision);
+    if (decision.verdict.action == Action::kDeny) {
+      return environment_.audit.Denied(label, decision.detail);
+    }
+    if (!HasRoom(/*connecting=*/false)) return environment_.audit.Failed(label, "too many flows");
+    const UdpEnds ends{environment_.addresses.GuestFor(key.peer), key.guest_port, key.peer,
+                       key.peer_port};
+    auto flow = std::make_unique<UdpFlow>(environment_, ends, std::move(label), peer.address(),
+                                          peer.port(), listener.fd());
+    found = udp_.emplace(key, std::move(flow)).first;
+  }
+  found->second->ToGuest(datagram);
+}
+
+// --- policy, time ---
+
+void Stack::SetPolicy(Policy policy) {
+  environment_.audit.SetPolicy(policy);
+  environment_.judge.SetPolicy(std::move(policy));
+  const absl::Time now = absl::Now();
+  std::vector<TcpFlow*> denied;
+  for (const auto& [key, flow] : tcp_) {
+    if (key.peer_port == kDnsPort || flow->incoming()) continue;
+    const Judge::Decision decision = environment_.judge.Decide(
+        Direction::kOut, Protocol::kTcp, environment_.Behind(key.peer), key.peer_port, now);
+    if (decision.verdict.action == Action::kDeny) denied.push_back(flow.get());
+  }
+  for (TcpFlow* const flow : denied) {
+    flow->Abort("denied by a new policy");
+    OnTcpDone(*flow);
+  }
+  // Those are decided anew with their next datagram.
+  absl::erase_if(udp_, [](const auto& entry) { return entry.second->publisher() < 0; });
+  ping_.clear();
+}
+
+void Stack::Sweep() {
+  const absl::Time now = absl::Now();
+  if (now - host_addresses_read_ >= kHostAddressesInterval) {
+    host_addresses_read_ = now;
+    environment_.judge.SetHostAddresses(ReadHostAddresses());
+  }
+  std::vector<TcpFlow*> expired;
+  for (const auto& [key, flow] : tcp_) {
+    if (flow->ExpiredAt(now)) expired.push_back(flow.get());
+  }
+  for (TcpFlow* const flow : expired) {
+    flow->Abort("idle for too long");
+    OnTcpDone(*flow);
+  }
+  absl::erase_if(udp_, [now](const auto& entry) { return entry.second->ExpiredAt(now); });
+  absl::erase_if(ping_, [now](const auto& entry) { return entry.second->ExpiredAt(now); });
+  sweep_timer_ = environment_.loop.After(kSweepInterval, [this] { Sweep(); });
+}
+
+void Stack::FillStatus(msb::net::v1::Status& status) const {
+  environment_.audit.FillStatus(status);
+  for (const auto& listener : ports_) *status.add_ports() = listener->port();
+  status.set_tcp_flows(static_cast<uint32_t>(tcp_.size()));
+  status.set_udp_flows(static_cast<uint32_t>(udp_.size()));
+}
+
+}  // namespace msb::net

@@ -1,0 +1,372 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "network/flow/tcp_flow.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "network/tls/client_hello.h"
+
+namespace msb::net {
+namespace {
+
+// Of one turn for one connection.
+constexpr int kSegmentsPerTurn = 16;
+// With something under way, a small remainder of the window waits for the rest.
+constexpr uint32_t kSmallRoom = 8 << 10;
+
+// RFC 6528: not to be guessed by a third party.
+uint32_t RandomSequence() {
+  uint32_t value = 0;
+  [[maybe_unused]] const ssize_t got = ::getrandom(&value, sizeof(value), 0);
+  return value;
+}
+
+void SetOption(const UniqueFd& socket, int level, int option, int value) {
+  ::setsockopt(socket.get(), level, option, &value, sizeof(value));
+}
+
+// The next close sends a reset.
+void ResetOnClose(const UniqueFd& socket) {
+  const linger now{.l_onoff = 1, .l_linger = 0};
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+}
+
+}  // namespace
+
+TcpFlow::TcpFlow(Environment& environment, const TcpEnds& ends, FlowLabel label, OnDone on_done)
+    : environment_(environment),
+      label_(std::move(label)),
+      on_done_(std::move(on_done)),
+      connection_(ends, environment.mtu, RandomSequence(),
+                  [this](const TcpHeader& header, Payload payload) {
+                    environment_.down.Take(payload.size, absl::Now());
+                    environment_.link->Send(
+                        BuildTcp(environment_.link_addresses, header, std::move(payload)));
+                  }),
+      active_(absl::Now()) {}
+
+TcpFlow::~TcpFlow() {
+  if (timer_.has_value()) environment_.loop.Cancel(*timer_);
+  if (socket_.valid() && watched_ != 0) environment_.loop.Unwatch(socket_.get());
+}
+
+// --- begin ---
+
+void TcpFlow::Connect(const TcpSegment& syn, const IpAddress& target, Inspection inspection) {
+  connection_.OnSyn(syn);
+  inspection_ = inspection;
+  target_ = target;
+  socket_ = UniqueFd(::socket(target.is_v4() ? AF_INET : AF_INET6,
+                              SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!socket_.valid()) return Break(std::strerror(errno));
+  SetOption(socket_, IPPROTO_TCP, TCP_NODELAY, 1);
+  const SocketAddress address = SocketAddress::From(target, connection_.ends().peer_port);
+  if (::connect(socket_.get(), address.get(), address.size) != 0 && errno != EINPROGRESS) {
+    return Break(std::strerror(errno));
+  }
+  want_write_ = true;
+  UpdateWatch();
+}
+
+void TcpFlow::ConnectTo(const TcpSegment& syn, UniqueFd socket) {
+  connection_.OnSyn(syn);
+  socket_ = std::move(socket);
+  OnHostConnected();
+}
+
+void TcpFlow::Accept(UniqueFd client) {
+  state_ = State::kConnectingGuest;
+  socket_ = std::move(client);
+  SetOption(socket_, IPPROTO_TCP, TCP_NODELAY, 1);
+  connection_.Connect();
+  ArmTimer();
+}
+
+void TcpFlow::OnHostConnected() {
+  state_ = State::kOpen;
+  want_write_ = false;
+  want_read_ = true;
+  connection_.Accept();
+  opened_ = true;
+  environment_.audit.Opened(label_);
+  UpdateWatch();
+  ArmTimer();
+}
+
+// --- guest to host ---
+
+void TcpFlow::OnSegment(const TcpSegment& segment) {
+  if (done_) return;
+  active_ = absl::Now();
+  if (state_ == State::kConnectingHost) {
+    // The SYN again: the host has not answered yet. A reset: the guest has given up.
+    if ((segment.flags & kTcpRst) != 0) End("given up by the guest");
+    return;
+  }
+  const TcpConnection::Received received = connection_.OnSegment(segment);
+  if (received.reset) {
+    ResetOnClose(socket_);
+    return End(state_ == State::kConnectingGuest ? "refused by the guest" : "reset by the guest");
+  }
+  if (received.established && state_ == State::kConnectingGuest) {
+    state_ = State::kOpen;
+    want_read_ = opened_ = true;
+    environment_.audit.Opened(label_);
+  }
+  if (!received.data.empty() || received.finished) TakeFromGuest(received.data, received.finished);
+  if (done_) return;
+  if (received.can_send && !host_finished_) {
+    want_read_ = true;
+    ReadFromHost();
+  }
+  if (done_) return;
+  UpdateWatch();
+  ArmTimer();
+  EndIfFinished();
+}
+
+void TcpFlow::TakeFromGuest(Bytes data, bool finished) {
+  bytes_up_ += data.size();
+  guest_finished_ = guest_finished_ || finished;
+  if (inspection_ == Inspection::kNone) {
+    WriteToHost(data);
+  } else {
+    held_.append(reinterpret_cast<const char*>(data.data()), data.size());
+    Inspect();
+  }
+  if (done_) return;
+  FinishHostIfDrained();
+}
+
+// Nothing goes out before the name is known, or it is clear that there is none to come.
+void TcpFlow::Inspect() {
+  const ClientHello hello = ParseClientHello(held_);
+  if (hello.state == ClientHello::State::kNeedsMore && !guest_finished_) {
+    if (!held_.empty() && hello_began_ == absl::InfiniteFuture()) hello_began_ = absl::Now();
+    return connection_.SetHeld(static_cast<uint32_t>(held_.size()));
+  }
+  inspection_ = Inspection::kNone;
+  hello_began_ = absl::InfiniteFuture();
+  const bool tls = hello.state == ClientHello::State::kWhole;
+  const bool broken = hello.state == ClientHello::State::kBroken ||
+                      (hello.state == ClientHello::State::kNeedsMore && !held_.empty());
+  if (tls || broken) {
+    const Judge::Decision decision =
+        broken ? Judge::Decision{{}, "", "TLS that cannot be read"}
+               : environment_.judge.DecideNamed(target_, connection_.ends().peer_port,
+                                                hello.server_name, absl::Now());
+    if (decision.verdict.action == Action::kDeny) {
+      FlowLabel denied = label_;
+      denied.rule = decision.verdict.rule;
+      denied.name = decision.name;
+      environment_.audit.Denied(denied, decision.detail);
+      return Break(decision.detail);
+    }
+    if (label_.name.empty()) label_.name = decision.name;
+  }
+  FlushToHost();
+}
+
+void TcpFlow::WriteToHost(Bytes data) {
+  if (held_.empty() && !data.empty()) {
+    ssize_t sent;
+    do {
+      sent = ::send(socket_.get(), data.data(), data.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    } while (sent < 0 && errno == EINTR);
+    if (sent < 0 && errno != EAGAIN) return Break(std::strerror(errno));
+    data.remove_prefix(sent < 0 ? 0 : static_cast<size_t>(sent));
+  }
+  if (data.empty()) return;
+  held_.append(reinterpret_cast<const char*>(data.data()), data.size());
+  connection_.SetHeld(static_cast<uint32_t>(held_.size() - written_of_held_));
+  want_write_ = true;
+  UpdateWatch();
+}
+
+void TcpFlow::FlushToHost() {
+  while (written_of_held_ < held_.size()) {
+    const ssize_t sent = ::send(socket_.get(), held_.data() + written_of_held_,
+                                held_.size() - written_of_held_, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent < 0 && errno != EAGAIN) return Break(std::strerror(errno));
+    if (sent < 0) break;
+    written_of_held_ += static_cast<size_t>(sent);
+  }
+  if (written_of_held_ == held_.size()) {
+    std::string().swap(held_);
+    written_of_held_ = 0;
+  }
+  want_write_ = !held_.empty();
+  connection_.SetHeld(static_cast<uint32_t>(held_.size() - written_of_held_));
+  connection_.Acknowledge();
+  FinishHostIfDrained();
+  UpdateWatch();
+}
+
+void TcpFlow::FinishHostIfDrained() {
+  if (!guest_finished_ || host_shut_ || !held_.empty() || inspection_ != Inspection::kNone) return;
+  host_shut_ = true;
+  ::shutdown(socket_.get(), SHUT_WR);
+}
+
+// --- host to guest ---
+
+void TcpFlow::OnSocket(uint32_t events) {
+  active_ = absl::Now();
+  if (state_ == State::kConnectingHost) {
+    int error = 0;
+    socklen_t size = sizeof(error);
+    ::getsockopt(socket_.get(), SOL_SOCKET, SO_ERROR, &error, &size);
+    if (error != 0) return Break(std::strerror(error));
+    return OnHostConnected();
+  }
+  if ((events & EPOLLOUT) != 0 && want_write_) FlushToHost();
+  if (done_) return;
+  if (want_read_ && !host_finished_) ReadFromHost();
+  if (done_) return;
+  UpdateWatch();
+  ArmTimer();
+  EndIfFinished();
+}
+
+void TcpFlow::ReadFromHost() {
+  if (state_ != State::kOpen || !connection_.established()) {
+    want_read_ = false;
+    return;
+  }
+  for (int i = 0; i < kSegmentsPerTurn && !done_ && want_read_ && !host_finished_; ++i) {
+    if (!ReadSegment()) return;
+  }
+}
+
+// False when there is nothing more to read for now.
+bool TcpFlow::ReadSegment() {
+  if (environment_.Congested()) {
+    wait_for_link_ = true;
+    want_read_ = false;
+    environment_.WaitForRoom();
+    return false;
+  }
+  const uint32_t room = std::min(connection_.SendRoom(), connection_.segment_bytes());
+  if (room == 0 || (room < std::min(kSmallRoom, connection_.segment_bytes()) &&
+                    connection_.in_flight() > 0)) {
+    want_read_ = false;  // until the guest has taken something
+    return false;
+  }
+  auto block = std::make_shared_for_overwrite<uint8_t[]>(room);
+  ssize_t got;
+  do {
+    got = ::recv(socket_.get(), block.get(), room, MSG_DONTWAIT);
+  } while (got < 0 && errno == EINTR);
+  if (got < 0 && errno == EAGAIN) return false;
+  if (got < 0) {
+    Break(std::strerror(errno));
+    return false;
+  }
+  if (got == 0) {
+    host_finished_ = true;
+    want_read_ = false;
+    connection_.Finish();
+    return false;
+  }
+  const auto size = static_cast<uint32_t>(got);
+  bytes_down_ += size;
+  // A little of a large block would keep all of it until the guest has acknowledged.
+  Payload payload = size < room / 4 ? MakePayload({block.get(), size})
+                                    : Payload{std::move(block), 0, size};
+  connection_.Send(std::move(payload));
+  return size == room;
+}
+
+void TcpFlow::OnDrained() {
+  if (done_ || !std::exchange(wait_for_link_, false)) return;
+  want_read_ = true;
+  ReadFromHost();
+  if (done_) return;
+  UpdateWatch();
+  ArmTimer();
+}
+
+// --- time, end ---
+
+void TcpFlow::UpdateWatch() {
+  if (done_ || !socket_.valid()) return;
+  const uint32_t wanted = (want_read_ && !host_finished_ ? uint32_t{EPOLLIN} : 0) |
+                          (want_write_ ? uint32_t{EPOLLOUT} : 0);
+  if (wanted == watched_) return;
+  absl::Status status;
+  if (watched_ == 0) {
+    status = environment_.loop.Watch(socket_.get(), wanted,
+                                     [this](uint32_t ready) { OnSocket(ready); });
+  } else if (wanted == 0) {
+    environment_.loop.Unwatch(socket_.get());
+  } else {
+    status = environment_.loop.Modify(socket_.get(), wanted);
+  }
+  watched_ = status.ok() ? wanted : 0;
+  if (!status.ok()) Break(status.message());
+}
+
+void TcpFlow::ArmTimer() {
+  if (timer_.has_value() || done_) return;
+  const std::optional<absl::Duration> wait = connection_.TimeToRetransmit();
+  if (!wait.has_value()) return;
+  timer_ = environment_.loop.After(*wait, [this] {
+    timer_.reset();
+    // A link that is full has not lost anything: the guest, perhaps paused, does not take it.
+    if (!connection_.TakeProgress() && !environment_.link->congested()) connection_.OnTimer();
+    ArmTimer();
+  });
+}
+
+bool TcpFlow::ExpiredAt(absl::Time now) const {
+  const FlowLimits& limits = environment_.limits;
+  if (now - hello_began_ > limits.hello_timeout) return true;
+  if (connecting()) return now - active_ > limits.connect_timeout;
+  const bool half_closed = guest_finished_ || host_finished_;
+  return now - active_ > (half_closed ? limits.half_closed_idle : limits.tcp_idle);
+}
+
+void TcpFlow::EndIfFinished() {
+  if (connection_.finished() && host_shut_) End("");
+}
+
+void TcpFlow::Break(absl::string_view why) {
+  const std::string reason(why);
+  if (state_ == State::kConnectingHost) environment_.audit.Failed(label_, reason);
+  connection_.Reset();
+  if (socket_.valid()) ResetOnClose(socket_);
+  End(reason);
+}
+
+void TcpFlow::Abort(absl::string_view why) {
+  if (done_) return;
+  on_done_ = nullptr;
+  Break(why);
+}
+
+void TcpFlow::End(absl::string_view detail) {
+  if (std::exchange(done_, true)) return;
+  if (socket_.valid() && watched_ != 0) environment_.loop.Unwatch(socket_.get());
+  watched_ = 0;
+  socket_.Reset();
+  if (opened_) {
+    environment_.audit.Closed(label_, bytes_up_, bytes_down_, detail);
+  } else if (state_ == State::kConnectingGuest) {
+    environment_.audit.Failed(label_, detail);
+  }
+  if (on_done_ != nullptr) std::exchange(on_done_, nullptr)(*this);
+}
+
+}  // namespace msb::net

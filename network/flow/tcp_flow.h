@@ -1,0 +1,103 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+// One TCP connection of the guest: its end towards the guest, and the host's socket behind it. What
+// the policy wants to see before a byte is forwarded (the name in TLS) is held here.
+
+#ifndef MSB_NETWORK_FLOW_TCP_FLOW_H_
+#define MSB_NETWORK_FLOW_TCP_FLOW_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/time/time.h"
+#include "base/unique_fd.h"
+#include "network/flow/environment.h"
+#include "network/tcp/connection.h"
+
+namespace msb::net {
+
+class TcpFlow {
+ public:
+  enum class Inspection { kNone, kTlsName };
+  // Called once, when nothing is left to do; the flow may be destroyed behind the call.
+  using OnDone = std::function<void(TcpFlow&)>;
+
+  // All references outlive the flow.
+  TcpFlow(Environment& environment, const TcpEnds& ends, FlowLabel label, OnDone on_done);
+  TcpFlow(const TcpFlow&) = delete;
+  TcpFlow& operator=(const TcpFlow&) = delete;
+  ~TcpFlow();
+
+  // The guest's `syn` to `target` (what its destination stands for), which the policy lets pass.
+  void Connect(const TcpSegment& syn, const IpAddress& target, Inspection inspection);
+  // The same to a socket of our own that serves it.
+  void ConnectTo(const TcpSegment& syn, UniqueFd socket);
+  // A client of a published port.
+  void Accept(UniqueFd client);
+
+  void OnSegment(const TcpSegment& segment);
+  // Behind the segments of one turn.
+  void OnBatchEnd() { connection_.Acknowledge(); }
+  // The link takes frames again.
+  void OnDrained();
+  // Ends it on both sides at once; no OnDone.
+  void Abort(absl::string_view why);
+
+  bool incoming() const { return label_.direction == Direction::kIn; }
+  bool connecting() const { return state_ != State::kOpen; }
+  bool done() const { return done_; }
+  const TcpEnds& ends() const { return connection_.ends(); }
+  bool ExpiredAt(absl::Time now) const;
+
+ private:
+  enum class State { kConnectingHost, kConnectingGuest, kOpen };
+
+  void OnSocket(uint32_t events);
+  void OnHostConnected();
+  void TakeFromGuest(Bytes data, bool finished);
+  void Inspect();
+  void WriteToHost(Bytes data);
+  void FlushToHost();
+  void ReadFromHost();
+  bool ReadSegment();
+  void FinishHostIfDrained();
+  void EndIfFinished();
+  // Ends the connection on both sides, by resets.
+  void Break(absl::string_view why);
+  void End(absl::string_view detail);
+  void UpdateWatch();
+  void ArmTimer();
+
+  Environment& environment_;
+  FlowLabel label_;
+  OnDone on_done_;
+  State state_ = State::kConnectingHost;
+  UniqueFd socket_;
+  TcpConnection connection_;
+  Inspection inspection_ = Inspection::kNone;
+  IpAddress target_;
+  std::string held_;  // of the guest, not yet written to the host
+  size_t written_of_held_ = 0;
+  bool guest_finished_ = false;
+  bool host_shut_ = false;     // our FIN is with the host
+  bool host_finished_ = false;
+  bool wait_for_link_ = false;
+  bool opened_ = false;        // told to the audit
+  bool done_ = false;
+  uint32_t watched_ = 0;
+  bool want_read_ = false;
+  bool want_write_ = false;
+  uint64_t bytes_up_ = 0;
+  uint64_t bytes_down_ = 0;
+  absl::Time active_;
+  absl::Time hello_began_ = absl::InfiniteFuture();
+  std::optional<EventLoop::TimerId> timer_;
+};
+
+}  // namespace msb::net
+
+#endif  // MSB_NETWORK_FLOW_TCP_FLOW_H_

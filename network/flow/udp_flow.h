@@ -1,0 +1,59 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+// The datagrams between one port of the guest and one peer: a connected socket of the host's, or the
+// published port that the peer sent to.
+
+#ifndef MSB_NETWORK_FLOW_UDP_FLOW_H_
+#define MSB_NETWORK_FLOW_UDP_FLOW_H_
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "base/unique_fd.h"
+#include "network/flow/environment.h"
+#include "network/tcp/connection.h"
+
+namespace msb::net {
+
+using UdpEnds = TcpEnds;
+
+class UdpFlow {
+ public:
+  // All references outlive the flow. `publisher`: of a published port, whose socket sends our
+  // answers; -1: none.
+  UdpFlow(Environment& environment, const UdpEnds& ends, FlowLabel label, const IpAddress& target,
+          uint16_t target_port, int publisher);
+  UdpFlow(const UdpFlow&) = delete;
+  UdpFlow& operator=(const UdpFlow&) = delete;
+  ~UdpFlow();
+
+  absl::Status Start();
+  // Of the guest. `packet` is kept in part, to be quoted if nobody listens there.
+  void ToHost(const UdpDatagram& datagram, const IpPacket& packet);
+  void ToGuest(Bytes data);
+  bool ExpiredAt(absl::Time now) const { return now - active_ > environment_.limits.udp_idle; }
+  int publisher() const { return publisher_; }
+
+ private:
+  void OnSocket();
+  void AnswerUnreachable(int error);
+
+  Environment& environment_;
+  const UdpEnds ends_;
+  const FlowLabel label_;
+  const SocketAddress target_;
+  const int publisher_;
+  UniqueFd socket_;
+  std::string quote_;  // the beginning of the guest's last packet
+  uint64_t bytes_up_ = 0;
+  uint64_t bytes_down_ = 0;
+  absl::Time active_;
+};
+
+}  // namespace msb::net
+
+#endif  // MSB_NETWORK_FLOW_UDP_FLOW_H_

@@ -1,0 +1,123 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "network/policy/policy.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/error.h"
+
+namespace msb::net {
+namespace {
+
+bool MatchesTarget(const Target& target, const Request& request) {
+  switch (target.kind) {
+    case Target::Kind::kAny:
+      return true;
+    case Target::Kind::kNetwork:
+      return target.network.Contains(request.address);
+    case Target::Kind::kGroup:
+      return request.groups.Has(target.group);
+    case Target::Kind::kName:
+    case Target::Kind::kBelow:
+    case Target::Kind::kNameAndBelow:
+      return std::any_of(request.names.begin(), request.names.end(),
+                         [&](const std::string& name) { return target.MatchesName(name); });
+  }
+  return false;
+}
+
+bool Matches(const Rule& rule, const Request& request) {
+  if (rule.direction != request.direction) return false;
+  if (rule.protocol != Protocol::kAny && rule.protocol != request.protocol) return false;
+  // A rule with ports says nothing of what has none.
+  if (request.protocol == Protocol::kIcmp ? !rule.ports.empty() : !rule.MatchesPort(request.port)) {
+    return false;
+  }
+  if (rule.target.is_name() && rule.action == Action::kAllow &&
+      (!request.groups.Has(Group::kPublic) || request.groups.Has(Group::kHost))) {
+    return false;
+  }
+  return MatchesTarget(rule.target, request);
+}
+
+Action ByPreset(Preset preset, const Request& request) {
+  // A port was published for somebody to come in.
+  if (request.direction == Direction::kIn || preset == Preset::kAll) return Action::kAllow;
+  if (preset == Preset::kNone) return Action::kDeny;
+  const bool open = request.groups.Has(Group::kPublic) && !request.groups.Has(Group::kHost);
+  return open ? Action::kAllow : Action::kDeny;
+}
+
+}  // namespace
+
+absl::string_view PresetName(Preset preset) {
+  switch (preset) {
+    case Preset::kNone:
+      return "none";
+    case Preset::kPublic:
+      return "public";
+    case Preset::kAll:
+      return "all";
+  }
+  return "";
+}
+
+absl::StatusOr<Preset> ParsePreset(absl::string_view name) {
+  for (const Preset preset : {Preset::kNone, Preset::kPublic, Preset::kAll}) {
+    if (PresetName(preset) == name) return preset;
+  }
+  return MakeError(Reason::kInvalidArgument, "a network is none, public or all");
+}
+
+bool Policy::HasNameRules() const {
+  return std::any_of(rules.begin(), rules.end(),
+                     [](const Rule& rule) { return rule.target.is_name(); });
+}
+
+absl::StatusOr<Policy> ParsePolicy(absl::string_view preset, absl::Span<const std::string> rules) {
+  Policy policy;
+  const absl::StatusOr<Preset> parsed = ParsePreset(preset);
+  if (!parsed.ok()) return parsed.status();
+  policy.preset = *parsed;
+  if (rules.size() > kMaxRules) {
+    return MakeError(Reason::kInvalidArgument, absl::StrCat("at most ", kMaxRules, " rules"));
+  }
+  for (size_t i = 0; i < rules.size(); ++i) {
+    absl::StatusOr<Rule> rule = ParseRule(rules[i]);
+    if (!rule.ok()) {
+      return MakeError(Reason::kInvalidArgument,
+                       absl::StrCat("rule ", i + 1, ": ", rule.status().message()));
+    }
+    policy.rules.push_back(*std::move(rule));
+  }
+  return policy;
+}
+
+Verdict Evaluate(const Policy& policy, const Request& request) {
+  for (size_t i = 0; i < policy.rules.size(); ++i) {
+    const Rule& rule = policy.rules[i];
+    if (!Matches(rule, request)) continue;
+    return {rule.action, static_cast<int>(i), rule.target.is_name()};
+  }
+  return {ByPreset(policy.preset, request), kPresetDecided, false};
+}
+
+Verdict EvaluateLookup(const Policy& policy, absl::string_view name) {
+  for (size_t i = 0; i < policy.rules.size(); ++i) {
+    const Rule& rule = policy.rules[i];
+    if (rule.direction != Direction::kOut) continue;
+    const bool whole = rule.ports.empty() && rule.protocol == Protocol::kAny;
+    if (rule.target.MatchesName(name) && (rule.action == Action::kAllow || whole)) {
+      return {rule.action, static_cast<int>(i), true};
+    }
+    if (rule.target.kind == Target::Kind::kAny && (rule.action == Action::kAllow || whole)) {
+      return {rule.action, static_cast<int>(i), false};
+    }
+  }
+  return {policy.preset == Preset::kNone ? Action::kDeny : Action::kAllow, kPresetDecided, false};
+}
+
+}  // namespace msb::net

@@ -1,0 +1,70 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+// What a guest may reach: a preset, and rules before it of which the first that matches decides.
+// Pure: what it decides on is passed to it.
+
+#ifndef MSB_NETWORK_POLICY_POLICY_H_
+#define MSB_NETWORK_POLICY_POLICY_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "network/policy/address.h"
+#include "network/policy/rule.h"
+
+namespace msb::net {
+
+enum class Preset : uint8_t {
+  kNone,    // nothing that no rule allows
+  kPublic,  // the Internet: addresses in no special group
+  kAll,     // everything, the host and its networks too
+};
+absl::string_view PresetName(Preset preset);  // "public"
+absl::StatusOr<Preset> ParsePreset(absl::string_view name);
+
+inline constexpr size_t kMaxRules = 1024;
+inline constexpr int kPresetDecided = -1;
+
+struct Policy {
+  Preset preset = Preset::kPublic;
+  std::vector<Rule> rules;
+
+  bool HasNameRules() const;
+};
+
+// kInvalidArgument with the number of the rule, from 1, that cannot be understood.
+absl::StatusOr<Policy> ParsePolicy(absl::string_view preset, absl::Span<const std::string> rules);
+
+struct Request {
+  Direction direction = Direction::kOut;
+  Protocol protocol = Protocol::kTcp;
+  GroupSet groups;  // of `address`
+  IpAddress address;
+  uint16_t port = 0;  // 0 for icmp
+  // Names that stand for `address`: that our resolver has given it for, or that the guest has said
+  // itself (SNI).
+  absl::Span<const std::string> names;
+};
+
+struct Verdict {
+  Action action = Action::kDeny;
+  int rule = kPresetDecided;  // index of what decided
+  bool by_name = false;       // of a rule with a name: it holds only for that name
+};
+
+// A rule with a name opens no address of a special group: a name may lead anywhere, as its owner
+// likes.
+Verdict Evaluate(const Policy& policy, const Request& request);
+
+// Whether `name` (normalized) may be looked up: unless a rule denies it whole. Under the preset
+// none only if a rule names it, since a look-up carries words out by itself.
+Verdict EvaluateLookup(const Policy& policy, absl::string_view name);
+
+}  // namespace msb::net
+
+#endif  // MSB_NETWORK_POLICY_POLICY_H_

@@ -1,0 +1,130 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "network/tls/client_hello.h"
+
+#include <optional>
+
+#include "network/packet/wire.h"
+#include "network/policy/rule.h"
+
+namespace msb::net {
+namespace {
+
+constexpr uint8_t kHandshakeRecord = 22;
+constexpr uint8_t kClientHelloMessage = 1;
+constexpr uint16_t kServerNameExtension = 0;
+constexpr uint8_t kHostName = 0;
+constexpr size_t kRecordHeaderBytes = 5;
+constexpr size_t kMaxRecordBytes = 16384;
+
+// Takes vectors with a length before them off the front.
+class Reader {
+ public:
+  explicit Reader(Bytes bytes) : rest_(bytes) {}
+  bool failed() const { return failed_; }
+  bool empty() const { return rest_.empty(); }
+  uint32_t Number(size_t bytes) {
+    uint32_t value = 0;
+    for (const uint8_t byte : Take(bytes)) value = value << 8 | byte;
+    return value;
+  }
+  Bytes Take(size_t bytes) {
+    if (bytes > rest_.size()) {
+      failed_ = true;
+      rest_ = {};
+      return {};
+    }
+    const Bytes taken = rest_.first(bytes);
+    rest_.remove_prefix(bytes);
+    return taken;
+  }
+  Bytes Vector(size_t length_bytes) { return Take(Number(length_bytes)); }
+
+ private:
+  Bytes rest_;
+  bool failed_ = false;
+};
+
+// nullopt when broken; empty when there is none.
+std::optional<std::string> ServerName(Bytes extension) {
+  Reader list(Reader(extension).Vector(2));
+  while (!list.empty()) {
+    const uint32_t type = list.Number(1);
+    const Bytes name = list.Vector(2);
+    if (list.failed()) return std::nullopt;
+    if (type != kHostName) continue;
+    return NormalizeName({reinterpret_cast<const char*>(name.data()), name.size()});
+  }
+  return std::nullopt;
+}
+
+ClientHello ParseMessage(Bytes message) {
+  ClientHello broken{.state = ClientHello::State::kBroken};
+  Reader hello(message);
+  hello.Take(2 + 32);  // version, random
+  hello.Vector(1);     // session id
+  hello.Vector(2);     // cipher suites
+  hello.Vector(1);     // compression methods
+  if (hello.failed()) return broken;
+  ClientHello parsed{.state = ClientHello::State::kWhole};
+  if (hello.empty()) return parsed;  // before TLS 1.2 there were no extensions
+  Reader extensions(hello.Vector(2));
+  if (hello.failed()) return broken;
+  bool seen = false;
+  while (!extensions.empty()) {
+    const uint32_t type = extensions.Number(2);
+    const Bytes data = extensions.Vector(2);
+    if (extensions.failed()) return broken;
+    if (type != kServerNameExtension) continue;
+    std::optional<std::string> name = ServerName(data);
+    // RFC 8446, 4.2: never twice. Whom would the server believe?
+    if (!name.has_value() || seen) return broken;
+    seen = true;
+    parsed.server_name = *std::move(name);
+  }
+  return parsed;
+}
+
+}  // namespace
+
+ClientHello ParseClientHello(absl::string_view text) {
+  ClientHello result;
+  Bytes bytes(reinterpret_cast<const uint8_t*>(text.data()), text.size());
+  if (bytes.empty()) {
+    result.state = ClientHello::State::kNeedsMore;
+    return result;
+  }
+  if (bytes[0] != kHandshakeRecord || (bytes.size() > 1 && bytes[1] != 3)) return result;
+  // The message may be cut into several records.
+  std::string message;
+  result.state = ClientHello::State::kNeedsMore;
+  while (bytes.size() >= kRecordHeaderBytes) {
+    const size_t length = Load16(&bytes[3]);
+    if (bytes[0] != kHandshakeRecord || bytes[1] != 3 || length == 0 || length > kMaxRecordBytes) {
+      result.state = ClientHello::State::kBroken;
+      return result;
+    }
+    bytes.remove_prefix(kRecordHeaderBytes);
+    const Bytes part = bytes.first(std::min(length, bytes.size()));
+    message.append(reinterpret_cast<const char*>(part.data()), part.size());
+    bytes.remove_prefix(part.size());
+    const Bytes whole(reinterpret_cast<const uint8_t*>(message.data()), message.size());
+    if (!whole.empty() && whole[0] != kClientHelloMessage) {
+      result.state = ClientHello::State::kBroken;
+      return result;
+    }
+    if (whole.size() >= 4) {
+      const size_t size = size_t{whole[1]} << 16 | Load16(&whole[2]);
+      if (size > kMaxClientHelloBytes) {
+        result.state = ClientHello::State::kBroken;
+        return result;
+      }
+      if (whole.size() >= 4 + size) return ParseMessage(whole.subspan(4, size));
+    }
+    if (part.size() < length) break;
+  }
+  return result;
+}
+
+}  // namespace msb::net

@@ -1,0 +1,171 @@
+# Copyright 2026 The microsandbox authors
+# SPDX-License-Identifier: Apache-2.0
+"""msb-net with a guest that is a network namespace of this host: Linux's own TCP/IP at the other end of the
+wire, without a machine around it.
+
+    with NamespaceGuest(binary, policy="all") as guest:
+        guest.run("curl", "http://192.0.0.1:8000/")
+
+Needs root and /dev/net/tun. Needs protoc, so nothing of Python's but its standard library.
+"""
+import array
+import ctypes
+import fcntl
+import os
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import threading
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+PROTO = os.path.join(ROOT, "proto")
+CLONE_NEWNET = 0x40000000
+TUNSETIFF = 0x400454CA
+IFF_TAP, IFF_NO_PI = 2, 0x1000
+MTU = 65520
+GUEST_MAC = b"\x02\x00\x00\x00\x00\x01"
+GUEST, GATEWAY, PREFIX = "192.0.0.2", "192.0.0.1", 29
+GUEST6, GATEWAY6, PREFIX6 = "fd6d:7362::2", "fd6d:7362::1", 64
+
+
+def translate(direction, message, data):
+    command = ["protoc", f"{direction}=msb.net.v1.{message}", "-I", PROTO, "msb/net/v1/net.proto"]
+    return subprocess.run(command, input=data, stdout=subprocess.PIPE, check=True, cwd=PROTO).stdout
+
+
+def frame(payload):
+    return struct.pack("<I", len(payload)) + payload
+
+
+def quoted(values):
+    return " ".join(f'rules: "{value}"' for value in values)
+
+
+def spec_text(link_fd, control_fd, policy="public", rules=(), dns=(), limits=""):
+    mac = "".join(f"\\{byte:03o}" for byte in GUEST_MAC)
+    servers = " ".join(f'dns_servers: "{server}"' for server in dns)
+    return (f'id: "test" link_fd: {link_fd} control_fd: {control_fd} guest_mac: "{mac}" mtu: {MTU} '
+            f'guest_ipv4: "{GUEST}" gateway_ipv4: "{GATEWAY}" guest_ipv6: "{GUEST6}" '
+            f'gateway_ipv6: "{GATEWAY6}" {servers} policy {{ preset: "{policy}" {quoted(rules)} }} '
+            f"limits {{ {limits} }}")
+
+
+def start_msb_net(binary, link, listener, log, **options):
+    reader, writer = os.pipe()
+    text = spec_text(link.fileno(), listener.fileno(), **options)
+    os.write(writer, frame(translate("--encode", "NetSpec", text.encode())))
+    os.close(writer)
+    process = subprocess.Popen([binary, "--spec-fd", str(reader)],
+                               pass_fds=[reader, link.fileno(), listener.fileno()],
+                               stdin=subprocess.DEVNULL, stderr=log)
+    os.close(reader)
+    return process
+
+
+def bridge(tap, wire):
+    """Frames of the tap to the wire, and back; ends when either does."""
+    def out():
+        while True:
+            data = os.read(tap, 70000)
+            wire.sendall(struct.pack(">I", len(data)) + data)
+
+    def back():
+        stream = wire.makefile("rb", buffering=1 << 20)
+        while header := stream.read(4):
+            try:
+                os.write(tap, stream.read(struct.unpack(">I", header)[0]))
+            except OSError:
+                pass
+        os._exit(0)
+
+    threading.Thread(target=back, daemon=True).start()
+    try:
+        out()
+    except OSError:
+        os._exit(0)
+
+
+class NamespaceGuest:
+    def __init__(self, binary, **options):
+        self.directory = tempfile.mkdtemp(prefix="msb-net-")
+        self.control = os.path.join(self.directory, "control.sock")
+        self.log = open(os.path.join(self.directory, "log"), "w+b")
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(self.control)
+        listener.listen(16)
+        ours, theirs = socket.socketpair()
+        self.process = start_msb_net(binary, ours, listener, self.log, **options)
+        ours.close()
+        listener.close()
+        ready, told = os.pipe()
+        self.guest = os.fork()
+        if self.guest == 0:
+            self._be_guest(theirs, told)
+        theirs.close()
+        os.close(told)
+        if os.read(ready, 1) != b"1":
+            raise RuntimeError("no network namespace for the guest")
+        os.close(ready)
+
+    def _be_guest(self, wire, told):
+        try:
+            if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) != 0:
+                os._exit(1)
+            tap = os.open("/dev/net/tun", os.O_RDWR)
+            fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH14x", b"eth0", IFF_TAP | IFF_NO_PI))
+            with open("/proc/sys/net/ipv6/conf/eth0/accept_dad", "w", encoding="ascii") as setting:
+                setting.write("0")
+            mac = ":".join(f"{byte:02x}" for byte in GUEST_MAC)
+            for line in (f"link set lo up", f"link set eth0 address {mac} mtu {MTU} up",
+                         f"addr add {GUEST}/{PREFIX} dev eth0", f"route add default via {GATEWAY}",
+                         f"-6 addr add {GUEST6}/{PREFIX6} dev eth0 nodad",
+                         f"-6 route add default via {GATEWAY6} dev eth0"):
+                subprocess.run(["ip", *line.split()], check=True, stdin=subprocess.DEVNULL)
+            os.write(told, b"1")
+            bridge(tap, wire)
+        finally:
+            os._exit(1)
+
+    def command(self, *arguments):
+        return ["nsenter", f"--net=/proc/{self.guest}/ns/net", "--", *map(str, arguments)]
+
+    def run(self, *arguments, timeout=60, check=False, **options):
+        options.setdefault("stdin", subprocess.DEVNULL)
+        return subprocess.run(self.command(*arguments), capture_output=True, timeout=timeout,
+                              check=check, **options)
+
+    def popen(self, *arguments, **options):
+        return subprocess.Popen(self.command(*arguments), **options)
+
+    def request(self, text, descriptor=None):
+        """One control request in protobuf's text form; the answer in the same."""
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(self.control)
+            rights = [] if descriptor is None else [
+                (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
+            client.sendmsg([frame(translate("--encode", "ControlRequest", text.encode()))], rights)
+            length = struct.unpack("<I", client.recv(4, socket.MSG_WAITALL))[0]
+            return translate("--decode", "ControlResponse",
+                             client.recv(length, socket.MSG_WAITALL)).decode()
+
+    def log_text(self):
+        self.log.seek(0)
+        return self.log.read().decode()
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        os.kill(self.guest, signal.SIGKILL)
+        os.waitpid(self.guest, 0)
+        self.log.close()
+        for name in os.listdir(self.directory):
+            os.unlink(os.path.join(self.directory, name))
+        os.rmdir(self.directory)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
