@@ -78,13 +78,11 @@ absl::Status Run(int spec_fd) {
                                 }});
   Stack stack(*environment);
   receiver = &stack;
-  ControlServer server(*loop, std::move(control), stack);
-  environment->audit.set_sink([&](const msb::net::v1::Event& event) { server.OnEvent(event); });
+  ControlServer server(*loop, std::move(control), stack, environment->audit);
   MSB_RETURN_IF_ERROR(server.Start());
   MSB_RETURN_IF_ERROR(environment->link->Start());
   MSB_LOG(kInfo) << "msb-net " << Version() << " serves sandbox " << EscapeForLog(spec.id());
   MSB_RETURN_IF_ERROR(loop->Run());
-  environment->audit.set_sink(nullptr);
   return ended;
 }
 

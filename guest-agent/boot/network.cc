@@ -4,10 +4,12 @@
 #include "guest-agent/boot/network.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <net/if.h>
 #include <net/route.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -67,6 +69,53 @@ absl::Status AddDefaultRoute(const UniqueFd& socket, const std::string& gateway)
   return absl::OkStatus();
 }
 
+void WriteSetting(const char* path, absl::string_view value) {
+  const UniqueFd file(::open(path, O_WRONLY | O_CLOEXEC));
+  [[maybe_unused]] const ssize_t written = ::write(file.get(), value.data(), value.size());
+}
+
+// linux/ipv6.h's, which cannot be included beside netinet/in.h.
+struct Ipv6Request {
+  in6_addr address;
+  uint32_t prefix;
+  int interface;
+};
+
+// Nobody else is on the wire: no search for a second owner of an address, which takes a second, and
+// no router that would tell another one.
+void QuietIpv6() {
+  WriteSetting("/proc/sys/net/ipv6/conf/eth0/accept_dad", "0");
+  WriteSetting("/proc/sys/net/ipv6/conf/eth0/dad_transmits", "0");
+  WriteSetting("/proc/sys/net/ipv6/conf/eth0/accept_ra", "0");
+  WriteSetting("/proc/sys/net/ipv6/conf/eth0/router_solicitations", "0");
+}
+
+absl::Status SetUpIpv6(const BootParameters& parameters) {
+  const std::pair<std::string, std::string> parts =
+      absl::StrSplit(parameters.address6, absl::MaxSplits('/', 1));
+  Ipv6Request request{};
+  request.interface = static_cast<int>(::if_nametoindex(kInterface));
+  if (::inet_pton(AF_INET6, parts.first.c_str(), &request.address) != 1 ||
+      !absl::SimpleAtoi(parts.second, &request.prefix) || request.prefix > 128) {
+    return MakeError(Reason::kInvalidArgument,
+                     absl::StrCat(parameters.address6, " is no IPv6 address/prefix"));
+  }
+  const UniqueFd socket(::socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!socket.valid()) return Failed("IPv6 socket");
+  if (::ioctl(socket.get(), SIOCSIFADDR, &request) != 0) return Failed("IPv6 address of eth0");
+  if (parameters.gateway6.empty()) return absl::OkStatus();
+  in6_rtmsg route{};
+  if (::inet_pton(AF_INET6, parameters.gateway6.c_str(), &route.rtmsg_gateway) != 1) {
+    return MakeError(Reason::kInvalidArgument,
+                     absl::StrCat(parameters.gateway6, " is no IPv6 address"));
+  }
+  route.rtmsg_metric = 1;
+  route.rtmsg_flags = RTF_UP | RTF_GATEWAY;
+  route.rtmsg_ifindex = request.interface;
+  if (::ioctl(socket.get(), SIOCADDRT, &route) != 0) return Failed("IPv6 default route");
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<Ipv4Network> ParseIpv4Network(absl::string_view text) {
@@ -92,9 +141,12 @@ absl::Status SetUpNetwork(const BootParameters& parameters) {
   if (::ioctl(socket.get(), SIOCSIFADDR, &request) != 0) return Failed("address of eth0");
   request.ifr_netmask = Ipv4Socket(network.netmask);
   if (::ioctl(socket.get(), SIOCSIFNETMASK, &request) != 0) return Failed("netmask of eth0");
+  QuietIpv6();
   MSB_RETURN_IF_ERROR(BringUp(socket, kInterface));
-  if (parameters.gateway.empty()) return absl::OkStatus();
-  return AddDefaultRoute(socket, parameters.gateway);
+  if (!parameters.gateway.empty()) {
+    MSB_RETURN_IF_ERROR(AddDefaultRoute(socket, parameters.gateway));
+  }
+  return parameters.address6.empty() ? absl::OkStatus() : SetUpIpv6(parameters);
 }
 
 }  // namespace msb

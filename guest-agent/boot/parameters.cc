@@ -42,6 +42,8 @@ absl::Status Set(absl::string_view name, absl::string_view value, BootParameters
       {"address", &parameters.address},
       {"gateway", &parameters.gateway},
       {"dns", &parameters.dns},
+      {"address6", &parameters.address6},
+      {"gateway6", &parameters.gateway6},
   };
   for (const auto& [known, target] : strings) {
     if (name != known) continue;

@@ -31,6 +31,9 @@ struct BootParameters {
   std::string address;
   std::string gateway;
   std::string dns;
+  // The same of IPv6.
+  std::string address6;
+  std::string gateway6;
 };
 
 // Words that do not begin with "msb." are the kernel's. kInvalidArgument for one of ours that is

@@ -35,10 +35,11 @@ absl::Status CheckPort(const msb::net::v1::Port& port) {
 
 }  // namespace
 
-ControlServer::ControlServer(EventLoop& loop, UniqueFd listener, Stack& stack)
-    : loop_(loop), listener_(std::move(listener)), stack_(stack) {}
+ControlServer::ControlServer(EventLoop& loop, UniqueFd listener, Stack& stack, Audit& audit)
+    : loop_(loop), listener_(std::move(listener)), stack_(stack), audit_(audit) {}
 
 ControlServer::~ControlServer() {
+  audit_.set_sink(nullptr);
   loop_.Unwatch(listener_.get());
   for (const auto& client : clients_) loop_.Unwatch(client->socket.get());
 }
@@ -149,12 +150,20 @@ absl::Status ControlServer::Execute(Client& client, const ControlRequest& reques
       break;
     case ControlRequest::kWatch:
       client.watch = request.id();
+      UpdateSink();
       break;
     case ControlRequest::REQUEST_NOT_SET:
       return MakeError(Reason::kInvalidArgument, "a request that this version does not know");
   }
   response.mutable_ok();
   return absl::OkStatus();
+}
+
+void ControlServer::UpdateSink() {
+  const bool watched = std::any_of(clients_.begin(), clients_.end(),
+                                   [](const auto& client) { return client->watch.has_value(); });
+  if (!watched) return audit_.set_sink(nullptr);
+  audit_.set_sink([this](const msb::net::v1::Event& event) { OnEvent(event); });
 }
 
 void ControlServer::OnEvent(const msb::net::v1::Event& event) {
@@ -171,7 +180,15 @@ void ControlServer::OnEvent(const msb::net::v1::Event& event) {
     Send(*client, response);
     if (!Flush(*client).ok()) broken.push_back(client.get());
   }
-  for (const Client* client : broken) Drop(*client);
+  // Behind the call that tells us, whose sink a drop may replace.
+  if (broken.empty()) return;
+  loop_.Post([this, broken] {
+    for (const Client* client : broken) {
+      const bool known = std::any_of(clients_.begin(), clients_.end(),
+                                     [&](const auto& other) { return other.get() == client; });
+      if (known) Drop(*client);
+    }
+  });
 }
 
 void ControlServer::Send(Client& client, const ControlResponse& response) {
@@ -199,6 +216,7 @@ void ControlServer::Drop(const Client& client) {
   const auto found = std::find_if(clients_.begin(), clients_.end(),
                                   [&](const auto& known) { return known.get() == &client; });
   if (found != clients_.end()) clients_.erase(found);
+  UpdateSink();
 }
 
 }  // namespace msb::net

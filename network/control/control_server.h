@@ -32,13 +32,12 @@ class ControlServer {
   static constexpr size_t kMaxClients = 16;
 
   // All outlive the server. `listener` is a non-blocking listening Unix socket.
-  ControlServer(EventLoop& loop, UniqueFd listener, Stack& stack);
+  ControlServer(EventLoop& loop, UniqueFd listener, Stack& stack, Audit& audit);
   ControlServer(const ControlServer&) = delete;
   ControlServer& operator=(const ControlServer&) = delete;
   ~ControlServer();
 
   absl::Status Start();
-  void OnEvent(const msb::net::v1::Event& event);
 
  private:
   struct Client {
@@ -50,6 +49,9 @@ class ControlServer {
     bool writable = true;
   };
 
+  // Events are made only while somebody watches.
+  void UpdateSink();
+  void OnEvent(const msb::net::v1::Event& event);
   void OnListenerReady();
   void OnClient(Client& client, uint32_t events);
   absl::Status Receive(Client& client);
@@ -63,6 +65,7 @@ class ControlServer {
   EventLoop& loop_;
   UniqueFd listener_;
   Stack& stack_;
+  Audit& audit_;
   std::vector<std::unique_ptr<Client>> clients_;
   uint64_t lost_events_ = 0;
 };

@@ -141,8 +141,7 @@ std::optional<DnsAnswer> ParseDnsAnswer(Bytes message) {
 }
 
 std::string MakeDnsAnswer(Bytes query, const DnsQuery& parsed, DnsCode code) {
-  std::string answer(query.begin(),
-                     query.begin() + static_cast<ptrdiff_t>(parsed.question_end));
+  std::string answer(query.begin(), query.begin() + static_cast<ptrdiff_t>(parsed.question_end));
   auto* const bytes = reinterpret_cast<uint8_t*>(answer.data());
   const uint32_t desired = Load16(bytes + 2) & kFlagRecursionDesired;
   Store16(kFlagResponse | desired | kFlagRecursionAvailable | static_cast<uint32_t>(code),

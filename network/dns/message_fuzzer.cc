@@ -4,7 +4,6 @@
 // DNS messages of a hostile guest, and of a hostile server.
 
 #include <cstdint>
-
 #include <optional>
 #include <string>
 

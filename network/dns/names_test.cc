@@ -36,8 +36,8 @@ TEST(DnsMessageTest, ReadsAQuery) {
 TEST(DnsMessageTest, ReadsTheAddressesOfAnAnswerAndItsShortestLife) {
   const auto answer = ParseDnsAnswer(Of(kAnswer));
   ASSERT_TRUE(answer.has_value());
-  EXPECT_THAT(answer->addresses, ElementsAre(*IpAddress::Parse("93.184.216.34"),
-                                             *IpAddress::Parse("10.0.0.1")));
+  EXPECT_THAT(answer->addresses,
+              ElementsAre(*IpAddress::Parse("93.184.216.34"), *IpAddress::Parse("10.0.0.1")));
   EXPECT_EQ(answer->ttl, 30u);
 }
 
@@ -112,7 +112,8 @@ std::string Sni(const std::string& name) {
 }
 
 TEST(ClientHelloTest, FindsTheNameAmongOtherExtensions) {
-  const ClientHello hello = ParseClientHello(Hello("\0\x2b"s + Vector(2, "abc") + Sni("Example.com")));
+  const ClientHello hello =
+      ParseClientHello(Hello("\0\x2b"s + Vector(2, "abc") + Sni("Example.com")));
   EXPECT_EQ(hello.state, ClientHello::State::kWhole);
   EXPECT_EQ(hello.server_name, "example.com");
 }
@@ -126,8 +127,8 @@ TEST(ClientHelloTest, WaitsForTheRestHoweverItIsCut) {
 
 TEST(ClientHelloTest, JoinsRecords) {
   const std::string message = Hello(Sni("example.com")).substr(5);
-  const std::string cut = "\x16\3\1"s + Vector(2, message.substr(0, 20)) + "\x16\3\1"s +
-                          Vector(2, message.substr(20));
+  const std::string cut =
+      "\x16\3\1"s + Vector(2, message.substr(0, 20)) + "\x16\3\1"s + Vector(2, message.substr(20));
   EXPECT_EQ(ParseClientHello(cut).server_name, "example.com");
 }
 

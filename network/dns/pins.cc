@@ -9,8 +9,7 @@ namespace msb::net {
 
 void NamePins::Pin(const std::string& name, absl::Span<const IpAddress> addresses,
                    uint32_t ttl_seconds, absl::Time now) {
-  const absl::Time expires =
-      now + std::clamp(absl::Seconds(ttl_seconds), kShortest, kLongest);
+  const absl::Time expires = now + std::clamp(absl::Seconds(ttl_seconds), kShortest, kLongest);
   for (const IpAddress& address : addresses) {
     std::vector<Entry>& names = entries_[address];
     const auto known = std::find_if(names.begin(), names.end(),

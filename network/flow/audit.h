@@ -48,8 +48,7 @@ class Audit {
               absl::string_view detail);
   void Denied(const FlowLabel& flow, absl::string_view detail);
   void Failed(const FlowLabel& flow, absl::string_view detail);
-  void LookedUp(absl::string_view name, absl::string_view type, absl::string_view result,
-                int rule);
+  void LookedUp(absl::string_view name, absl::string_view type, absl::string_view result, int rule);
   void CountDropped() { ++dropped_; }
 
   void FillStatus(msb::net::v1::Status& status) const;

@@ -22,13 +22,35 @@ Verdict Denied(const Verdict& of) { return {Action::kDeny, of.rule, of.by_name};
 // Well-known resolvers that speak HTTPS: the name is in the clear, what is asked is not.
 bool IsPublicResolver(const std::string& name) {
   static const absl::flat_hash_set<std::string> names = {
-      "dns.google", "dns.google.com", "8888.google", "cloudflare-dns.com",
-      "mozilla.cloudflare-dns.com", "chrome.cloudflare-dns.com", "security.cloudflare-dns.com",
-      "family.cloudflare-dns.com", "one.one.one.one", "1dot1dot1dot1.cloudflare-dns.com",
-      "dns.quad9.net", "dns9.quad9.net", "dns10.quad9.net", "dns11.quad9.net", "doh.opendns.com",
-      "dns.adguard.com", "dns.adguard-dns.com", "unfiltered.adguard-dns.com", "dns.nextdns.io",
-      "doh.cleanbrowsing.org", "dns.alidns.com", "doh.pub", "dns.controld.com", "freedns.controld.com",
-      "doh.mullvad.net", "dns.mullvad.net", "doh.libredns.gr", "doh.dns.sb", "dns0.eu",
+      "dns.google",
+      "dns.google.com",
+      "8888.google",
+      "cloudflare-dns.com",
+      "mozilla.cloudflare-dns.com",
+      "chrome.cloudflare-dns.com",
+      "security.cloudflare-dns.com",
+      "family.cloudflare-dns.com",
+      "one.one.one.one",
+      "1dot1dot1dot1.cloudflare-dns.com",
+      "dns.quad9.net",
+      "dns9.quad9.net",
+      "dns10.quad9.net",
+      "dns11.quad9.net",
+      "doh.opendns.com",
+      "dns.adguard.com",
+      "dns.adguard-dns.com",
+      "unfiltered.adguard-dns.com",
+      "dns.nextdns.io",
+      "doh.cleanbrowsing.org",
+      "dns.alidns.com",
+      "doh.pub",
+      "dns.controld.com",
+      "freedns.controld.com",
+      "doh.mullvad.net",
+      "dns.mullvad.net",
+      "doh.libredns.gr",
+      "doh.dns.sb",
+      "dns0.eu",
   };
   return names.contains(name);
 }
@@ -63,13 +85,11 @@ Judge::Decision Judge::Decide(Direction direction, Protocol protocol, const IpAd
                                         .port = port,
                                         .names = names});
   if (!names.empty()) decision.name = names.back();
-  if (direction == Direction::kIn || !names_matter_ ||
-      decision.verdict.action == Action::kDeny) {
+  if (direction == Direction::kIn || !names_matter_ || decision.verdict.action == Action::kDeny) {
     return decision;
   }
   // A rule that says address, network or group means it, whatever is asked for there.
-  const bool explicitly =
-      decision.verdict.rule != kPresetDecided && !decision.verdict.by_name;
+  const bool explicitly = decision.verdict.rule != kPresetDecided && !decision.verdict.by_name;
   if (explicitly) return decision;
   if (port == kDnsOverTls) {
     decision.verdict = Denied(decision.verdict);
@@ -81,8 +101,8 @@ Judge::Decision Judge::Decide(Direction direction, Protocol protocol, const IpAd
   return decision;
 }
 
-Judge::Decision Judge::DecideNamed(const IpAddress& address, uint16_t port,
-                                   const std::string& name, absl::Time now) const {
+Judge::Decision Judge::DecideNamed(const IpAddress& address, uint16_t port, const std::string& name,
+                                   absl::Time now) const {
   const GroupSet groups = GroupsOf(address);
   const std::vector<std::string> pinned = pins_.NamesOf(address, now);
   const bool known = std::find(pinned.begin(), pinned.end(), name) != pinned.end();
@@ -142,8 +162,7 @@ std::vector<IpAddress> ReadHostAddresses() {
           absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(&socket->sin_addr), 4)));
     } else if (entry->ifa_addr->sa_family == AF_INET6) {
       const auto* socket = reinterpret_cast<const sockaddr_in6*>(entry->ifa_addr);
-      addresses.push_back(IpAddress::FromBytes(
-          absl::MakeConstSpan(socket->sin6_addr.s6_addr, 16)));
+      addresses.push_back(IpAddress::FromBytes(absl::MakeConstSpan(socket->sin6_addr.s6_addr, 16)));
     }
   }
   ::freeifaddrs(list);

@@ -23,10 +23,10 @@ struct FlowLimits {
   uint64_t bytes_per_second_up = 0;  // 0: no limit
   uint64_t bytes_per_second_down = 0;
   uint32_t packets_per_second = 0;
-  absl::Duration tcp_idle = absl::Hours(2);         // RFC 5382, REQ-5: 2 h 4 min
+  absl::Duration tcp_idle = absl::Hours(2);  // RFC 5382, REQ-5: 2 h 4 min
   absl::Duration half_closed_idle = absl::Minutes(10);
   absl::Duration connect_timeout = absl::Seconds(60);
-  absl::Duration udp_idle = absl::Minutes(2);       // RFC 4787, REQ-5
+  absl::Duration udp_idle = absl::Minutes(2);        // RFC 4787, REQ-5
   absl::Duration hello_timeout = absl::Seconds(10);  // from the first byte of TLS to its name
 };
 

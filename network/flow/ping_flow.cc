@@ -48,12 +48,11 @@ PingFlow::~PingFlow() {
 
 absl::Status PingFlow::Start() {
   const bool v4 = target_.storage.ss_family == AF_INET;
-  MSB_ASSIGN_OR_RETURN(const int fd, Syscall("socket", [&] {
-                         return ::socket(v4 ? AF_INET : AF_INET6,
-                                         SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
-                                         v4 ? static_cast<int>(IPPROTO_ICMP)
-                                            : static_cast<int>(IPPROTO_ICMPV6));
-                       }));
+  MSB_ASSIGN_OR_RETURN(
+      const int fd, Syscall("socket", [&] {
+        return ::socket(v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+                        v4 ? static_cast<int>(IPPROTO_ICMP) : static_cast<int>(IPPROTO_ICMPV6));
+      }));
   UniqueFd socket(fd);
   MSB_RETURN_IF_ERROR(
       Syscall("connect", [&] { return ::connect(fd, target_.get(), target_.size); }));

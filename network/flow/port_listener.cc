@@ -47,8 +47,7 @@ void PortListener::OnClients() {
   for (int i = 0; i < kClientsPerTurn; ++i) {
     SocketAddress peer;
     peer.size = sizeof(peer.storage);
-    UniqueFd client(
-        ::accept4(socket_.get(), peer.get(), &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    UniqueFd client(::accept4(socket_.get(), peer.get(), &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (client.valid()) {
       handlers_.on_client(*this, std::move(client), peer);
       continue;

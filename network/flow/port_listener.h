@@ -25,8 +25,7 @@ class PortListener {
   };
 
   // `loop` outlives the listener. `socket` listens (TCP) or is bound (UDP).
-  PortListener(EventLoop& loop, const msb::net::v1::Port& port, UniqueFd socket,
-               Handlers handlers);
+  PortListener(EventLoop& loop, const msb::net::v1::Port& port, UniqueFd socket, Handlers handlers);
   PortListener(const PortListener&) = delete;
   PortListener& operator=(const PortListener&) = delete;
   ~PortListener();

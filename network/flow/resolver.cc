@@ -110,8 +110,9 @@ void Resolver::Ask(Lookup& lookup) {
   Close(lookup);
   const auto servers = static_cast<int>(environment_.dns_servers.size());
   if (lookup.attempts >= std::max(kMaxAttempts, std::min(servers, kMaxAttempts + 1))) {
-    return Finish(lookup, MakeDnsAnswer(AsBytes(lookup.query), lookup.parsed,
-                                        DnsCode::kServerFailure), "no answer");
+    return Finish(lookup,
+                  MakeDnsAnswer(AsBytes(lookup.query), lookup.parsed, DnsCode::kServerFailure),
+                  "no answer");
   }
   lookup.timer = environment_.loop.After(kServerTimeout, [this, &lookup] { Ask(lookup); });
   // A server that cannot even be asked costs no time.
@@ -122,16 +123,17 @@ void Resolver::Ask(Lookup& lookup) {
 }
 
 absl::Status Resolver::Open(Lookup& lookup) {
-  const IpAddress& server = environment_.dns_servers[static_cast<size_t>(lookup.attempts) %
-                                                     environment_.dns_servers.size()];
+  const IpAddress& server =
+      environment_
+          .dns_servers[static_cast<size_t>(lookup.attempts) % environment_.dns_servers.size()];
   ++lookup.attempts;
   const bool tcp = lookup.transport == Transport::kTcp;
   // A fresh port and id for each: both would have to be guessed to forge an answer (RFC 5452).
-  MSB_ASSIGN_OR_RETURN(
-      const int fd, Syscall("socket", [&] {
-        return ::socket(server.is_v4() ? AF_INET : AF_INET6,
-                        (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-      }));
+  MSB_ASSIGN_OR_RETURN(const int fd, Syscall("socket", [&] {
+                         return ::socket(
+                             server.is_v4() ? AF_INET : AF_INET6,
+                             (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+                       }));
   lookup.socket = UniqueFd(fd);
   const SocketAddress address = SocketAddress::From(server, kDnsPort);
   if (::connect(fd, address.get(), address.size) != 0 && errno != EINPROGRESS) {
@@ -144,9 +146,8 @@ absl::Status Resolver::Open(Lookup& lookup) {
   lookup.received.clear();
   lookup.to_send = tcp ? WithLength(query) : "";
   absl::Status status = environment_.loop.Watch(
-      fd, tcp ? EPOLLIN | EPOLLOUT : EPOLLIN, [this, &lookup, tcp](uint32_t events) {
-        tcp ? OnTcp(lookup, events) : OnUdp(lookup);
-      });
+      fd, tcp ? EPOLLIN | EPOLLOUT : EPOLLIN,
+      [this, &lookup, tcp](uint32_t events) { tcp ? OnTcp(lookup, events) : OnUdp(lookup); });
   if (status.ok() && !tcp && ::send(fd, query.data(), query.size(), MSG_NOSIGNAL) < 0) {
     status = absl::ErrnoToStatus(errno, "send");
     environment_.loop.Unwatch(fd);
@@ -274,9 +275,8 @@ void Resolver::OnSession(Session& session, uint32_t) {
       if (found == sessions_.end() || answer.empty()) return;
       // A client that does not read its answers loses them.
       const std::string framed = WithLength(answer);
-      [[maybe_unused]] const ssize_t sent =
-          ::send(found->second->socket.get(), framed.data(), framed.size(),
-                 MSG_NOSIGNAL | MSG_DONTWAIT);
+      [[maybe_unused]] const ssize_t sent = ::send(found->second->socket.get(), framed.data(),
+                                                   framed.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     });
   }
 }

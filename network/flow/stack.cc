@@ -82,8 +82,7 @@ void Stack::Throttle(size_t bytes) {
   if (wait <= absl::ZeroDuration()) return;
   environment_.link->PauseReading();
   environment_.loop.Cancel(throttle_timer_);
-  throttle_timer_ =
-      environment_.loop.After(wait, [this] { environment_.link->ResumeReading(); });
+  throttle_timer_ = environment_.loop.After(wait, [this] { environment_.link->ResumeReading(); });
 }
 
 // RFC 826: who has the gateway's address, or any other but the guest's own?
@@ -104,8 +103,7 @@ void Stack::OnArp(Bytes bytes) {
   std::copy(mac.begin(), mac.end(), out + 8);
   std::copy_n(bytes.begin() + 24, 4, out + 14);
   std::copy_n(bytes.begin() + 8, 10, out + 18);
-  environment_.link->Send(
-      BuildRaw(environment_.link_addresses, kEtherTypeArp, std::move(reply)));
+  environment_.link->Send(BuildRaw(environment_.link_addresses, kEtherTypeArp, std::move(reply)));
 }
 
 void Stack::OnNeighbourSolicitation(const IpPacket& packet) {
@@ -120,8 +118,7 @@ void Stack::OnNeighbourSolicitation(const IpPacket& packet) {
   message += std::string("\2\1", 2);  // target link-layer address
   const Mac& mac = environment_.link_addresses.gateway_mac;
   message.append(mac.begin(), mac.end());
-  Frame frame =
-      BuildIcmp(environment_.link_addresses, target, packet.source, std::move(message));
+  Frame frame = BuildIcmp(environment_.link_addresses, target, packet.source, std::move(message));
   frame.header[kEthernetBytes + 7] = 255;  // RFC 4861, 7.1.2
   environment_.link->Send(std::move(frame));
 }
@@ -155,8 +152,7 @@ void Stack::OnIp(const IpPacket& packet) {
 
 FlowLabel Stack::LabelOf(Direction direction, Protocol protocol, const FlowKey& key,
                          const Judge::Decision& decision) const {
-  const std::string guest =
-      EndpointText(environment_.addresses.GuestFor(key.peer), key.guest_port);
+  const std::string guest = EndpointText(environment_.addresses.GuestFor(key.peer), key.guest_port);
   const std::string peer = EndpointText(key.peer, key.peer_port);
   const bool out = direction == Direction::kOut;
   return {.direction = direction,
@@ -198,15 +194,15 @@ void Stack::RefuseTcp(const FlowKey& key, const TcpSegment& segment, const IpPac
   const uint32_t taken = static_cast<uint32_t>(segment.payload.size()) +
                          ((segment.flags & kTcpSyn) != 0 ? 1 : 0) +
                          ((segment.flags & kTcpFin) != 0 ? 1 : 0);
-  environment_.link->Send(BuildTcp(
-      environment_.link_addresses,
-      {.source = key.peer,
-       .destination = packet.source,
-       .source_port = key.peer_port,
-       .destination_port = key.guest_port,
-       .sequence = acknowledges ? segment.acknowledgement : 0,
-       .acknowledgement = acknowledges ? 0 : segment.sequence + taken,
-       .flags = static_cast<uint8_t>(acknowledges ? kTcpRst : kTcpRst | kTcpAck)}));
+  environment_.link->Send(
+      BuildTcp(environment_.link_addresses,
+               {.source = key.peer,
+                .destination = packet.source,
+                .source_port = key.peer_port,
+                .destination_port = key.guest_port,
+                .sequence = acknowledges ? segment.acknowledgement : 0,
+                .acknowledgement = acknowledges ? 0 : segment.sequence + taken,
+                .flags = static_cast<uint8_t>(acknowledges ? kTcpRst : kTcpRst | kTcpAck)}));
 }
 
 void Stack::OpenTcp(const FlowKey& key, const TcpSegment& syn, const IpPacket& packet) {
@@ -234,8 +230,7 @@ void Stack::OpenTcp(const FlowKey& key, const TcpSegment& syn, const IpPacket& p
   AddTcp(key, std::move(flow));
   if (!dns) {
     // A rule that names an address means it, whatever is asked for there.
-    const bool by_address =
-        decision.verdict.rule != kPresetDecided && !decision.verdict.by_name;
+    const bool by_address = decision.verdict.rule != kPresetDecided && !decision.verdict.by_name;
     const bool inspect = environment_.judge.names_matter() && !by_address;
     return opened.Connect(syn, target,
                           inspect ? TcpFlow::Inspection::kTlsName : TcpFlow::Inspection::kNone);
@@ -278,8 +273,8 @@ void Stack::OnUdp(const IpPacket& packet) {
 
 UdpFlow* Stack::OpenUdp(const FlowKey& key, const IpPacket& packet) {
   const IpAddress target = environment_.Behind(key.peer);
-  const Judge::Decision decision = environment_.judge.Decide(
-      Direction::kOut, Protocol::kUdp, target, key.peer_port, absl::Now());
+  const Judge::Decision decision = environment_.judge.Decide(Direction::kOut, Protocol::kUdp,
+                                                             target, key.peer_port, absl::Now());
   FlowLabel label = LabelOf(Direction::kOut, Protocol::kUdp, key, decision);
   Unreachable why = Unreachable::kProhibited;
   if (decision.verdict.action == Action::kDeny) {
@@ -293,22 +288,19 @@ UdpFlow* Stack::OpenUdp(const FlowKey& key, const IpPacket& packet) {
   } else {
     environment_.audit.Failed(label, "too many flows");
   }
-  environment_.link->Send(
-      BuildUnreachable(environment_.link_addresses, why, key.peer, packet));
+  environment_.link->Send(BuildUnreachable(environment_.link_addresses, why, key.peer, packet));
   return nullptr;
 }
 
 void Stack::OnDns(const FlowKey& key, const UdpDatagram& datagram) {
-  resolver_.Resolve(datagram.payload, Resolver::Transport::kUdp,
-                    [this, key](const std::string& answer) {
-                      if (answer.empty() || environment_.link->congested()) return;
-                      const Bytes bytes(reinterpret_cast<const uint8_t*>(answer.data()),
-                                        answer.size());
-                      environment_.link->Send(BuildUdp(
-                          environment_.link_addresses, key.peer, key.peer_port,
-                          environment_.addresses.GuestFor(key.peer), key.guest_port,
-                          MakePayload(bytes)));
-                    });
+  resolver_.Resolve(
+      datagram.payload, Resolver::Transport::kUdp, [this, key](const std::string& answer) {
+        if (answer.empty() || environment_.link->congested()) return;
+        const Bytes bytes(reinterpret_cast<const uint8_t*>(answer.data()), answer.size());
+        environment_.link->Send(BuildUdp(environment_.link_addresses, key.peer, key.peer_port,
+                                         environment_.addresses.GuestFor(key.peer), key.guest_port,
+                                         MakePayload(bytes)));
+      });
 }
 
 void Stack::OnEcho(const IpPacket& packet) {
@@ -316,20 +308,19 @@ void Stack::OnEcho(const IpPacket& packet) {
   const bool v4 = packet.destination.is_v4();
   if (!echo.has_value() || echo->type != (v4 ? kEchoRequestV4 : kEchoRequestV6)) return;
   if (environment_.addresses.IsGateway(packet.destination)) {
-    environment_.link->Send(
-        BuildIcmp(environment_.link_addresses, packet.destination, packet.source,
-                  MakeEcho(v4 ? kEchoReplyV4 : kEchoReplyV6, echo->id, echo->sequence,
-                           echo->data)));
+    environment_.link->Send(BuildIcmp(
+        environment_.link_addresses, packet.destination, packet.source,
+        MakeEcho(v4 ? kEchoReplyV4 : kEchoReplyV6, echo->id, echo->sequence, echo->data)));
     return;
   }
   const FlowKey key{echo->id, 0, packet.destination};
   auto found = ping_.find(key);
   if (found == ping_.end()) {
-    const Judge::Decision decision = environment_.judge.Decide(
-        Direction::kOut, Protocol::kIcmp, packet.destination, 0, absl::Now());
+    const Judge::Decision decision = environment_.judge.Decide(Direction::kOut, Protocol::kIcmp,
+                                                               packet.destination, 0, absl::Now());
     const FlowLabel label = LabelOf(Direction::kOut, Protocol::kIcmp, key, decision);
-    auto flow = std::make_unique<PingFlow>(environment_, packet.destination, packet.destination,
-                                           echo->id);
+    auto flow =
+        std::make_unique<PingFlow>(environment_, packet.destination, packet.destination, echo->id);
     absl::Status started;
     const bool denied = decision.verdict.action == Action::kDeny;
     if (denied) {
@@ -338,11 +329,9 @@ void Stack::OnEcho(const IpPacket& packet) {
       environment_.audit.Failed(label, started.message());
     }
     if (denied || !started.ok()) {
-      environment_.link->Send(BuildUnreachable(environment_.link_addresses,
-                                               denied ? Unreachable::kProhibited
-                                                      : Unreachable::kHost,
-                                               environment_.addresses.GatewayFor(packet.source),
-                                               packet));
+      environment_.link->Send(BuildUnreachable(
+          environment_.link_addresses, denied ? Unreachable::kProhibited : Unreachable::kHost,
+          environment_.addresses.GatewayFor(packet.source), packet));
       return;
     }
     environment_.audit.Opened(label);
@@ -409,10 +398,9 @@ void Stack::OnClient(const PortListener& listener, UniqueFd client, const Socket
   // Two addresses of the host look the same to the guest: another port tells them apart.
   for (int i = 0; i < UINT16_MAX && tcp_.contains(key); ++i) ++key.peer_port;
   const IpAddress& guest = environment_.addresses.GuestFor(key.peer);
-  auto flow = std::make_unique<TcpFlow>(environment_,
-                                        TcpEnds{guest, key.guest_port, key.peer, key.peer_port},
-                                        std::move(label),
-                                        [this](TcpFlow& done) { OnTcpDone(done); });
+  auto flow = std::make_unique<TcpFlow>(
+      environment_, TcpEnds{guest, key.guest_port, key.peer, key.peer_port}, std::move(label),
+      [this](TcpFlow& done) { OnTcpDone(done); });
   TcpFlow& opened = *flow;
   AddTcp(key, std::move(flow));
   opened.Accept(std::move(client));

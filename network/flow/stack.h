@@ -20,10 +20,10 @@
 #include "base/event_loop.h"
 #include "base/unique_fd.h"
 #include "msb/net/v1/net.pb.h"
-#include "network/flow/resolver.h"
 #include "network/flow/environment.h"
 #include "network/flow/ping_flow.h"
 #include "network/flow/port_listener.h"
+#include "network/flow/resolver.h"
 #include "network/flow/tcp_flow.h"
 #include "network/flow/udp_flow.h"
 

@@ -67,14 +67,14 @@ void TcpFlow::Connect(const TcpSegment& syn, const IpAddress& target, Inspection
   connection_.OnSyn(syn);
   inspection_ = inspection;
   target_ = target;
-  socket_ = UniqueFd(::socket(target.is_v4() ? AF_INET : AF_INET6,
-                              SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  socket_ = UniqueFd(
+      ::socket(target.is_v4() ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!socket_.valid()) return Break(std::strerror(errno));
   SetOption(socket_, IPPROTO_TCP, TCP_NODELAY, 1);
   const SocketAddress address = SocketAddress::From(target, connection_.ends().peer_port);
-  if (::connect(socket_.get(), address.get(), address.size) != 0 && errno != EINPROGRESS) {
-    return Break(std::strerror(errno));
-  }
+  // Within this host it is connected at once.
+  if (::connect(socket_.get(), address.get(), address.size) == 0) return OnHostConnected();
+  if (errno != EINPROGRESS) return Break(std::strerror(errno));
   want_write_ = true;
   UpdateWatch();
 }
@@ -259,8 +259,8 @@ bool TcpFlow::ReadSegment() {
     return false;
   }
   const uint32_t room = std::min(connection_.SendRoom(), connection_.segment_bytes());
-  if (room == 0 || (room < std::min(kSmallRoom, connection_.segment_bytes()) &&
-                    connection_.in_flight() > 0)) {
+  if (room == 0 ||
+      (room < std::min(kSmallRoom, connection_.segment_bytes()) && connection_.in_flight() > 0)) {
     want_read_ = false;  // until the guest has taken something
     return false;
   }
@@ -283,8 +283,8 @@ bool TcpFlow::ReadSegment() {
   const auto size = static_cast<uint32_t>(got);
   bytes_down_ += size;
   // A little of a large block would keep all of it until the guest has acknowledged.
-  Payload payload = size < room / 4 ? MakePayload({block.get(), size})
-                                    : Payload{std::move(block), 0, size};
+  Payload payload =
+      size < room / 4 ? MakePayload({block.get(), size}) : Payload{std::move(block), 0, size};
   connection_.Send(std::move(payload));
   return size == room;
 }
@@ -307,8 +307,8 @@ void TcpFlow::UpdateWatch() {
   if (wanted == watched_) return;
   absl::Status status;
   if (watched_ == 0) {
-    status = environment_.loop.Watch(socket_.get(), wanted,
-                                     [this](uint32_t ready) { OnSocket(ready); });
+    status =
+        environment_.loop.Watch(socket_.get(), wanted, [this](uint32_t ready) { OnSocket(ready); });
   } else if (wanted == 0) {
     environment_.loop.Unwatch(socket_.get());
   } else {

@@ -83,10 +83,10 @@ class TcpFlow {
   std::string held_;  // of the guest, not yet written to the host
   size_t written_of_held_ = 0;
   bool guest_finished_ = false;
-  bool host_shut_ = false;     // our FIN is with the host
+  bool host_shut_ = false;  // our FIN is with the host
   bool host_finished_ = false;
   bool wait_for_link_ = false;
-  bool opened_ = false;        // told to the audit
+  bool opened_ = false;  // told to the audit
   bool done_ = false;
   uint32_t watched_ = 0;
   bool want_read_ = false;

@@ -61,10 +61,9 @@ void UdpFlow::ToHost(const UdpDatagram& datagram, const IpPacket& packet) {
   quote_.assign(quoted.begin(), quoted.end());
   bytes_up_ += datagram.payload.size();
   const int fd = publisher_ >= 0 ? publisher_ : socket_.get();
-  const ssize_t sent = ::sendto(fd, datagram.payload.data(), datagram.payload.size(),
-                                MSG_NOSIGNAL | MSG_DONTWAIT,
-                                publisher_ >= 0 ? target_.get() : nullptr,
-                                publisher_ >= 0 ? target_.size : 0);
+  const ssize_t sent =
+      ::sendto(fd, datagram.payload.data(), datagram.payload.size(), MSG_NOSIGNAL | MSG_DONTWAIT,
+               publisher_ >= 0 ? target_.get() : nullptr, publisher_ >= 0 ? target_.size : 0);
   if (sent < 0) AnswerUnreachable(errno);
 }
 
@@ -97,8 +96,7 @@ void UdpFlow::AnswerUnreachable(int error) {
   IpPacket packet;
   packet.source = ends_.guest;
   packet.whole = {reinterpret_cast<const uint8_t*>(quote_.data()), quote_.size()};
-  environment_.link->Send(
-      BuildUnreachable(environment_.link_addresses, why, ends_.peer, packet));
+  environment_.link->Send(BuildUnreachable(environment_.link_addresses, why, ends_.peer, packet));
 }
 
 }  // namespace msb::net

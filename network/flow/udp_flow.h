@@ -1,8 +1,8 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The datagrams between one port of the guest and one peer: a connected socket of the host's, or the
-// published port that the peer sent to.
+// The datagrams between one port of the guest and one peer: a connected socket of the host's, or
+// the published port that the peer sent to.
 
 #ifndef MSB_NETWORK_FLOW_UDP_FLOW_H_
 #define MSB_NETWORK_FLOW_UDP_FLOW_H_

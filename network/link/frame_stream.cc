@@ -28,7 +28,10 @@ constexpr int kReadsPerTurn = 4;
 }  // namespace
 
 FrameStream::FrameStream(EventLoop& loop, UniqueFd socket, Handlers handlers)
-    : loop_(loop), socket_(std::move(socket)), handlers_(std::move(handlers)), buffer_(kBufferBytes) {
+    : loop_(loop),
+      socket_(std::move(socket)),
+      handlers_(std::move(handlers)),
+      buffer_(kBufferBytes) {
   const int size = kSocketBufferBytes;
   ::setsockopt(socket_.get(), SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 }

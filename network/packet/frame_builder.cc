@@ -86,8 +86,8 @@ Payload MakePayload(Bytes bytes) {
 Frame BuildTcp(const LinkAddresses& link, const TcpHeader& header, Payload payload) {
   Frame frame;
   const size_t size = kTcpBytes + (header.mss != 0 ? kSynOptionBytes : 0);
-  uint8_t* const tcp = PutIp(link, header.source, header.destination, kProtocolTcp,
-                             size + payload.size, frame);
+  uint8_t* const tcp =
+      PutIp(link, header.source, header.destination, kProtocolTcp, size + payload.size, frame);
   Store16(header.source_port, tcp);
   Store16(header.destination_port, tcp + 2);
   Store32(header.sequence, tcp + 4);
@@ -163,7 +163,8 @@ Frame BuildUnreachable(const LinkAddresses& link, Unreachable why, const IpAddre
       message[1] = v4 ? 13 : 1;
       break;
   }
-  const Bytes quote = packet.whole.first(std::min(packet.whole.size(), v4 ? kMaxQuoteV4 : kMaxQuoteV6));
+  const Bytes quote =
+      packet.whole.first(std::min(packet.whole.size(), v4 ? kMaxQuoteV4 : kMaxQuoteV6));
   message.append(quote.begin(), quote.end());
   return BuildIcmp(link, source, packet.source, std::move(message));
 }
@@ -171,8 +172,7 @@ Frame BuildUnreachable(const LinkAddresses& link, Unreachable why, const IpAddre
 Frame BuildRaw(const LinkAddresses& link, uint16_t ether_type, std::string bytes) {
   Frame frame;
   PutEthernet(link, ether_type, frame);
-  frame.payload =
-      MakePayload({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
+  frame.payload = MakePayload({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
   return frame;
 }
 

@@ -62,7 +62,7 @@ Frame BuildUdp(const LinkAddresses& link, const IpAddress& source, uint16_t sour
 Frame BuildIcmp(const LinkAddresses& link, const IpAddress& source, const IpAddress& destination,
                 std::string message);
 enum class Unreachable {
-  kPort,        // nobody listens there
+  kPort,  // nobody listens there
   kHost,
   kProhibited,  // the policy says no
 };

@@ -4,7 +4,6 @@
 // Packets of a hostile guest, and what TCP makes of its segments.
 
 #include <cstdint>
-
 #include <optional>
 
 #include "base/check.h"
@@ -18,11 +17,11 @@ namespace {
 // Segments over a connection that stands: nothing is taken twice or beyond the window.
 void FuzzTcp(FuzzInput input) {
   uint32_t last_acknowledgement = 0;
-  TcpConnection connection(
-      {*IpAddress::Parse("192.0.0.2"), 1, *IpAddress::Parse("8.8.8.8"), 2}, 1500, 1000,
-      [&](const TcpHeader& header, const Payload&) {
-        if ((header.flags & kTcpAck) != 0) last_acknowledgement = header.acknowledgement;
-      });
+  TcpConnection connection({*IpAddress::Parse("192.0.0.2"), 1, *IpAddress::Parse("8.8.8.8"), 2},
+                           1500, 1000, [&](const TcpHeader& header, const Payload&) {
+                             if ((header.flags & kTcpAck) != 0)
+                               last_acknowledgement = header.acknowledgement;
+                           });
   TcpSegment syn;
   syn.sequence = 0;
   syn.flags = kTcpSyn;
@@ -40,7 +39,8 @@ void FuzzTcp(FuzzInput input) {
     segment.payload = input.TakeBytes(input.Take<uint8_t>());
     taken += connection.OnSegment(segment).data.size();
     const uint32_t room = std::min(connection.SendRoom(), uint32_t{3});
-    if (room > 0) connection.Send(MakePayload(Bytes(reinterpret_cast<const uint8_t*>("abc"), room)));
+    if (room > 0)
+      connection.Send(MakePayload(Bytes(reinterpret_cast<const uint8_t*>("abc"), room)));
     if ((segment.flags & 0x40) != 0) connection.Finish();
     if ((segment.flags & 0x80) != 0) connection.OnTimer();
     connection.SetHeld(static_cast<uint32_t>(taken / 2));

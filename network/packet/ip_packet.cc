@@ -36,8 +36,7 @@ void ParseTcpOptions(Bytes options, TcpSegment& segment) {
     const size_t length = options[1];
     if (options[0] == kOptionMss && length == 4) segment.mss = Load16(&options[2]);
     if (options[0] == kOptionWindowScale && length == 3) {
-      segment.window_scale =
-          static_cast<int8_t>(std::min<int>(options[2], kMaxWindowScale));
+      segment.window_scale = static_cast<int8_t>(std::min<int>(options[2], kMaxWindowScale));
     }
     options.remove_prefix(length);
   }

@@ -54,8 +54,8 @@ struct TcpSegment {
   uint32_t acknowledgement = 0;
   uint8_t flags = 0;
   uint16_t window = 0;
-  uint16_t mss = 0;             // 0: not said
-  int8_t window_scale = -1;     // -1: not said
+  uint16_t mss = 0;          // 0: not said
+  int8_t window_scale = -1;  // -1: not said
   Bytes payload;
 };
 std::optional<TcpSegment> ParseTcp(Bytes bytes);

@@ -80,7 +80,8 @@ TEST_P(PacketTest, ReadsBackTheUdpAndTheErrorsThatItBuilds) {
   EXPECT_EQ(ParseUdp(packet->payload)->payload.size(), 5u);
 
   IpPacket offending = *packet;
-  const auto error = Parse(Whole(BuildUnreachable(link_, Unreachable::kPort, destination_, offending)));
+  const auto error =
+      Parse(Whole(BuildUnreachable(link_, Unreachable::kPort, destination_, offending)));
   ASSERT_TRUE(error.has_value());
   EXPECT_EQ(error->destination, source_);
   EXPECT_EQ(error->payload[0], source_.is_v4() ? 3 : 1);
@@ -110,8 +111,8 @@ TEST(IpPacketTest, RefusesFragmentsAndRoutingHeaders) {
   ip[7] = 1;  // an offset
   EXPECT_FALSE(ParseIpv4(Of(ip)).has_value());
 
-  frame = Whole(BuildUdp(link, Address("2606::1"), 1, Address("fd6d::2"), 2,
-                         MakePayload(Of("01234567"))));
+  frame = Whole(
+      BuildUdp(link, Address("2606::1"), 1, Address("fd6d::2"), 2, MakePayload(Of("01234567"))));
   ip = frame.substr(kEthernetBytes);
   for (const int header : {43, 44}) {  // routing, fragment: no transport that anybody serves
     ip[6] = static_cast<char>(header);
@@ -124,9 +125,9 @@ TEST(IpPacketTest, RefusesFragmentsAndRoutingHeaders) {
 
 TEST(IpPacketTest, RefusesMappedAddressesOnTheWire) {
   const LinkAddresses link{};
-  std::string ip = Whole(BuildUdp(link, Address("2606::1"), 1, Address("fd6d::2"), 2,
-                                  MakePayload(Of("x"))))
-                       .substr(kEthernetBytes);
+  std::string ip =
+      Whole(BuildUdp(link, Address("2606::1"), 1, Address("fd6d::2"), 2, MakePayload(Of("x"))))
+          .substr(kEthernetBytes);
   const IpAddress mapped = Address("::ffff:127.0.0.1");
   std::copy(mapped.bytes().begin(), mapped.bytes().end(), ip.begin() + 24);
   EXPECT_FALSE(ParseIpv6(Of(ip)).has_value());
@@ -140,7 +141,7 @@ TEST(TcpSegmentTest, SurvivesOptionsThatLie) {
     tcp[21] = static_cast<char>(length);
     ASSERT_TRUE(ParseTcp(Of(tcp)).has_value());
   }
-  tcp[12] = 15 << 4;
+  tcp[12] = static_cast<char>(15 << 4);
   EXPECT_FALSE(ParseTcp(Of(tcp)).has_value());
 }
 

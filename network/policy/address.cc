@@ -100,8 +100,9 @@ constexpr absl::string_view kGroupNames[kGroups] = {
 }  // namespace
 
 IpAddress IpAddress::V4(uint32_t address) {
-  const uint8_t bytes[4] = {static_cast<uint8_t>(address >> 24), static_cast<uint8_t>(address >> 16),
-                            static_cast<uint8_t>(address >> 8), static_cast<uint8_t>(address)};
+  const uint8_t bytes[4] = {static_cast<uint8_t>(address >> 24),
+                            static_cast<uint8_t>(address >> 16), static_cast<uint8_t>(address >> 8),
+                            static_cast<uint8_t>(address)};
   return FromBytes(bytes);
 }
 

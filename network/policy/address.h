@@ -19,7 +19,7 @@ namespace msb::net {
 
 class IpAddress {
  public:
-  IpAddress() = default;  // ::
+  IpAddress() = default;                  // ::
   static IpAddress V4(uint32_t address);  // host byte order: 0x7f000001 is 127.0.0.1
   // 4 or 16 bytes in network order. A mapped address (::ffff:0:0/96) becomes the IPv4 address that
   // the host would use for it.
@@ -57,8 +57,8 @@ std::optional<Cidr> ParseCidr(absl::string_view text);
 
 // What an address is for (IANA's special-purpose registries); an address may be several.
 enum class Group : uint8_t {
-  kPublic,     // none of the others
-  kPrivate,    // RFC 1918, 6598, 4193, and site-local
+  kPublic,   // none of the others
+  kPrivate,  // RFC 1918, 6598, 4193, and site-local
   kLoopback,
   kLinkLocal,
   kMetadata,   // where clouds tell a machine its secrets
@@ -67,7 +67,7 @@ enum class Group : uint8_t {
   kHost,       // an address of this host; only a Classifier knows
 };
 inline constexpr int kGroups = 8;
-absl::string_view GroupName(Group group);                    // "private"
+absl::string_view GroupName(Group group);  // "private"
 std::optional<Group> ParseGroup(absl::string_view name);
 
 class GroupSet {

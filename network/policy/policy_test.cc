@@ -60,8 +60,8 @@ TEST(PolicyTest, PublicOpensTheInternetAndNothingNearer) {
   for (const char* shut :
        {"127.0.0.1", "127.9.9.9", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1",
         "100.64.0.1", "169.254.169.254", "169.254.1.1", "168.63.129.16", "224.0.0.1",
-        "255.255.255.255", "0.0.0.0", "192.0.2.1", "198.18.0.1", "240.0.0.1", "::1", "::",
-        "fe80::1", "fc00::1", "fd00:ec2::254", "ff02::1", "2001:db8::1", "::7f00:1",
+        "255.255.255.255", "0.0.0.0", "192.0.2.1", "198.18.0.1", "240.0.0.1", "::1",
+        "::", "fe80::1", "fc00::1", "fd00:ec2::254", "ff02::1", "2001:db8::1", "::7f00:1",
         // The same addresses in the disguises that a host may undo.
         "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::a9fe:a9fe", "64:ff9b::7f00:1",
         "64:ff9b:1::a00:1", "2002:7f00:1::", "2002:a9fe:a9fe::1", "2002:c0a8:101::1"}) {
@@ -74,8 +74,8 @@ TEST(PolicyTest, DeniesTheHostsOwnPublicAddresses) {
   GroupSet groups = Classify(*IpAddress::Parse("8.8.8.8"));
   groups.Add(Group::kHost);
   const std::vector<std::string> names = {"evil.com"};
-  const Request request{.groups = groups, .address = *IpAddress::Parse("8.8.8.8"), .port = 22,
-                        .names = names};
+  const Request request{
+      .groups = groups, .address = *IpAddress::Parse("8.8.8.8"), .port = 22, .names = names};
   EXPECT_EQ(Evaluate(Make("public"), request).action, Action::kDeny);
   EXPECT_EQ(Evaluate(Make("none", {"allow evil.com"}), request).action, Action::kDeny);
   EXPECT_EQ(Evaluate(Make("none", {"allow @host 22"}), request).action, Action::kAllow);
@@ -94,8 +94,8 @@ TEST(PolicyTest, TakesTheFirstRuleThatMatches) {
 }
 
 TEST(PolicyTest, KnowsNamesOnlyFromTheRequest) {
-  const Policy policy = Make("none", {"deny bad.example.com", "allow *.example.com 443",
-                                      "allow .example.org"});
+  const Policy policy =
+      Make("none", {"deny bad.example.com", "allow *.example.com 443", "allow .example.org"});
   EXPECT_EQ(Decide(policy, "8.8.8.8", 443, {"a.example.com"}), Action::kAllow);
   EXPECT_EQ(Decide(policy, "8.8.8.8", 443, {"a.b.example.com"}), Action::kAllow);
   EXPECT_EQ(Decide(policy, "8.8.8.8", 443, {"example.com"}), Action::kDeny);
@@ -160,12 +160,28 @@ TEST(RuleTest, HasOneCanonicalText) {
 }
 
 TEST(RuleTest, RefusesWhatItCannotMean) {
-  for (const char* wrong :
-       {"", "example.com", "allow", "allow tcp", "permit any", "allow @nobody", "allow 10.0.0.1/8",
-        "allow 1.2.3.4.5", "allow 300.1.1.1", "allow a..b", "allow -a.com", "allow a b",
-        "allow any 0", "allow any 65536", "allow any 5-4", "allow any 1,,2", "allow icmp any 80",
-        "allow in example.com", "allow [fd00::1", "allow a.com:80 443", "allow *.*.com",
-        "allow any +5"}) {
+  for (const char* wrong : {"",
+                            "example.com",
+                            "allow",
+                            "allow tcp",
+                            "permit any",
+                            "allow @nobody",
+                            "allow 10.0.0.1/8",
+                            "allow 1.2.3.4.5",
+                            "allow 300.1.1.1",
+                            "allow a..b",
+                            "allow -a.com",
+                            "allow a b",
+                            "allow any 0",
+                            "allow any 65536",
+                            "allow any 5-4",
+                            "allow any 1,,2",
+                            "allow icmp any 80",
+                            "allow in example.com",
+                            "allow [fd00::1",
+                            "allow a.com:80 443",
+                            "allow *.*.com",
+                            "allow any +5"}) {
     EXPECT_THAT(ParseRule(wrong), HasReason(Reason::kInvalidArgument)) << wrong;
   }
   EXPECT_THAT(ParsePolicy("some", {}), HasReason(Reason::kInvalidArgument));

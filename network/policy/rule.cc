@@ -20,7 +20,7 @@
 namespace msb::net {
 namespace {
 
-constexpr size_t kMaxNameBytes = 253;   // RFC 1035, 2.3.4, without the last dot
+constexpr size_t kMaxNameBytes = 253;  // RFC 1035, 2.3.4, without the last dot
 constexpr size_t kMaxLabelBytes = 63;
 
 absl::Status Wrong(absl::string_view what) {
@@ -155,9 +155,9 @@ std::string Rule::ToString() const {
   absl::StrAppend(&text, " ", TargetText(target));
   if (!ports.empty()) {
     absl::StrAppend(&text, " ", absl::StrJoin(ports, ",", [](std::string* out, PortRange range) {
-                      absl::StrAppend(out, range.first);
-                      if (range.last != range.first) absl::StrAppend(out, "-", range.last);
-                    }));
+      absl::StrAppend(out, range.first);
+      if (range.last != range.first) absl::StrAppend(out, "-", range.last);
+    }));
   }
   return text;
 }

@@ -166,8 +166,8 @@ bool TcpConnection::TakeAcknowledgement(const TcpSegment& segment, Received& rec
     }
   } else {
     unacknowledged_ = acknowledgement;
-    while (!sent_.empty() && !Before(acknowledgement, sent_.front().sequence +
-                                                          sent_.front().payload.size)) {
+    while (!sent_.empty() &&
+           !Before(acknowledgement, sent_.front().sequence + sent_.front().payload.size)) {
       sent_.pop_front();
     }
     duplicates_ = 0;

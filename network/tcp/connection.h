@@ -52,11 +52,11 @@ class TcpConnection {
   void Connect();
 
   struct Received {
-    Bytes data;                 // new, in order: the caller takes all of it
-    bool established = false;   // by this segment
-    bool finished = false;      // the guest sends no more behind `data`
-    bool reset = false;         // the connection is over
-    bool can_send = false;      // the guest took something, or made room
+    Bytes data;                // new, in order: the caller takes all of it
+    bool established = false;  // by this segment
+    bool finished = false;     // the guest sends no more behind `data`
+    bool reset = false;        // the connection is over
+    bool can_send = false;     // the guest took something, or made room
   };
   Received OnSegment(const TcpSegment& segment);
 

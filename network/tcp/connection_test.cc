@@ -52,12 +52,13 @@ class TcpConnectionTest : public testing::Test {
 
   std::deque<std::string> kept_;
   std::vector<Sent> sent_;
-  TcpConnection connection_{{*IpAddress::Parse("192.0.0.2"), 1000, *IpAddress::Parse("8.8.8.8"), 80},
-                            1500,
-                            kOurs,
-                            [this](const TcpHeader& header, const Payload& payload) {
-                              sent_.push_back({header, Text(payload.bytes())});
-                            }};
+  TcpConnection connection_{
+      {*IpAddress::Parse("192.0.0.2"), 1000, *IpAddress::Parse("8.8.8.8"), 80},
+      1500,
+      kOurs,
+      [this](const TcpHeader& header, const Payload& payload) {
+        sent_.push_back({header, Text(payload.bytes())});
+      }};
 };
 
 TEST_F(TcpConnectionTest, AnswersASynWithItsOwnAndTheOptionsThatTheGuestHas) {

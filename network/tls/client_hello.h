@@ -19,7 +19,7 @@ struct ClientHello {
     kNotTls,     // something else: no byte of it can begin a handshake
     kNeedsMore,  // so far it may be one
     kWhole,
-    kBroken,     // begins like one, and is none
+    kBroken,  // begins like one, and is none
   };
   State state = State::kNotTls;
   std::string server_name;  // lower case; empty: it names none

@@ -134,6 +134,7 @@ std::unique_ptr<CLI::App> MakeApplication(Session& session, size_t columns) {
   AddExecCommands(*app, session);
   AddCopyCommand(*app, session);
   AddListCommands(*app, session);
+  AddNetworkCommands(*app, session);
   AddObserveCommands(*app, session);
   AddDaemonCommands(*app, session);
   AddCompletionCommand(*app, session);

@@ -79,6 +79,7 @@ Client::Client(const std::shared_ptr<grpc::Channel>& channel, std::string token)
       sandboxes_(msb::v1::SandboxService::NewStub(channel)),
       execs_(msb::v1::ExecService::NewStub(channel)),
       files_(msb::v1::FileService::NewStub(channel)),
+      networks_(msb::v1::NetworkService::NewStub(channel)),
       system_(msb::v1::SystemService::NewStub(channel)) {}
 
 std::unique_ptr<grpc::ClientContext> Client::NewContext() const {

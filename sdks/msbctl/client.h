@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "msb/v1/exec.grpc.pb.h"
 #include "msb/v1/files.grpc.pb.h"
+#include "msb/v1/network.grpc.pb.h"
 #include "msb/v1/sandbox.grpc.pb.h"
 #include "msb/v1/system.grpc.pb.h"
 
@@ -37,6 +38,7 @@ class Client {
   msb::v1::SandboxService::Stub& sandboxes() { return *sandboxes_; }
   msb::v1::ExecService::Stub& execs() { return *execs_; }
   msb::v1::FileService::Stub& files() { return *files_; }
+  msb::v1::NetworkService::Stub& networks() { return *networks_; }
   msb::v1::SystemService::Stub& system() { return *system_; }
 
   // A context with the credentials of this connection.
@@ -65,6 +67,7 @@ class Client {
   std::unique_ptr<msb::v1::SandboxService::Stub> sandboxes_;
   std::unique_ptr<msb::v1::ExecService::Stub> execs_;
   std::unique_ptr<msb::v1::FileService::Stub> files_;
+  std::unique_ptr<msb::v1::NetworkService::Stub> networks_;
   std::unique_ptr<msb::v1::SystemService::Stub> system_;
 };
 

@@ -70,6 +70,7 @@ void AddLifecycleCommands(CLI::App& app,
 void AddListCommands(CLI::App& app, Session& session);  // ls ps inspect images
 void AddExecCommands(CLI::App& app, Session& session);  // exec attach shell kill
 void AddCopyCommand(CLI::App& app, Session& session);   // cp
+void AddNetworkCommands(CLI::App& app, Session& session);  // net port
 void AddObserveCommands(CLI::App& app, Session& session);  // logs stats events doctor info
 void AddDaemonCommands(CLI::App& app, Session& session);   // daemon config version
 void AddCompletionCommand(CLI::App& app, Session& session);

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/status_macros.h"
 #include "sdks/msbctl/output.h"
+#include "sdks/msbctl/port_argument.h"
 
 namespace msb {
 
@@ -47,6 +48,23 @@ void SandboxOptions::Declare(CLI::App& command) {
   command.add_option("--lifetime", lifetime, "stop it this long after its start: 2h")
       ->type_name("TIME")
       ->group(group);
+  command.add_option("--network", network, "none, public (the Internet alone) or all")
+      ->type_name("NETWORK")
+      ->check(CLI::IsMember({"none", "public", "all"}))
+      ->group(group);
+  command
+      .add_option("--allow", allow, "network rule: example.com:443, '@private', 'tcp 10.0.0.0/8'")
+      ->type_name("RULE")
+      ->allow_extra_args(false)
+      ->group(group);
+  command.add_option("--deny", deny, "network rule; deny rules stand before allow rules")
+      ->type_name("RULE")
+      ->allow_extra_args(false)
+      ->group(group);
+  command.add_option("-p,--publish", ports, "a port of the guest on the host; HOST 0: any free one")
+      ->type_name("[ADDRESS:]HOST:GUEST[/udp]")
+      ->allow_extra_args(false)
+      ->group(group);
 }
 
 absl::StatusOr<msb::v1::SandboxSpec> SandboxOptions::ToSpec() const {
@@ -72,6 +90,11 @@ absl::StatusOr<msb::v1::SandboxSpec> SandboxOptions::ToSpec() const {
   if (!idle_timeout.empty()) {
     MSB_ASSIGN_OR_RETURN(*spec.mutable_limits()->mutable_idle_timeout(),
                          ParseDuration(idle_timeout));
+  }
+  spec.mutable_network()->set_preset(network);
+  AddRules(deny, allow, *spec.mutable_network()->mutable_rules());
+  for (const std::string& port : ports) {
+    MSB_ASSIGN_OR_RETURN(*spec.mutable_network()->add_ports(), ParsePort(port));
   }
   if (!lifetime.empty()) {
     MSB_ASSIGN_OR_RETURN(*spec.mutable_limits()->mutable_lifetime(), ParseDuration(lifetime));

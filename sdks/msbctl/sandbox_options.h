@@ -28,6 +28,10 @@ struct SandboxOptions {
   std::vector<std::string> labels;
   std::string idle_timeout;
   std::string lifetime;
+  std::string network;
+  std::vector<std::string> allow;
+  std::vector<std::string> deny;
+  std::vector<std::string> ports;
 
   void Declare(CLI::App& command);
   absl::StatusOr<msb::v1::SandboxSpec> ToSpec() const;

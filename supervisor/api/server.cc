@@ -19,6 +19,7 @@
 #include "supervisor/api/authenticator.h"
 #include "supervisor/api/exec_service.h"
 #include "supervisor/api/file_service.h"
+#include "supervisor/api/network_service.h"
 #include "supervisor/api/sandbox_service.h"
 #include "supervisor/api/service_base.h"
 #include "supervisor/api/system_service.h"
@@ -51,13 +52,14 @@ class GrpcApiServer final : public ApiServer {
         sandboxes_(context_),
         execs_(context_),
         files_(context_),
+        networks_(context_),
         system_(context_, absl::Now()) {}
   ~GrpcApiServer() override { Shutdown(); }
 
   absl::Status Start() {
     grpc::ServerBuilder builder;
-    for (grpc::Service* service :
-         std::initializer_list<grpc::Service*>{&sandboxes_, &execs_, &files_, &system_}) {
+    for (grpc::Service* service : std::initializer_list<grpc::Service*>{
+             &sandboxes_, &execs_, &files_, &networks_, &system_}) {
       builder.RegisterService(service);
     }
     builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
@@ -105,6 +107,7 @@ class GrpcApiServer final : public ApiServer {
   SandboxServiceImpl sandboxes_;
   ExecServiceImpl execs_;
   FileServiceImpl files_;
+  NetworkServiceImpl networks_;
   SystemServiceImpl system_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<UnixListener> listener_;

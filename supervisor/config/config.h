@@ -25,6 +25,7 @@ struct DaemonConfig {
   std::string libexec_directory;
   std::string vmm;
   std::string jailer;
+  std::string net;
   std::string log_level;
   uint32_t workers = 0;
   absl::Duration shutdown_grace;
@@ -77,6 +78,15 @@ struct JailConfig {
   uint32_t qemu_overhead_mib = 0;
 };
 
+struct NetworkConfig {
+  std::string preset;  // "none", "public" or "all"
+  uint32_t mtu = 0;
+  uint32_t max_flows = 0;
+  uint32_t kib_per_second_up = 0;  // 0: no limit
+  uint32_t kib_per_second_down = 0;
+  uint32_t packets_per_second = 0;
+};
+
 struct EventsConfig {
   uint32_t kept = 0;
 };
@@ -87,6 +97,7 @@ struct Config {
   LimitsConfig limits;
   AgentConfig agent;
   JailConfig jail;
+  NetworkConfig network;
   EventsConfig events;
 };
 

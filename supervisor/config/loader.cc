@@ -170,6 +170,7 @@ absl::Status FinishConfig(Config& config) {
   SetIfEmpty(daemon.socket, daemon.runtime_directory, "msbd.sock");
   SetIfEmpty(daemon.vmm, daemon.libexec_directory, "msb-vmm");
   SetIfEmpty(daemon.jailer, daemon.libexec_directory, "msb-jailer");
+  SetIfEmpty(daemon.net, daemon.libexec_directory, "msb-net");
   const SandboxDefaults& sandbox = config.sandbox;
   const LimitsConfig& limits = config.limits;
   MSB_RETURN_IF_ERROR(

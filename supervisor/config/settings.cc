@@ -43,11 +43,14 @@ std::vector<Setting> DaemonSettings() {
        PathSetting{MSB_FIELD(daemon.assets_directory)},
        "`vmlinux`, `initramfs.cpio`, `disk-template.ext4`, `images/`, `qemu/`."},
       {"daemon", "libexec_directory", "/usr/libexec/microsandbox",
-       PathSetting{MSB_FIELD(daemon.libexec_directory)}, "Where `msb-vmm` and `msb-jailer` are."},
+       PathSetting{MSB_FIELD(daemon.libexec_directory)},
+       "Where `msb-vmm`, `msb-jailer` and `msb-net` are."},
       {"daemon", "vmm", "", PathSetting{MSB_FIELD(daemon.vmm)},
        "The VMM's program. Empty: `msb-vmm` in the libexec directory."},
       {"daemon", "jailer", "", PathSetting{MSB_FIELD(daemon.jailer)},
        "The jailer's program. Empty: `msb-jailer` in the libexec directory."},
+      {"daemon", "net", "", PathSetting{MSB_FIELD(daemon.net)},
+       "The network's program. Empty: `msb-net` in the libexec directory."},
       {"daemon", "log_level", "info",
        ChoiceSetting{MSB_FIELD(daemon.log_level), {"debug", "info", "warning", "error"}},
        "Lowest level that is written to stderr."},
@@ -95,6 +98,29 @@ std::vector<Setting> SandboxSettings() {
       {"sandbox", "start_timeout", "60s",
        DurationSetting{MSB_FIELD(sandbox.start_timeout), absl::Seconds(1), absl::Hours(1)},
        "From the call to the agent's first answer."},
+  };
+}
+
+std::vector<Setting> NetworkSettings() {
+  return {
+      {"network", "preset", "public",
+       ChoiceSetting{MSB_FIELD(network.preset), {"none", "public", "all"}},
+       "What a sandbox that says nothing may reach: nothing, the Internet without private and host "
+       "addresses, or everything (docs/network.md)."},
+      {"network", "mtu", int64_t{65520}, NumberSetting{MSB_FIELD(network.mtu), 1280, 65520},
+       "Of the guest's network card. Large is fast: nothing of it leaves the host."},
+      {"network", "max_flows", int64_t{8192},
+       NumberSetting{MSB_FIELD(network.max_flows), 16, 16000},
+       "TCP connections and UDP flows of one sandbox at the same time."},
+      {"network", "kib_per_second_up", int64_t{0},
+       NumberSetting{MSB_FIELD(network.kib_per_second_up), 0, UINT32_MAX},
+       "What one sandbox may send, KiB per second. 0: no limit."},
+      {"network", "kib_per_second_down", int64_t{0},
+       NumberSetting{MSB_FIELD(network.kib_per_second_down), 0, UINT32_MAX},
+       "What one sandbox may receive, KiB per second. 0: no limit."},
+      {"network", "packets_per_second", int64_t{0},
+       NumberSetting{MSB_FIELD(network.packets_per_second), 0, UINT32_MAX},
+       "Packets that one sandbox may send per second. 0: no limit."},
   };
 }
 
@@ -215,8 +241,8 @@ std::string DurationText(absl::Duration duration) {
 absl::Span<const Setting> AllSettings() {
   static const auto& all = *new std::vector<Setting>([] {
     std::vector<Setting> settings;
-    for (auto&& part : {DaemonSettings(), SandboxSettings(), LimitSettings(), AgentSettings(),
-                        JailSettings(), EventSettings()}) {
+    for (auto&& part : {DaemonSettings(), SandboxSettings(), NetworkSettings(), LimitSettings(),
+                        AgentSettings(), JailSettings(), EventSettings()}) {
       settings.insert(settings.end(), part.begin(), part.end());
     }
     return settings;

@@ -81,6 +81,7 @@ LaunchPlan JailedLauncher::Plan(absl::string_view id, uint32_t slot) const {
   plan.runtime_directory = absl::StrCat(options_.runtime_root, "/", id);
   plan.control_socket = plan.runtime_directory + "/control.sock";
   plan.vsock_socket = plan.runtime_directory + "/vsock.sock";
+  plan.link_socket = plan.runtime_directory + "/link.sock";
   plan.console_log = plan.runtime_directory + "/console.log";
   plan.vmm_log = plan.runtime_directory + "/vmm.log";
   plan.exit_event = plan.runtime_directory + "/exit_event";

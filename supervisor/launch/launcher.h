@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,13 @@ struct LaunchSpec {
   std::vector<LaunchDisk> disks;
   uint32_t boot_timeout_ms = 60'000;
   uint64_t console_limit_bytes = 1 << 20;
+  // eth0, whose other end is companions[companion].
+  struct Net {
+    std::string mac;  // 6 bytes
+    uint32_t mtu = 0;
+    size_t companion = 0;
+  };
+  std::optional<Net> net;
   // Started before the VMM, in no order. The VMM has its end of the socketpair with the one of
   // index i as descriptor VmmFdOfCompanion(i) (vmm_inputs.h); MakeVmSpec tells it what for.
   std::vector<CompanionSpec> companions;
@@ -52,6 +60,7 @@ struct LaunchPlan {
   std::string runtime_directory;  // holds all of the following
   std::string control_socket;
   std::string vsock_socket;
+  std::string link_socket;  // where a new end of the network's wire is handed to the VMM
   std::string console_log;
   std::string vmm_log;
   std::string exit_event;  // frame of a msb.vmm.v1.VmEvent once the VMM has ended

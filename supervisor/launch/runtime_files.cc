@@ -61,6 +61,7 @@ absl::StatusOr<RuntimeFiles> MakeAll(const LaunchPlan& plan) {
   RuntimeFiles files;
   MSB_ASSIGN_OR_RETURN(files.control_listener, ListenUnix(plan.control_socket));
   MSB_ASSIGN_OR_RETURN(files.vsock_listener, ListenUnix(plan.vsock_socket));
+  MSB_ASSIGN_OR_RETURN(files.link_listener, ListenUnix(plan.link_socket));
   // The VMM itself starts the console's file again at its limit.
   MSB_ASSIGN_OR_RETURN(files.console_log, MakeLog(plan.console_log, Append::kNo));
   MSB_ASSIGN_OR_RETURN(files.vmm_log, MakeLog(plan.vmm_log, Append::kYes));

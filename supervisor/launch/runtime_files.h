@@ -20,6 +20,7 @@ namespace msb {
 struct RuntimeFiles {
   UniqueFd control_listener;
   UniqueFd vsock_listener;
+  UniqueFd link_listener;
   UniqueFd console_log;
   UniqueFd vmm_log;  // appends
   UniqueFd exit_event;

@@ -22,6 +22,7 @@ class RuntimeFilesTest : public testing::Test {
     plan_.runtime_directory = folder_.path() + "/a/b/box";
     plan_.control_socket = plan_.runtime_directory + "/control.sock";
     plan_.vsock_socket = plan_.runtime_directory + "/vsock.sock";
+    plan_.link_socket = plan_.runtime_directory + "/link.sock";
     plan_.console_log = plan_.runtime_directory + "/console.log";
     plan_.vmm_log = plan_.runtime_directory + "/vmm.log";
     plan_.exit_event = plan_.runtime_directory + "/exit_event";
@@ -44,7 +45,7 @@ TEST_F(RuntimeFilesTest, NobodyElseCanReadThem) {
   ASSERT_EQ(::stat(plan_.runtime_directory.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 07777, 0700u);
   for (const std::string& path : {plan_.console_log, plan_.vmm_log, plan_.exit_event,
-                                  plan_.control_socket, plan_.vsock_socket}) {
+                                  plan_.control_socket, plan_.vsock_socket, plan_.link_socket}) {
     ASSERT_EQ(::stat(path.c_str(), &info), 0) << path;
     EXPECT_EQ(info.st_mode & 0777, 0600u) << path;
   }

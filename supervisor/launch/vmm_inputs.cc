@@ -155,6 +155,7 @@ absl::StatusOr<VmmInputs> OpenVmmInputs(const LaunchSpec& spec, const LaunchPlan
   MSB_ASSIGN_OR_RETURN(inputs.fds[kSpecFd],
                        MakeSealedFrame(MakeVmSpec(spec, plan, options).SerializeAsString()));
   inputs.fds[kControlFd] = std::move(files.control_listener);
+  if (spec.net.has_value()) inputs.fds[kLinkFd] = std::move(files.link_listener);
   inputs.fds[kVsockFd] = std::move(files.vsock_listener);
   inputs.fds[kConsoleFd] = std::move(files.console_log);
   inputs.fds[kExitEventFd] = std::move(files.exit_event);
@@ -180,6 +181,13 @@ pb::VmSpec MakeVmSpec(const LaunchSpec& spec, const LaunchPlan& plan,
   }
   message.mutable_vsock()->set_guest_cid(plan.guest_cid);
   message.mutable_vsock()->set_listener_fd(kVsockFd);
+  if (spec.net.has_value()) {
+    pb::Net& net = *message.mutable_net();
+    net.set_listener_fd(kLinkFd);
+    net.set_fd(VmmFdOfCompanion(spec.net->companion));
+    net.set_mac(spec.net->mac);
+    net.set_mtu(spec.net->mtu);
+  }
   message.mutable_balloon()->set_enabled(true);
   message.mutable_balloon()->set_deflate_on_oom(true);
   message.mutable_balloon()->set_free_page_reporting(true);

@@ -27,7 +27,8 @@ inline constexpr int kConsoleFd = 6;
 inline constexpr int kExitEventFd = 7;
 inline constexpr int kKernelFd = 8;
 inline constexpr int kInitramfsFd = 9;
-inline constexpr int kKvmFd = 10;  // engine kvm alone
+inline constexpr int kKvmFd = 10;   // engine kvm alone
+inline constexpr int kLinkFd = 11;  // with a network alone
 inline constexpr int kFirstDiskFd = 16;
 inline constexpr size_t kMaxDisks = 12;
 // Beyond the numbers of the jailer's own (jailer_command.h).

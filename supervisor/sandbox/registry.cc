@@ -14,6 +14,7 @@
 #include "base/status_macros.h"
 #include "supervisor/sandbox/lifecycle.h"
 #include "supervisor/sandbox/names.h"
+#include "supervisor/sandbox/network.h"
 #include "supervisor/sandbox/validate.h"
 #include "supervisor/store/ids.h"
 
@@ -122,6 +123,11 @@ void Registry::CreateNow(Caller caller, msb::v1::SandboxSpec spec, bool start, O
   record.id = NewId();
   record.slot = *slot;
   record.owner_uid = caller.uid;
+  for (const msb::v1::PublishedPort& port : complete->network().ports()) {
+    if (absl::Status status = CheckPortRights(caller, port); !status.ok()) {
+      return done(std::move(status));
+    }
+  }
   record.spec = *std::move(complete);
   record.has_disk = true;
   record.created_at = absl::Now();

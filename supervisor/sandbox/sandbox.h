@@ -24,6 +24,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "msb/net/v1/net.pb.h"
+#include "msb/v1/network.pb.h"
 #include "supervisor/agent/agent_client.h"
 #include "supervisor/sandbox/context.h"
 #include "supervisor/sandbox/vmm_control.h"
@@ -67,6 +69,20 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   // Of one that is at rest.
   void Remove(Done done);
   absl::Status Update(const msb::v1::UpdateRequest& changes);
+
+  // --- its network (sandbox_network.cc; proto/msb/v1/network.proto) ---
+
+  // Preset (empty: as it is) and rules of `network`.
+  void UpdateNetwork(msb::v1::Network network, Done done);
+  void PublishPort(msb::v1::PublishedPort port,
+                   std::function<void(absl::StatusOr<msb::v1::PublishedPort>)> done);
+  void UnpublishPort(msb::v1::PublishedPort port, Done done);
+  // A new msb-net in place of the one that serves the machine, or has died.
+  void RestartNetwork(Done done);
+  void NetworkStatusThen(std::function<void(absl::StatusOr<msb::v1::NetworkStatus>)> done);
+  // False when the sandbox is at rest; an error when its network cannot be changed now.
+  absl::StatusOr<bool> NetworkRuns() const;
+  std::string NetworkSocket() const;
 
   // Picks up where an earlier life of the daemon left off. Once, before any verb.
   void Recover();
@@ -126,6 +142,11 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   void OnIdle();
   void TakeExecs(const std::set<std::string>& before, const msb::agent::v1::ExecList& execs);
   void EndActivity();
+
+  // sandbox_network.cc
+  void AskNetworkThen(
+      msb::net::v1::ControlRequest request,
+      std::function<void(Sandbox&, absl::StatusOr<msb::net::v1::ControlResponse>)> done);
 
   // sandbox_start.cc
   void OnFilesMade(absl::Status status);

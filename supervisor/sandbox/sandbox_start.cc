@@ -94,6 +94,10 @@ void Sandbox::OnLaunched(absl::StatusOr<LaunchOutcome> outcome) {
                                                                       : msb::v1::ENGINE_QEMU;
   record_.engine_choice =
       record_.spec.engine() == msb::v1::ENGINE_AUTO ? outcome->engine.explanation : "";
+  msb::v1::Network& network = *record_.spec.mutable_network();
+  for (size_t i = 0; i < outcome->bound_ports.size(); ++i) {
+    network.mutable_ports(static_cast<int>(i))->set_bound_port(outcome->bound_ports[i]);
+  }
   run_.emplace(Run{.vmm = std::move(outcome->vmm), .image = std::move(outcome->image)});
   Mark("jailed", MonotonicNow());
   absl::Status status = Journal();

@@ -136,6 +136,7 @@ void Sandbox::OnCleared(VmmEnd end) {
   opening_execs_.clear();
   const EndVerdict verdict = verdict_ ? *std::exchange(verdict_, std::nullopt) : JudgeEnd(end);
   record_.has_vmm = !end.clean_up.ok();
+  for (auto& port : *record_.spec.mutable_network()->mutable_ports()) port.set_bound_port(0);
   record_.pid = 0;
   record_.stopped_at = absl::Now();
   SetState(verdict.failed ? msb::v1::SANDBOX_STATE_FAILED : msb::v1::SANDBOX_STATE_STOPPED,

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "supervisor/sandbox/network.h"
 
 namespace msb {
 namespace {
@@ -218,6 +219,7 @@ absl::StatusOr<msb::v1::SandboxSpec> CompleteSpec(msb::v1::SandboxSpec spec, con
   if (!spec.workdir().empty()) MSB_RETURN_IF_ERROR(ValidateGuestPath(spec.workdir()));
   MSB_RETURN_IF_ERROR(ValidateUser(spec.user()));
   MSB_RETURN_IF_ERROR(ValidateLabels(spec));
+  MSB_RETURN_IF_ERROR(CompleteNetwork(config.network, *spec.mutable_network()));
   msb::v1::Limits limits = DefaultLimits(config);
   MSB_RETURN_IF_ERROR(MergeLimits(spec.limits(), limits));
   *spec.mutable_limits() = std::move(limits);

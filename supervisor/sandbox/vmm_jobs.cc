@@ -17,6 +17,7 @@
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
 #include "supervisor/sandbox/disk.h"
+#include "supervisor/sandbox/network.h"
 
 namespace msb {
 namespace {
@@ -59,6 +60,19 @@ std::optional<msb::vmm::v1::VmEvent> ReadExitEvent(const std::string& path) {
   return event;
 }
 
+// The sockets go to msb-net, which holds them for as long as it lives.
+absl::Status PublishPorts(const SandboxContext& context, const SandboxRecord& record,
+                          LaunchOutcome& outcome) {
+  const std::string socket =
+      PathsOf(context.launcher.Plan(record.id, record.slot), kNetworkCompanion).control_socket;
+  for (const msb::v1::PublishedPort& port : record.spec.network().ports()) {
+    MSB_ASSIGN_OR_RETURN(const uint32_t bound,
+                         PublishOnHost(socket, port, context.config.agent.request_timeout));
+    outcome.bound_ports.push_back(bound);
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status MakeSandboxFiles(const SandboxContext& context, const SandboxRecord& record) {
@@ -95,7 +109,12 @@ absl::StatusOr<LaunchOutcome> LaunchVmm(const SandboxContext& context, const San
   spec.boot_timeout_ms = static_cast<uint32_t>(
       absl::ToInt64Milliseconds(context.config.sandbox.start_timeout + kBootTimeoutMargin));
   spec.console_limit_bytes = uint64_t{context.config.limits.console_log_kib} * 1024;
+  AddNetwork(context.config, record.spec.network(), spec);
   MSB_ASSIGN_OR_RETURN(outcome.vmm, context.launcher.Launch(spec));
+  if (const absl::Status status = PublishPorts(context, record, outcome); !status.ok()) {
+    context.launcher.CleanUp(context.launcher.Plan(record.id, record.slot)).IgnoreError();
+    return status;
+  }
   return outcome;
 }
 

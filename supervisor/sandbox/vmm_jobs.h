@@ -9,6 +9,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -26,6 +27,7 @@ struct LaunchOutcome {
   LaunchedVmm vmm;
   EngineChoice engine;
   ImageConfig image;
+  std::vector<uint32_t> bound_ports;  // in the order of the specification
 };
 enum class Leftovers { kNone, kClearFirst };
 // Chooses the engine, looks at the assets, starts the VMM.

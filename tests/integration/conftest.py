@@ -40,6 +40,7 @@ data_directory = "{self.data}/state"
 assets_directory = "{GUEST}"
 vmm = "{BUILD}/vmm/msb-vmm"
 jailer = "{BUILD}/jailer/msb-jailer"
+net = "{BUILD}/network/msb-net"
 {extra_config}""")
         self.environment = dict(os.environ, MSB_SOCKET=str(self.socket))
         self.start()

@@ -13,11 +13,15 @@ NAMESPACES = ("mnt", "pid", "net", "ipc", "uts", "cgroup")
 @pytest.fixture(scope="module")
 def processes(box):
     """Every process in the sandbox's cgroup."""
-    sandbox = box.daemon.inspect(box.name)["id"]
-    found = [int(entry.name) for entry in pathlib.Path("/proc").iterdir() if entry.name.isdigit()
-             and f"/{sandbox}" in read(entry / "cgroup")]
+    found = in_cgroup(box, "")
     assert len(found) == {"kvm": 1, "qemu": 2}[box.engine]
     return found
+
+
+def in_cgroup(box, companion):
+    name = f"/{box.daemon.inspect(box.name)['id']}{companion}\n"
+    return [int(entry.name) for entry in pathlib.Path("/proc").iterdir() if entry.name.isdigit()
+            and name in read(entry / "cgroup")]
 
 
 def read(path):
@@ -80,3 +84,15 @@ def test_only_what_it_needs_is_open(processes, box):
         for entry in os.listdir(f"/proc/{pid}/fd"):
             target = os.readlink(f"/proc/{pid}/fd/{entry}")
             assert allowed.search(target), f"{pid} has {target}"
+
+
+def test_the_network_has_a_user_of_its_own_and_only_the_hosts_network(box, processes):
+    (pid,) = in_cgroup(box, "+net")
+    fields = status(pid)
+    assert int(fields["Uid"].split()[0]) >= 1880000000
+    assert fields["Uid"] != status(processes[0])["Uid"]
+    assert {int(fields[name], 16) for name in ("CapEff", "CapPrm", "CapBnd")} == {0}
+    assert os.listdir(f"/proc/{pid}/root") == []
+    shared = {name for name in NAMESPACES
+              if os.readlink(f"/proc/{pid}/ns/{name}") == os.readlink(f"/proc/self/ns/{name}")}
+    assert "net" in shared and not shared & {"mnt", "pid", "ipc", "uts"}

@@ -32,7 +32,8 @@ absl::StatusOr<std::unique_ptr<DeviceSet>> DeviceSet::Create(EventLoop& loop,
   std::unique_ptr<DeviceSet> set(new DeviceSet(marks));
   MSB_RETURN_IF_ERROR(set->AddDisks(loop, spec, std::move(descriptors.disks)));
   MSB_RETURN_IF_ERROR(set->AddVsock(loop, spec, std::move(descriptors.vsock_listener)));
-  MSB_RETURN_IF_ERROR(set->AddNet(loop, spec, std::move(descriptors.net_listener)));
+  MSB_RETURN_IF_ERROR(set->AddNet(loop, spec, std::move(descriptors.net_listener),
+                                  std::move(descriptors.net)));
   if (spec.rng()) set->rng_ = std::make_unique<RngDevice>(loop);
   MSB_RETURN_IF_ERROR(set->AddFileSystems(loop, spec, std::move(descriptors.file_systems)));
   return set;
@@ -81,8 +82,8 @@ absl::Status DeviceSet::AddVsock(EventLoop& loop, const msb::vmm::v1::VmSpec& sp
   return absl::OkStatus();
 }
 
-absl::Status DeviceSet::AddNet(EventLoop& loop, const msb::vmm::v1::VmSpec& spec,
-                               UniqueFd listener) {
+absl::Status DeviceSet::AddNet(EventLoop& loop, const msb::vmm::v1::VmSpec& spec, UniqueFd listener,
+                               UniqueFd wire) {
   if (!spec.has_net()) return absl::OkStatus();
   NetDevice::Mac mac{};
   std::copy_n(spec.net().mac().begin(), mac.size(), mac.begin());
@@ -90,6 +91,7 @@ absl::Status DeviceSet::AddNet(EventLoop& loop, const msb::vmm::v1::VmSpec& spec
   absl::Status ready = SetNonBlocking(listener.get());
   if (ready.ok()) ready = net_->Listen(std::move(listener));
   if (!ready.ok()) return WithReason(Reason::kHostError, "net.listener_fd", ready);
+  if (wire.valid()) net_->Attach(std::move(wire));
   return absl::OkStatus();
 }
 

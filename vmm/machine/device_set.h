@@ -52,7 +52,8 @@ class DeviceSet {
                               std::vector<UniqueFd> servers);
   absl::Status AddVsock(EventLoop& loop, const msb::vmm::v1::VmSpec& spec, UniqueFd listener);
 
-  absl::Status AddNet(EventLoop& loop, const msb::vmm::v1::VmSpec& spec, UniqueFd listener);
+  absl::Status AddNet(EventLoop& loop, const msb::vmm::v1::VmSpec& spec, UniqueFd listener,
+                      UniqueFd wire);
 
   struct NamedDisk {
     std::string id;

@@ -22,6 +22,7 @@ struct SpecDescriptors {
         control(Named(spec.control_fd())),
         kvm(Named(spec.engine() == msb::vmm::v1::ENGINE_KVM ? spec.kvm().kvm_fd() : 0)),
         vsock_listener(Named(spec.vsock().listener_fd())),
+        net(Named(spec.net().fd())),
         net_listener(Named(spec.net().listener_fd())),
         console(Named(spec.console().fd())),
         exit_event(Named(spec.exit_event_fd())) {
@@ -36,6 +37,7 @@ struct SpecDescriptors {
   UniqueFd control;
   UniqueFd kvm;
   UniqueFd vsock_listener;
+  UniqueFd net;
   UniqueFd net_listener;
   UniqueFd console;
   UniqueFd exit_event;

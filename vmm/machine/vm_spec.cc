@@ -92,6 +92,7 @@ absl::Status CheckFileSystems(const VmSpec& spec, Descriptors& descriptors) {
 
 absl::Status CheckNet(const msb::vmm::v1::Net& net, Descriptors& descriptors) {
   MSB_RETURN_IF_ERROR(descriptors.Check("net.listener_fd", net.listener_fd(), Presence::kRequired));
+  MSB_RETURN_IF_ERROR(descriptors.Check("net.fd", net.fd(), Presence::kOptional));
   // Bit 0 of the first byte is that of groups.
   if (net.mac().size() != kMacBytes || (net.mac()[0] & 1) != 0) {
     return Invalid("net.mac", "the 6 bytes of a station's address are needed");

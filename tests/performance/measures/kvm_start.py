@@ -59,7 +59,7 @@ def our_start(directory):
     machine = run_vmm.Machine(argparse.Namespace(
         vmm=VMM, kernel=TOOLS / "first_instruction", initramfs=None, directory=str(directory),
         command_line="", disk=[], vcpus=1, memory_mib=MEMORY_MIB, cid=3, boot_timeout_ms=0,
-        engine="kvm", emulated_ring0=False, qemu="", rng=True, balloon=True))
+        engine="kvm", emulated_ring0=False, qemu="", rng=True, balloon=True, net_mtu=0, mount=[]))
     while b"!" not in console.read_bytes():
         changes.wait()
     elapsed = time.monotonic() - machine.started

@@ -20,7 +20,7 @@ def our_machine(directory, archive):
         vmm=VMM, kernel=GUEST / "vmlinux", initramfs=archive, directory=str(directory / "ours"),
         command_line="nokaslr", disk=[], vcpus=1, memory_mib=MEMORY_MIB, cid=3, boot_timeout_ms=0,
         engine="qemu", emulated_ring0=False, qemu=(GUEST / "qemu").resolve(), rng=False,
-        balloon=False))
+        balloon=False, net_mtu=0, mount=[]))
     return machine.process, directory / "ours/vsock.sock"
 
 

@@ -1,7 +1,7 @@
 # Copyright 2026 The microsandbox authors
 # SPDX-License-Identifier: Apache-2.0
-"""msb-net with a guest that is a network namespace of this host: Linux's own TCP/IP at the other end of the
-wire, without a machine around it.
+"""msb-net with a guest that is a network namespace of this host: Linux's own TCP/IP at the other end of
+the wire, without a machine around it.
 
     with NamespaceGuest(binary, policy="all") as guest:
         guest.run("curl", "http://192.0.0.1:8000/")
@@ -12,6 +12,7 @@ import array
 import ctypes
 import fcntl
 import os
+import random
 import signal
 import socket
 import struct
@@ -43,8 +44,8 @@ def quoted(values):
     return " ".join(f'rules: "{value}"' for value in values)
 
 
-def spec_text(link_fd, control_fd, policy="public", rules=(), dns=(), limits=""):
-    mac = "".join(f"\\{byte:03o}" for byte in GUEST_MAC)
+def spec_text(link_fd, control_fd, policy="public", rules=(), dns=(), limits="", mac=GUEST_MAC):
+    mac = "".join(f"\\{byte:03o}" for byte in mac)
     servers = " ".join(f'dns_servers: "{server}"' for server in dns)
     return (f'id: "test" link_fd: {link_fd} control_fd: {control_fd} guest_mac: "{mac}" mtu: {MTU} '
             f'guest_ipv4: "{GUEST}" gateway_ipv4: "{GATEWAY}" guest_ipv6: "{GUEST6}" '
@@ -52,30 +53,35 @@ def spec_text(link_fd, control_fd, policy="public", rules=(), dns=(), limits="")
             f"limits {{ {limits} }}")
 
 
-def start_msb_net(binary, link, listener, log, **options):
+def start_msb_net(binary, link, listener, log, enter=(), **options):
     reader, writer = os.pipe()
     text = spec_text(link.fileno(), listener.fileno(), **options)
     os.write(writer, frame(translate("--encode", "NetSpec", text.encode())))
     os.close(writer)
-    process = subprocess.Popen([binary, "--spec-fd", str(reader)],
+    process = subprocess.Popen([*enter, binary, "--spec-fd", str(reader)],
                                pass_fds=[reader, link.fileno(), listener.fileno()],
                                stdin=subprocess.DEVNULL, stderr=log)
     os.close(reader)
     return process
 
 
-def bridge(tap, wire):
-    """Frames of the tap to the wire, and back; ends when either does."""
+def bridge(tap, wire, lose):
+    """Frames of the tap to the wire, and back, less that share of them; ends when either does."""
     def out():
         while True:
             data = os.read(tap, 70000)
+            if random.random() < lose:
+                continue
             wire.sendall(struct.pack(">I", len(data)) + data)
 
     def back():
         stream = wire.makefile("rb", buffering=1 << 20)
         while header := stream.read(4):
+            data = stream.read(struct.unpack(">I", header)[0])
+            if random.random() < lose:
+                continue
             try:
-                os.write(tap, stream.read(struct.unpack(">I", header)[0]))
+                os.write(tap, data)
             except OSError:
                 pass
         os._exit(0)
@@ -88,7 +94,7 @@ def bridge(tap, wire):
 
 
 class NamespaceGuest:
-    def __init__(self, binary, **options):
+    def __init__(self, binary, lose=0, **options):
         self.directory = tempfile.mkdtemp(prefix="msb-net-")
         self.control = os.path.join(self.directory, "control.sock")
         self.log = open(os.path.join(self.directory, "log"), "w+b")
@@ -102,14 +108,14 @@ class NamespaceGuest:
         ready, told = os.pipe()
         self.guest = os.fork()
         if self.guest == 0:
-            self._be_guest(theirs, told)
+            self._be_guest(theirs, told, lose)
         theirs.close()
         os.close(told)
         if os.read(ready, 1) != b"1":
             raise RuntimeError("no network namespace for the guest")
         os.close(ready)
 
-    def _be_guest(self, wire, told):
+    def _be_guest(self, wire, told, lose):
         try:
             if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) != 0:
                 os._exit(1)
@@ -118,18 +124,24 @@ class NamespaceGuest:
             with open("/proc/sys/net/ipv6/conf/eth0/accept_dad", "w", encoding="ascii") as setting:
                 setting.write("0")
             mac = ":".join(f"{byte:02x}" for byte in GUEST_MAC)
-            for line in (f"link set lo up", f"link set eth0 address {mac} mtu {MTU} up",
+            for line in ("link set lo up", f"link set eth0 address {mac} mtu {MTU} up",
                          f"addr add {GUEST}/{PREFIX} dev eth0", f"route add default via {GATEWAY}",
                          f"-6 addr add {GUEST6}/{PREFIX6} dev eth0 nodad",
                          f"-6 route add default via {GATEWAY6} dev eth0"):
                 subprocess.run(["ip", *line.split()], check=True, stdin=subprocess.DEVNULL)
             os.write(told, b"1")
-            bridge(tap, wire)
+            bridge(tap, wire, lose)
         finally:
             os._exit(1)
 
     def command(self, *arguments):
-        return ["nsenter", f"--net=/proc/{self.guest}/ns/net", "--", *map(str, arguments)]
+        """In the guest's namespace, and with its name server."""
+        resolver = os.path.join(self.directory, "resolv.conf")
+        with open(resolver, "w", encoding="ascii") as file:
+            file.write(f"nameserver {GATEWAY}\n")
+        script = f'mount --bind {resolver} /etc/resolv.conf && exec "$@"'
+        return ["nsenter", f"--net=/proc/{self.guest}/ns/net", "--", "unshare", "-m", "sh", "-c",
+                script, "sh", *map(str, arguments)]
 
     def run(self, *arguments, timeout=60, check=False, **options):
         options.setdefault("stdin", subprocess.DEVNULL)

@@ -133,8 +133,23 @@ bool FrameLink::Fill() {
     end_ -= begin_;
     begin_ = 0;
   }
-  const ssize_t got =
-      ::recv(connection_.get(), buffer_.data() + end_, buffer_.size() - end_, MSG_DONTWAIT);
+  iovec part{buffer_.data() + end_, buffer_.size() - end_};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof(control);
+  const ssize_t got = ::recvmsg(connection_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (got > 0) {
+    const cmsghdr* const header = CMSG_FIRSTHDR(&message);
+    if (header != nullptr && header->cmsg_type == SCM_RIGHTS) {
+      int fd;
+      std::memcpy(&fd, CMSG_DATA(header), sizeof(fd));
+      Take(UniqueFd(fd));
+      return true;
+    }
+  }
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
   if (got <= 0) {
     Drop("closed by the other end");

@@ -5,8 +5,9 @@
 // protocol of QEMU's stream netdev and of passt.
 //
 // The other end (msb-net) connects to a listening socket that we were given, and may do so again
-// after it has died: the newest connection is the link. A link that ends loses the frames under way
-// and nothing else.
+// after it has died: the newest connection is the link. A connection may also send the socket that
+// is to be the link (SCM_RIGHTS, with a byte), which then takes its place: for a peer that was
+// started with one end of a pair. A link that ends loses the frames under way and nothing else.
 //
 // Threading: the event loop's.
 
@@ -52,6 +53,9 @@ class FrameLink {
 
   // Takes connections from a non-blocking listening Unix socket. Once.
   absl::Status Listen(UniqueFd listener);
+
+  // Makes a connected socket the link.
+  void Attach(UniqueFd connection) { Take(std::move(connection)); }
 
   bool up() const { return connection_.valid(); }
 

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
+#include <cstring>
 #include <memory>
 #include <string>
 #include <utility>
@@ -90,6 +91,33 @@ TEST_F(FrameLinkTest, GoesDownWithItsPeerAndUpWithTheNext) {
   peer = Connect();
   RunUntil([&] { return states_.size() == 3; });
   EXPECT_THAT(states_, ElementsAre(true, false, true));
+}
+
+TEST_F(FrameLinkTest, TakesTheSocketThatAConnectionSendsForTheLink) {
+  int pair[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+  const UniqueFd ours(pair[0]);
+  UniqueFd theirs(pair[1]);
+  const UniqueFd peer = Connect();
+  char byte = 0;
+  iovec part{&byte, 1};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof(control);
+  cmsghdr* const header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof(int));
+  const int fd = theirs.get();
+  std::memcpy(CMSG_DATA(header), &fd, sizeof(fd));
+  ASSERT_EQ(::sendmsg(peer.get(), &message, 0), 1);
+  theirs.Reset();
+  Write(ours, std::string("\0\0\0\x14", 4) + std::string(20, 'x'));
+  RunUntil([&] { return frames_.size() == 1; });
+  EXPECT_TRUE(link_.up());
 }
 
 TEST_F(FrameLinkTest, EndsAtAFrameOfAnImpossibleLength) {

@@ -52,6 +52,8 @@ class NetDevice final : public VirtioDevice, private FrameLinkObserver {
 
   // Where the other end of the wire connects: a non-blocking listening Unix socket.
   absl::Status Listen(UniqueFd listener) { return link_.Listen(std::move(listener)); }
+  // The wire's first end: a connected one.
+  void Attach(UniqueFd wire) { link_.Attach(std::move(wire)); }
   void FillStats(msb::vmm::v1::Stats& stats) const;
 
   DeviceId id() const override { return DeviceId::kNet; }

@@ -1,0 +1,157 @@
+# Copyright 2026 The microsandbox authors
+# SPDX-License-Identifier: Apache-2.0
+"""The network of a machine, through the daemon: from the command line to a packet."""
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+from conftest import Box
+
+HELLO = b"hello from the host\n"
+
+
+class Hello:
+    """A server on the host's loopback."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while True:
+            try:
+                connection = self.listener.accept()[0]
+            except OSError:
+                return
+            connection.sendall(HELLO)
+            connection.close()
+
+
+@pytest.fixture(scope="module")
+def hello():
+    server = Hello()
+    yield server
+    server.listener.close()
+
+
+@pytest.fixture
+def make(daemon):
+    made = []
+
+    def create(*options):
+        made.append(Box(daemon, "--engine", "qemu", *options))
+        return made[-1]
+
+    yield create
+    for box in made:
+        box.remove()
+
+
+def fetch(box, port, address="192.0.0.1"):
+    return box.exec("python3", "-c",
+                    "import socket,sys;s=socket.create_connection((sys.argv[1],int(sys.argv[2])),10);"
+                    "print(s.recv(100).decode(),end='')", address, str(port), check=False, timeout=60)
+
+
+def network_of(daemon, box):
+    """The msb-net of a sandbox."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cgroup", encoding="ascii") as file:
+                if f"{daemon.inspect(box.name)['id']}+net" in file.read():
+                    return int(pid)
+        except OSError:
+            continue
+    raise AssertionError("no msb-net")
+
+
+def test_a_guest_has_addresses_routes_and_a_name_server(make):
+    box = make()
+    assert box.sh("cat /sys/class/net/eth0/carrier /sys/class/net/eth0/mtu").split() == ["1", "65520"]
+    assert "nameserver 192.0.0.1" in box.sh("cat /etc/resolv.conf")
+    routes = box.sh("cat /proc/net/route /proc/net/ipv6_route")
+    assert "eth0\t00000000\t010000C0" in routes
+    assert "fd6d7362000000000000000000000001" in routes
+
+
+def test_without_anything_to_reach_there_is_no_card(make, daemon):
+    box = make("--network", "none")
+    assert box.sh("ls /sys/class/net").split() == ["lo"]
+    refused = daemon.msbctl("net", "policy", box.name, "--network", "all", check=False)
+    assert refused.returncode != 0
+
+
+def test_the_host_is_reached_when_a_rule_says_so_and_refused_at_once_when_not(make, daemon, hello):
+    box = make()
+    began = time.monotonic()
+    assert b"ConnectionRefusedError" in fetch(box, hello.port).stderr
+    assert time.monotonic() - began < 10
+    daemon.msbctl("net", "policy", box.name, "--allow", f"@host:{hello.port}")
+    assert fetch(box, hello.port).stdout == HELLO
+    shown = daemon.json("net", "policy", box.name)
+    assert shown["network"]["rules"][0]["text"] == f"allow out @host {hello.port}"
+    assert shown["counters"][0]["flows"] == 1
+
+
+def test_a_port_reaches_the_guest_and_is_kept(make, daemon):
+    box = make("-p", "0:8000")
+    box.exec("python3", "-m", "http.server", "8000", options=["-d"])
+    shown = daemon.msbctl("port", box.name).stdout.decode()
+    port = int(shown.split(" ->")[0].rsplit(":", 1)[1])
+    deadline = time.monotonic() + 30
+    while True:  # until the server listens
+        done = subprocess.run(["curl", "-sS", f"http://127.0.0.1:{port}/"], capture_output=True,
+                              timeout=30, check=False)
+        if done.returncode == 0 or time.monotonic() > deadline:
+            break
+    assert b"Directory listing" in done.stdout, done
+    added = daemon.msbctl("port", box.name, "--add", "127.0.0.1:0:8000").stdout.decode()
+    assert added.startswith("127.0.0.1:")
+    other = added.split(" ->")[0]
+    assert b"Directory" in subprocess.run(["curl", "-sS", f"http://{other}/"], capture_output=True,
+                                          timeout=30, check=True).stdout
+    daemon.msbctl("port", box.name, "--remove", f"{other}:8000")
+    assert subprocess.run(["curl", "-sS", f"http://{other}/"], capture_output=True,
+                          timeout=30, check=False).returncode != 0
+
+
+def test_what_happens_is_told_as_it_happens(make, daemon, hello):
+    box = make()
+    log = daemon.popen("--format", "json", "net", "log", "-f", box.name)
+    # The watch stands when its first event comes: connections until then.
+    lines = []
+    reader = threading.Thread(target=lambda: lines.append(log.stdout.readline()))
+    reader.start()
+    while reader.is_alive():
+        fetch(box, hello.port)
+        reader.join(0.2)
+    log.kill()
+    event = json.loads(lines[0])
+    assert event["kind"] == "denied"
+    assert event["destination"] == f"192.0.0.1:{hello.port}"
+    assert event["rule"] == "public"
+
+
+def test_a_dead_msb_net_is_a_dead_link_and_nothing_more(make, daemon, hello):
+    box = make("--network", "all")
+    assert fetch(box, hello.port).stdout == HELLO
+    os.kill(network_of(daemon, box), signal.SIGKILL)
+    box.sh("until [ $(cat /sys/class/net/eth0/carrier) = 0 ]; do :; done", timeout=30)
+    assert daemon.state(box.name) == "running"
+    assert fetch(box, hello.port).returncode != 0
+    daemon.msbctl("net", "restart", box.name)
+    box.sh("until [ $(cat /sys/class/net/eth0/carrier) = 1 ]; do :; done", timeout=30)
+    assert fetch(box, hello.port).stdout == HELLO
+
+
+def test_refuses_rules_that_nobody_understands(daemon):
+    done = daemon.msbctl("create", "--allow", "perhaps", "--deny", "@nobody", check=False)
+    assert done.returncode != 0
+    assert b"there is no group @nobody" in done.stderr

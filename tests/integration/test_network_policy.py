@@ -1,0 +1,385 @@
+# Copyright 2026 The microsandbox authors
+# SPDX-License-Identifier: Apache-2.0
+"""msb-net against real servers: who is reached, and how fast it is said who is not.
+
+Three network namespaces: the guest's, the "host" that msb-net runs in, and the "Internet" with servers.
+The guest is a namespace and no machine, so that the whole matrix takes seconds.
+"""
+import hashlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from conftest import BUILD
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(__file__)), "support", "network"))
+from namespace_guest import NamespaceGuest  # noqa: E402
+
+BINARY = str(BUILD / "network/msb-net")
+SUPPORT = os.path.join(os.path.dirname(os.path.dirname(__file__)), "support", "network")
+# Addresses as the Internet has them: what is special is refused by its number.
+HOST, HOST6 = "93.184.216.1", "2606:2800:220:1::1"
+WEB, WEB2 = "93.184.216.34", "93.184.216.35"
+DNS = WEB  # the first of its server's addresses, which UDP answers from
+WEB6 = "2606:2800:220:1::34"
+PRIVATE, METADATA = "10.9.0.1", "169.254.169.254"
+NAMES = {
+    "example.com": [WEB, WEB6],
+    "www.example.com": [WEB],
+    "other.org": [WEB2],
+    "rebind.example.com": [PRIVATE],
+    "half.example.com": [WEB, PRIVATE],
+    "loop.example.com": ["127.0.0.1"],
+    "cloud.example.com": [METADATA],
+    "moving.example.com": [WEB],
+}
+# What one attempt may take: "at once" on a host that is busy with other things.
+SOON = 5
+
+PROBE = r"""
+import json, socket, ssl, sys, time
+kind, target, port, extra = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
+began = time.monotonic()
+def attempt():
+    if kind == "dns":
+        return sorted({info[4][0] for info in socket.getaddrinfo(target, None)})
+    if kind == "udp":
+        family = socket.AF_INET6 if ":" in target else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as s:
+            s.settimeout(8); s.connect((target, port)); s.send(b"ping"); return s.recv(10).decode()
+    with socket.create_connection((target, port), timeout=8) as s:
+        if kind == "tls":
+            context = ssl.create_default_context(); context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            s = context.wrap_socket(s, server_hostname=None if extra == "-" else extra)
+        if kind == "banner":
+            banner = s.recv(100).decode(); s.sendall(b"hello\n"); return banner + s.recv(100).decode()
+        s.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        data = b""
+        while part := s.recv(65536): data += part
+        return data.decode().split("\r\n\r\n", 1)[1]
+try:
+    result = {"ok": attempt()}
+except Exception as error:
+    result = {"error": type(error).__name__}
+result["seconds"] = time.monotonic() - began
+print(json.dumps(result))
+"""
+
+
+def run(*arguments):
+    subprocess.run([str(a) for a in arguments], check=True, stdin=subprocess.DEVNULL,
+                   capture_output=True)
+
+
+class World:
+    """The namespaces of "host" and "Internet", a link between them, and the servers."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.names = directory / "names.json"
+        self.set_names(NAMES)
+        self.host, self.internet = self.namespace(), self.namespace()
+        run("ip", "link", "add", "up0", "netns", self.host.pid, "type", "veth", "peer", "name", "dn0",
+            "netns", self.internet.pid)
+        for ns, device, addresses in ((self.host, "up0", [f"{HOST}/24", f"{HOST6}/64"]),
+                                      (self.internet, "dn0",
+                                       [f"{WEB}/24", f"{WEB2}/24", f"{WEB6}/64"])):
+            self.inside(ns, "ip", "link", "set", "lo", "up")
+            self.inside(ns, "ip", "link", "set", device, "up")
+            for address in addresses:
+                nodad = ["nodad"] if ":" in address else []
+                self.inside(ns, "ip", "addr", "add", address, "dev", device, *nodad)
+        for address in (PRIVATE, METADATA):
+            self.inside(self.internet, "ip", "addr", "add", f"{address}/32", "dev", "dn0")
+            self.inside(self.host, "ip", "route", "add", address, "dev", "up0")
+        certificate, key = directory / "cert.pem", directory / "key.pem"
+        run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+            "/CN=example.com", "-keyout", key, "-out", certificate)
+        self.servers = [self.start(self.internet, SUPPORT + "/servers.py", certificate, key, self.names),
+                        self.start(self.host, SUPPORT + "/servers.py", certificate, key, self.names)]
+
+    @staticmethod
+    def namespace():
+        process = subprocess.Popen(["unshare", "-n", "sh", "-c", "echo made; exec sleep infinity"],
+                                   stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        assert process.stdout.readline() == b"made\n"
+        return process
+
+    @staticmethod
+    def enter(ns):
+        return ["nsenter", f"--net=/proc/{ns.pid}/ns/net", "--"]
+
+    def inside(self, ns, *arguments):
+        run(*self.enter(ns), *arguments)
+
+    def start(self, ns, script, *arguments):
+        process = subprocess.Popen([*self.enter(ns), sys.executable, script, *map(str, arguments)],
+                                   stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        assert process.stdout.readline() == b"ready\n"
+        return process
+
+    def set_names(self, names):
+        new = self.names.with_suffix(".new")
+        new.write_text(json.dumps(names))
+        new.rename(self.names)
+
+    def guest(self, policy, *rules, **options):
+        return NamespaceGuest(BINARY, enter=self.enter(self.host), policy=policy, rules=rules,
+                              dns=(DNS,), **options)
+
+    def close(self):
+        for process in [*self.servers, self.host, self.internet]:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    world = World(tmp_path_factory.mktemp("network"))
+    yield world
+    world.close()
+
+
+def probe(guest, kind, target, port=0, extra="-"):
+    done = guest.run(sys.executable, "-c", PROBE, kind, target, port, extra)
+    assert done.returncode == 0, done.stderr[-2000:]
+    result = json.loads(done.stdout)
+    assert result["seconds"] < SOON, f"{kind} {target}: {result}: no attempt may hang"
+    return result
+
+
+# Sends a file, ends its side, and prints the digest of what came the other way.
+TRANSFER = r"""
+import hashlib, socket, sys, threading
+if sys.argv[1] == "listen":
+    server = socket.create_server(("127.0.0.1", 9100)); print("up", flush=True); s = server.accept()[0]
+else:
+    s = socket.create_connection(("192.0.0.1", 9100))
+def send():
+    s.sendall(open(sys.argv[2], "rb").read()); s.shutdown(socket.SHUT_WR)
+threading.Thread(target=send).start()
+digest = hashlib.sha256()
+while data := s.recv(65536): digest.update(data)
+print(digest.hexdigest())
+"""
+
+OK, SHUT = True, False
+# preset, rules, and what is tried: (kind, target, port, SNI), whether it is reached.
+MATRIX = [
+    ("public", [], [
+        (("http", WEB, 80), OK), (("http", WEB6, 80), OK), (("udp", WEB, 7), OK),
+        (("udp", WEB6, 7), OK), (("banner", WEB, 25), OK), (("tls", WEB, 443, "example.com"), OK),
+        (("http", PRIVATE, 80), SHUT), (("http", METADATA, 80), SHUT), (("udp", PRIVATE, 7), SHUT),
+        (("http", "192.0.0.1", 80), SHUT), (("http", "fd6d:7362::1", 80), SHUT),
+        (("http", HOST, 80), SHUT), (("http", HOST6, 80), SHUT),
+        (("dns", "example.com"), OK), (("dns", "rebind.example.com"), SHUT),
+        (("dns", "half.example.com"), SHUT), (("dns", "loop.example.com"), SHUT),
+        (("dns", "cloud.example.com"), SHUT), (("dns", "nobody.example.com"), SHUT)]),
+    ("none", [], [
+        (("http", WEB, 80), SHUT), (("udp", WEB, 7), SHUT), (("dns", "example.com"), SHUT)]),
+    ("all", [], [
+        (("http", PRIVATE, 80), OK), (("http", METADATA, 80), OK), (("http", "192.0.0.1", 80), OK),
+        (("http", HOST, 80), OK), (("dns", "rebind.example.com"), OK)]),
+    ("none", ["allow tcp 93.184.216.34 80", "allow udp 93.184.216.0/24 7"], [
+        (("http", WEB, 80), OK), (("http", WEB, 8080), SHUT), (("http", WEB2, 80), SHUT),
+        (("udp", WEB, 7), OK), (("udp", WEB6, 7), SHUT)]),
+    ("all", ["deny @metadata", "deny tcp 10.0.0.0/8", "deny tcp any 25"], [
+        (("http", METADATA, 80), SHUT), (("http", PRIVATE, 80), SHUT),
+        (("banner", WEB, 25), SHUT), (("http", WEB, 80), OK)]),
+    ("none", ["allow @private 80", "allow @host 8080"], [
+        (("http", PRIVATE, 80), OK), (("http", PRIVATE, 8080), SHUT),
+        (("http", "192.0.0.1", 8080), OK), (("http", WEB, 80), SHUT)]),
+    ("none", ["allow tcp 2606:2800:220:1::/64 80"], [
+        (("http", WEB6, 80), OK), (("http", WEB, 80), SHUT)]),
+    # Names: only after they were looked up, and TLS has to say the same.
+    ("none", ["allow example.com", "allow *.example.com:25"], [
+        (("http", WEB, 80), SHUT), (("http", "example.com", 80), OK), (("http", WEB, 80), OK),
+        (("tls", "example.com", 443, "example.com"), OK),
+        (("tls", "example.com", 443, "other.org"), SHUT),
+        (("tls", "example.com", 443, "-"), SHUT),
+        (("banner", "www.example.com", 25), OK), (("dns", "other.org"), SHUT),
+        (("http", WEB2, 80), SHUT), (("dns", "rebind.example.com"), SHUT)]),
+    ("public", ["deny .example.com"], [
+        (("dns", "example.com"), SHUT), (("dns", "www.example.com"), SHUT), (("dns", "other.org"), OK),
+        (("http", "other.org", 80), OK), (("tls", WEB, 443, "other.org"), OK),
+        # The address is known from elsewhere, and the name gives it away.
+        (("tls", WEB, 443, "www.example.com"), SHUT), (("tls", WEB, 443, "dns.google"), SHUT),
+        (("http", WEB, 853), SHUT)]),
+]
+
+
+@pytest.mark.parametrize("preset, rules, attempts", MATRIX,
+                         ids=[f"{p}-{'+'.join(r)}" for p, r, _ in MATRIX])
+def test_matrix(world, preset, rules, attempts):
+    with world.guest(preset, *rules) as guest:
+        for arguments, reached in attempts:
+            result = probe(guest, *arguments)
+            assert ("ok" in result) == reached, f"{arguments}: {result}"
+
+
+def test_a_denied_connection_is_reset_and_a_denied_datagram_answered(world):
+    with world.guest("public") as guest:
+        assert probe(guest, "http", PRIVATE, 80)["error"] == "ConnectionRefusedError"
+        assert probe(guest, "udp", PRIVATE, 7)["error"] in ("OSError", "PermissionError")
+        assert probe(guest, "http", WEB, 81)["error"] == "ConnectionRefusedError"
+        assert probe(guest, "udp", WEB, 9)["error"] == "ConnectionRefusedError"
+
+
+def test_a_name_that_moves_takes_its_rule_along(world):
+    with world.guest("none", "allow moving.example.com 80") as guest:
+        assert "ok" in probe(guest, "http", "moving.example.com", 80)
+        assert "error" in probe(guest, "http", WEB2, 80)
+        world.set_names(NAMES | {"moving.example.com": [WEB2]})
+        try:
+            assert "ok" in probe(guest, "http", "moving.example.com", 80)
+            assert "ok" in probe(guest, "http", WEB2, 80)
+        finally:
+            world.set_names(NAMES)
+
+
+def test_dns_goes_through_our_resolver_wherever_it_is_sent(world):
+    query = (b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x05other\x03org\x00\x00\x01\x00\x01")
+    code = ("import socket,sys;s=socket.socket(type=socket.SOCK_{0});s.settimeout(4);"
+            "s.connect(('{1}',53));s.send({2}{3!r});d=s.recv(600);print(d[-4:].hex(), d[{4}]&15)")
+    with world.guest("none", "allow example.com") as guest:
+        for kind, prefix, at in (("DGRAM", "", 3), ("STREAM", "b'\\x00\\x1b'+", 5)):
+            for server in (DNS, "192.0.0.1", "8.8.8.8"):
+                out = guest.run(sys.executable, "-c", code.format(kind, server, prefix, query, at))
+                assert out.stdout.split()[-1:] == [b"3"], (kind, server, out)
+    with world.guest("public") as guest:
+        code = code.format("STREAM", "8.8.8.8", "b'\\x00\\x1b'+", query, 5)
+        out = guest.run(sys.executable, "-c", code)
+        assert out.stdout.split() == [socket.inet_aton(WEB2).hex().encode(), b"0"], out
+
+
+def test_a_new_policy_holds_at_once(world):
+    with world.guest("public") as guest:
+        assert "ok" in probe(guest, "http", WEB, 80)
+        long = guest.popen(sys.executable, "-c", "import socket;s=socket.create_connection(('%s',25));"
+                           "print(s.recv(99),flush=True);s.settimeout(20);print(s.recv(9))" % WEB,
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert long.stdout.readline()
+        assert "ok" in guest.request('id: 1 set_policy { preset: "none" }')
+        assert b"ConnectionResetError" in long.communicate(timeout=20)[1]
+        assert "error" in probe(guest, "http", WEB, 80)
+        assert "rule 1" in guest.request('id: 1 set_policy { preset: "none" rules: "perhaps" }')
+
+
+def test_counts_by_rule(world):
+    with world.guest("none", "allow tcp 93.184.216.34 80", "deny any") as guest:
+        probe(guest, "http", WEB, 80)
+        probe(guest, "http", WEB, 81)
+        probe(guest, "udp", WEB, 7)
+        status = guest.request("id: 1 status {}")
+        counters = [part.split("}")[0] for part in status.split("counters {")[1:]]
+        assert "flows: 1" in counters[0] and "bytes_down" in counters[0]
+        assert "flows: 2" in counters[1]
+        assert "denied: 2" in status
+
+
+def published(guest, port, guest_port, kind="TCP"):
+    listener = socket.socket(type=socket.SOCK_STREAM if kind == "TCP" else socket.SOCK_DGRAM)
+    listener.bind(("127.0.0.1", port))
+    if kind == "TCP":
+        listener.listen(1024)
+    text = (f'id: 1 publish {{ protocol: PROTOCOL_{kind} host_address: "127.0.0.1" '
+            f"host_port: {listener.getsockname()[1]} guest_port: {guest_port} }}")
+    assert "ok" in guest.request(text, listener.fileno())
+    return listener.getsockname()[1]
+
+
+def test_published_ports_reach_a_service_that_starts_late(world):
+    with world.guest("none") as guest:
+        port = published(guest, 0, 8000)
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as early:
+            early.settimeout(5)
+            with pytest.raises(ConnectionError):
+                assert early.recv(1) == b"never"
+        server = guest.popen(sys.executable, "-c",
+                             "import socket;s=socket.create_server(('',8000),backlog=1024);"
+                             "print('up',flush=True)\n"
+                             "while True:\n c,a=s.accept();c.sendall(a[0].encode());c.close()",
+                             stdout=subprocess.PIPE)
+        assert server.stdout.readline() == b"up\n"
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as late:
+            assert late.recv(100) == b"192.0.0.1"
+        clients = [socket.create_connection(("127.0.0.1", port), timeout=20) for _ in range(1000)]
+        assert all(client.recv(100) == b"192.0.0.1" for client in clients)
+        for client in clients:
+            client.close()
+        echo = published(guest, 0, 7000, "UDP")
+        server.kill()
+        server = guest.popen(sys.executable, "-c", "import socket;s=socket.socket(type=2);"
+                             "s.bind(('',7000));print('up',flush=True)\nwhile True:\n"
+                             " d,a=s.recvfrom(9000);s.sendto(d,a)", stdout=subprocess.PIPE)
+        assert server.stdout.readline() == b"up\n"
+        with socket.socket(type=socket.SOCK_DGRAM) as client:
+            client.settimeout(5)
+            client.connect(("127.0.0.1", echo))
+            client.send(b"x" * 5000)
+            assert client.recv(9000) == b"x" * 5000
+        server.kill()
+
+
+def resources(process):
+    with open(f"/proc/{process.pid}/statm", encoding="ascii") as statm:
+        resident = int(statm.read().split()[1]) * 4096
+    return len(os.listdir(f"/proc/{process.pid}/fd")), resident
+
+
+def test_ten_thousand_connections_leave_nothing_behind(world):
+    code = ("import socket\n"
+            "for i in range(%d):\n"
+            " s=socket.create_connection(('{0}',80));s.sendall(b'GET / HTTP/1.0\\r\\n\\r\\n')\n"
+            " while s.recv(4096): pass\n s.close()").format(WEB)
+    with world.guest("public") as guest:
+        guest.run(sys.executable, "-c", code % 100, check=True)
+        before = resources(guest.process)
+        workers = [guest.popen(sys.executable, "-c", code % 2500) for _ in range(4)]
+        assert all(worker.wait(timeout=300) == 0 for worker in workers)
+        deadline = time.monotonic() + 30
+        while resources(guest.process)[0] > before[0] and time.monotonic() < deadline:
+            time.sleep(0.1)
+        after = resources(guest.process)
+        assert after[0] <= before[0]
+        assert after[1] < before[1] + (8 << 20)
+        assert "tcp_flows" not in guest.request("id: 1 status {}")
+
+
+def test_a_flood_of_connections_is_bounded_and_the_rest_goes_on(world):
+    code = ("import socket\nheld=[]\n"
+            "for i in range(400):\n"
+            " s=socket.socket();s.setblocking(False)\n"
+            " try: s.connect(('{0}',25))\n except BlockingIOError: held.append(s)\n"
+            "print('done',flush=True);import time;time.sleep(60)").format(WEB)
+    with world.guest("public", limits="max_flows: 64") as guest:
+        flood = guest.popen(sys.executable, "-c", code, stdout=subprocess.PIPE)
+        assert flood.stdout.readline() == b"done\n"
+        assert resources(guest.process)[0] < 64 + 40
+        flood.kill()
+        flood.wait()
+        deadline = time.monotonic() + 20
+        while "ok" not in probe(guest, "http", WEB, 80):
+            assert time.monotonic() < deadline
+
+
+def test_much_data_arrives_whole_over_a_wire_that_loses(world):
+    data = os.urandom(2 << 20)
+    path = world.directory / "data"
+    path.write_bytes(data)
+    digest = hashlib.sha256(data).hexdigest()
+    listener = subprocess.Popen(
+        [*world.enter(world.host), sys.executable, "-c", TRANSFER, "listen", path],
+        stdout=subprocess.PIPE)
+    assert listener.stdout.readline() == b"up\n"
+    with world.guest("all", lose=0.03) as guest:
+        out = guest.run(sys.executable, "-c", TRANSFER, "connect", path, timeout=120)
+        assert out.stdout.decode().split() == [digest], out.stderr[-500:]
+        # What the guest sent last may still be on its way.
+        assert listener.communicate(timeout=30)[0].decode().split() == [digest]
