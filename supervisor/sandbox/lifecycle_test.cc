@@ -91,7 +91,9 @@ TEST_F(SandboxLifeTest, TheLaunchGetsWhatTheSpecificationSays) {
   EXPECT_EQ(launched.vcpus, 3u);
   EXPECT_EQ(launched.memory_mib, 256u);
   EXPECT_EQ(launched.cpu_milli, 3000u);
-  EXPECT_EQ(launched.command_line, "msb.hostname=my-box-v2");
+  EXPECT_THAT(launched.command_line, testing::StartsWith("msb.hostname=my-box-v2 msb.address="));
+  ASSERT_EQ(launched.companions.size(), 1u);
+  EXPECT_EQ(launched.companions[0].name, "net");
   ASSERT_EQ(launched.disks.size(), 2u);
   EXPECT_TRUE(launched.disks[0].read_only);
   EXPECT_FALSE(launched.disks[1].read_only);
