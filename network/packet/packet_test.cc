@@ -80,8 +80,9 @@ TEST_P(PacketTest, ReadsBackTheUdpAndTheErrorsThatItBuilds) {
   EXPECT_EQ(ParseUdp(packet->payload)->payload.size(), 5u);
 
   IpPacket offending = *packet;
-  const auto error =
-      Parse(Whole(BuildUnreachable(link_, Unreachable::kPort, destination_, offending)));
+  const std::string answer =
+      Whole(BuildUnreachable(link_, Unreachable::kPort, destination_, offending));
+  const auto error = Parse(answer);
   ASSERT_TRUE(error.has_value());
   EXPECT_EQ(error->destination, source_);
   EXPECT_EQ(error->payload[0], source_.is_v4() ? 3 : 1);

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The network of a machine, through the daemon: from the command line to a packet."""
 import contextlib
+import functools
+import http.server
 import json
 import os
 import signal
@@ -9,6 +11,7 @@ import socket
 import subprocess
 import threading
 import time
+import zipfile
 
 import pytest
 
@@ -157,3 +160,39 @@ def test_refuses_rules_that_nobody_understands(daemon):
     done = daemon.msbctl("create", "--allow", "perhaps", "--deny", "@nobody", check=False)
     assert done.returncode != 0
     assert b"there is no group @nobody" in done.stderr
+
+
+@pytest.fixture
+def site(tmp_path):
+    """A web server on the host's loopback with a Python package and a git repository."""
+    wheel = tmp_path / "greeting-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("greeting.py", "print('hello from a wheel')\n")
+        archive.writestr("greeting-1.0.dist-info/METADATA",
+                         "Metadata-Version: 2.1\nName: greeting\nVersion: 1.0\n")
+        archive.writestr("greeting-1.0.dist-info/WHEEL",
+                         "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr("greeting-1.0.dist-info/RECORD", "")
+    work = tmp_path / "work"
+    author = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "-q", work],
+                    ["-C", work, *author, "commit", "-q", "--allow-empty", "-m", "one"],
+                    ["clone", "-q", "--bare", work, tmp_path / "repo.git"],
+                    ["-C", tmp_path / "repo.git", "update-server-info"]):
+        subprocess.run(["git", *map(str, command)], check=True, capture_output=True)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_address[1]
+    server.shutdown()
+    server.server_close()
+
+
+def test_pip_and_git_fetch_from_where_a_rule_lets_them(make, site):
+    box = make("--network", "none", "--allow", f"tcp @host:{site}")
+    url = f"http://192.0.0.1:{site}"
+    box.sh(f"pip install -q --break-system-packages --no-index --trusted-host 192.0.0.1 "
+           f"--find-links {url}/ greeting", timeout=120)
+    assert box.output("python3", "-c", "import greeting") == "hello from a wheel\n"
+    box.sh(f"git clone -q {url}/repo.git /tmp/repo", timeout=120)
+    assert box.sh("git -C /tmp/repo log --format=%s") == "one\n"
