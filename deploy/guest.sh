@@ -4,7 +4,7 @@
 #
 # guest.sh --out DIR [--agent BINARY]: builds or finds in the cache all that a sandbox is made of,
 # and links it into DIR, which is what msbd calls its assets:
-#   vmlinux  disk-template.ext4  images/{default,busybox}/{rootfs.erofs,image.json}  qemu/
+#   vmlinux  disks/<MiB>.ext4  images/{default,busybox}/{rootfs.erofs,image.json}  qemu/
 #   initramfs.cpio (with --agent; a copy, as it changes with each build of the agent)
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -44,7 +44,7 @@ mkdir -p "$out"
 place vmlinux "$here/kernel/build.sh"
 place images/busybox "$here/images/build-busybox.sh"
 place images/default "$here/images/build-default.sh"
-place disk-template.ext4 "$here/images/build-disk-template.sh"
+place disks "$here/images/build-disk-templates.sh"
 place qemu "$here/qemu/build-closure.sh"
 if [[ -n $agent ]]; then
   "$here/images/build-initramfs.sh" "$agent" "$out/initramfs.cpio" >/dev/null

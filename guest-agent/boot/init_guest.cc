@@ -18,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "guest-agent/boot/guest_stats.h"
+#include "guest-agent/boot/mounts.h"
 
 namespace msb {
 namespace {
@@ -75,6 +76,10 @@ void InitGuest::SetLoop(EventLoop& loop, std::function<void()> on_shutdown) {
 absl::Status InitGuest::SetClock(uint64_t nanoseconds) { return SetRealtimeClock(nanoseconds); }
 
 agent::v1::GuestStats InitGuest::Stats() { return CollectGuestStats(); }
+
+absl::Status InitGuest::MountAll(const agent::v1::MountAll& request) {
+  return msb::MountAll(request);
+}
 
 void InitGuest::BeginShutdown(absl::Duration grace) {
   if (std::exchange(ending_, true)) return;

@@ -42,6 +42,7 @@ class InitGuest final : public Guest {
 
   absl::Status SetClock(uint64_t nanoseconds) override;
   agent::v1::GuestStats Stats() override;
+  absl::Status MountAll(const agent::v1::MountAll& request) override;
   void BeginShutdown(absl::Duration grace) override;
 
   // The last child has been reaped: during a shutdown nothing is left to wait for.

@@ -99,6 +99,8 @@ absl::Status ControlOperation::Carry(const ControlRequest& request, ControlRespo
       return absl::OkStatus();
     case ControlRequest::kRemoveExec:
       return execs_.Remove(request.remove_exec());
+    case ControlRequest::kMountAll:
+      return guest_.MountAll(request.mount_all());
     case ControlRequest::REQUEST_NOT_SET:
       break;
   }

@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "base/error.h"
 #include "msb/agent/v1/agent.pb.h"
 
 namespace msb {
@@ -21,6 +22,10 @@ class Guest {
   // CLOCK_REALTIME, ns since the epoch.
   virtual absl::Status SetClock(uint64_t nanoseconds) = 0;
   virtual agent::v1::GuestStats Stats() = 0;
+  // What the guest is to see beside its image. Only pid 1 may.
+  virtual absl::Status MountAll(const agent::v1::MountAll&) {
+    return MakeError(Reason::kPermissionDenied, "this agent is not pid 1 of a guest");
+  }
   // Begins to end everything; returns at once. Calls behind the first change nothing.
   virtual void BeginShutdown(absl::Duration grace) = 0;
 };

@@ -80,7 +80,8 @@ Client::Client(const std::shared_ptr<grpc::Channel>& channel, std::string token)
       execs_(msb::v1::ExecService::NewStub(channel)),
       files_(msb::v1::FileService::NewStub(channel)),
       networks_(msb::v1::NetworkService::NewStub(channel)),
-      system_(msb::v1::SystemService::NewStub(channel)) {}
+      system_(msb::v1::SystemService::NewStub(channel)),
+      volumes_(msb::v1::VolumeService::NewStub(channel)) {}
 
 std::unique_ptr<grpc::ClientContext> Client::NewContext() const {
   auto context = std::make_unique<grpc::ClientContext>();

@@ -18,6 +18,7 @@
 #include "msb/v1/network.grpc.pb.h"
 #include "msb/v1/sandbox.grpc.pb.h"
 #include "msb/v1/system.grpc.pb.h"
+#include "msb/v1/volume.grpc.pb.h"
 
 namespace msb {
 
@@ -40,6 +41,7 @@ class Client {
   msb::v1::FileService::Stub& files() { return *files_; }
   msb::v1::NetworkService::Stub& networks() { return *networks_; }
   msb::v1::SystemService::Stub& system() { return *system_; }
+  msb::v1::VolumeService::Stub& volumes() { return *volumes_; }
 
   // A context with the credentials of this connection.
   std::unique_ptr<grpc::ClientContext> NewContext() const;
@@ -69,6 +71,7 @@ class Client {
   std::unique_ptr<msb::v1::FileService::Stub> files_;
   std::unique_ptr<msb::v1::NetworkService::Stub> networks_;
   std::unique_ptr<msb::v1::SystemService::Stub> system_;
+  std::unique_ptr<msb::v1::VolumeService::Stub> volumes_;
 };
 
 }  // namespace msb

@@ -73,6 +73,7 @@ void AddCopyCommand(CLI::App& app, Session& session);   // cp
 void AddNetworkCommands(CLI::App& app, Session& session);  // net port
 void AddObserveCommands(CLI::App& app, Session& session);  // logs stats events doctor info
 void AddDaemonCommands(CLI::App& app, Session& session);   // daemon config version
+void AddVolumeCommands(CLI::App& app, Session& session);   // volume create ls inspect rm
 void AddCompletionCommand(CLI::App& app, Session& session);
 void AddHelpCommand(CLI::App& app, Session& session);
 

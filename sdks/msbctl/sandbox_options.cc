@@ -4,14 +4,43 @@
 #include "sdks/msbctl/sandbox_options.h"
 
 #include <cstdlib>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "base/error.h"
 #include "base/status_macros.h"
 #include "sdks/msbctl/output.h"
 #include "sdks/msbctl/port_argument.h"
 
 namespace msb {
+namespace {
+
+absl::Status AddVolume(const std::string& word, msb::v1::SandboxSpec& spec) {
+  const std::vector<std::string> parts = absl::StrSplit(word, ':');
+  const bool read_only = parts.size() == 3 && parts[2] == "ro";
+  if (parts.size() < 2 || parts.size() > 3 || (parts.size() == 3 && !read_only)) {
+    return MakeError(Reason::kInvalidArgument, absl::StrCat("'", word, "' is no NAME:PATH[:ro]"));
+  }
+  msb::v1::Mount& mount = *spec.add_mounts();
+  mount.mutable_volume()->set_name(parts[0]);
+  mount.set_path(parts[1]);
+  mount.set_read_only(read_only);
+  return absl::OkStatus();
+}
+
+absl::Status AddTmpfs(const std::string& word, msb::v1::SandboxSpec& spec) {
+  const std::pair<std::string, std::string> parts = absl::StrSplit(word, absl::MaxSplits(':', 1));
+  msb::v1::Mount& mount = *spec.add_mounts();
+  mount.set_path(parts.first);
+  mount.mutable_tmpfs();
+  if (parts.second.empty()) return absl::OkStatus();
+  MSB_ASSIGN_OR_RETURN(const uint32_t mib, ParseMebibytes(parts.second));
+  mount.mutable_tmpfs()->set_size_mib(mib);
+  return absl::OkStatus();
+}
+
+}  // namespace
 
 void SandboxOptions::Declare(CLI::App& command) {
   const char* group = "Sandbox";
@@ -31,7 +60,7 @@ void SandboxOptions::Declare(CLI::App& command) {
       ->type_name("N")
       ->check(CLI::PositiveNumber)
       ->group(group);
-  command.add_option("--disk", disk, "size of the writable layer: 4G")
+  command.add_option("--disk", disk, "size of the writable layer: 4G, or: memory")
       ->type_name("SIZE")
       ->group(group);
   command.add_option("--engine", engine, "auto, kvm or qemu (default: the daemon's)")
@@ -40,6 +69,14 @@ void SandboxOptions::Declare(CLI::App& command) {
       ->group(group);
   command.add_option("-l,--label", labels, "a label to find it by (msbctl ls -l); repeatable")
       ->type_name("KEY[=VALUE]")
+      ->allow_extra_args(false)
+      ->group(group);
+  command.add_option("-v,--volume", volumes, "mounts a volume (msbctl volume); repeatable")
+      ->type_name("NAME:PATH[:ro]")
+      ->allow_extra_args(false)
+      ->group(group);
+  command.add_option("--tmpfs", tmpfs, "mounts memory of the guest; repeatable")
+      ->type_name("PATH[:SIZE]")
       ->allow_extra_args(false)
       ->group(group);
   command.add_option("--idle-timeout", idle_timeout, "stop it when unused for this long: 10m")
@@ -61,7 +98,8 @@ void SandboxOptions::Declare(CLI::App& command) {
       ->type_name("RULE")
       ->allow_extra_args(false)
       ->group(group);
-  command.add_option("-p,--publish", ports, "a port of the guest on the host; HOST 0: any free one")
+  command
+      .add_option("-p,--publish", ports, "a port of the guest on the host; HOST 0: any free one")
       ->type_name("[ADDRESS:]HOST:GUEST[/udp]")
       ->allow_extra_args(false)
       ->group(group);
@@ -78,7 +116,9 @@ absl::StatusOr<msb::v1::SandboxSpec> SandboxOptions::ToSpec() const {
     if (mib == 0) return MakeError(Reason::kInvalidResources, "--memory must be more than 0");
     spec.mutable_resources()->set_memory_mib(mib);
   }
-  if (!disk.empty()) {
+  if (disk == "memory") {
+    spec.mutable_resources()->set_disk_in_memory(true);
+  } else if (!disk.empty()) {
     MSB_ASSIGN_OR_RETURN(const uint32_t mib, ParseMebibytes(disk));
     if (mib == 0) return MakeError(Reason::kInvalidResources, "--disk must be more than 0");
     spec.mutable_resources()->set_disk_mib(mib);
@@ -87,6 +127,8 @@ absl::StatusOr<msb::v1::SandboxSpec> SandboxOptions::ToSpec() const {
   if (engine == "kvm") spec.set_engine(msb::v1::ENGINE_KVM);
   if (engine == "qemu") spec.set_engine(msb::v1::ENGINE_QEMU);
   MSB_RETURN_IF_ERROR(ParseAssignments(labels, BareName::kIsEmpty, *spec.mutable_labels()));
+  for (const std::string& word : volumes) MSB_RETURN_IF_ERROR(AddVolume(word, spec));
+  for (const std::string& word : tmpfs) MSB_RETURN_IF_ERROR(AddTmpfs(word, spec));
   if (!idle_timeout.empty()) {
     MSB_ASSIGN_OR_RETURN(*spec.mutable_limits()->mutable_idle_timeout(),
                          ParseDuration(idle_timeout));

@@ -32,6 +32,8 @@ struct SandboxOptions {
   std::vector<std::string> allow;
   std::vector<std::string> deny;
   std::vector<std::string> ports;
+  std::vector<std::string> volumes;  // NAME:PATH[:ro]
+  std::vector<std::string> tmpfs;    // PATH[:SIZE]
 
   void Declare(CLI::App& command);
   absl::StatusOr<msb::v1::SandboxSpec> ToSpec() const;

@@ -9,9 +9,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <filesystem>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
@@ -76,7 +78,20 @@ absl::StatusOr<std::string> MakeToken(const std::string& path, const std::string
   return token;
 }
 
+Caller DaemonItself() {
+  Caller caller{.uid = ::geteuid(), .gid = ::getegid(), .groups = {}, .sees_all = true};
+  const int count = ::getgroups(0, nullptr);
+  if (count <= 0) return caller;
+  caller.groups.resize(static_cast<size_t>(count));
+  const int got = ::getgroups(count, caller.groups.data());
+  caller.groups.resize(static_cast<size_t>(std::max(got, 0)));
+  return caller;
+}
+
 }  // namespace
+
+Authenticator::Authenticator(std::string token, std::string group)
+    : token_(std::move(token)), group_(std::move(group)), daemon_(DaemonItself()) {}
 
 absl::StatusOr<std::string> LoadOrMakeToken(const std::string& path, const std::string& group) {
   UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
@@ -95,7 +110,7 @@ absl::StatusOr<Caller> Authenticator::CallerOf(const grpc::ServerContextBase& co
     const absl::string_view value(it->second.data(), it->second.size());
     if (value.substr(0, kScheme.size()) == kScheme &&
         SameText(value.substr(kScheme.size()), token_)) {
-      return Caller{.uid = ::geteuid(), .sees_all = true};
+      return daemon_;
     }
   }
   return MakeError(Reason::kUnauthenticated,

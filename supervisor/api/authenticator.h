@@ -25,8 +25,7 @@ absl::StatusOr<std::string> LoadOrMakeToken(const std::string& path, const std::
 // Thread-safe.
 class Authenticator {
  public:
-  Authenticator(std::string token, std::string group)
-      : token_(std::move(token)), group_(std::move(group)) {}
+  Authenticator(std::string token, std::string group);
 
   Connections& connections() { return connections_; }
   const std::string& group() const { return group_; }
@@ -36,6 +35,7 @@ class Authenticator {
  private:
   const std::string token_;
   const std::string group_;
+  const Caller daemon_;
   Connections connections_;
 };
 

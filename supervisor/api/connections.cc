@@ -5,21 +5,27 @@
 
 #include <grp.h>
 #include <pwd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "base/error.h"
+#include "base/status_macros.h"
+#include "base/syscall.h"
 
 namespace msb {
 namespace {
 
 constexpr size_t kDatabaseBytes = 64 << 10;
 constexpr int kMaxGroups = 65'536;
+// What a jail takes (jailer/plan.h).
+constexpr size_t kMaxPeerGroups = 4096;
 
 bool SeesAll(uint32_t uid) { return uid == 0 || uid == ::geteuid(); }
 
@@ -49,9 +55,24 @@ bool IsMember(uint32_t uid, uint32_t gid, const std::string& group) {
   return std::find(groups.begin(), groups.end(), wanted) != groups.end();
 }
 
-void Connections::Remember(int fd, uint32_t uid, Right right) {
+absl::StatusOr<Caller> PeerOf(int socket) {
+  ucred peer{};
+  socklen_t size = sizeof(peer);
+  MSB_RETURN_IF_ERROR(Syscall(
+      "SO_PEERCRED", [&] { return ::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size); }));
+  Caller caller{.uid = peer.uid, .gid = peer.gid, .groups = {}, .sees_all = SeesAll(peer.uid)};
+  caller.groups.resize(kMaxPeerGroups);
+  size = static_cast<socklen_t>(caller.groups.size() * sizeof(uint32_t));
+  MSB_RETURN_IF_ERROR(Syscall("SO_PEERGROUPS", [&] {
+    return ::getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, caller.groups.data(), &size);
+  }));
+  caller.groups.resize(size / sizeof(uint32_t));
+  return caller;
+}
+
+void Connections::Remember(int fd, Caller caller, Right right) {
   absl::MutexLock lock(&mutex_);
-  peers_[fd] = Peer{uid, right};
+  peers_[fd] = Peer{std::move(caller), right};
 }
 
 absl::StatusOr<Caller> Connections::CallerOf(absl::string_view peer,
@@ -66,12 +87,12 @@ absl::StatusOr<Caller> Connections::CallerOf(absl::string_view peer,
     return MakeError(Reason::kInternalBug, "a call on a connection that nobody accepted");
   }
   if (it->second.right == Right::kMember) {
-    return Caller{.uid = it->second.uid, .sees_all = SeesAll(it->second.uid)};
+    return it->second.caller;
   }
   return MakeError(Reason::kPermissionDenied,
                    group.empty()
                        ? "only root and the daemon's own user may use this daemon"
-                       : absl::StrCat("user id ", it->second.uid, " is not in group ", group,
+                       : absl::StrCat("user id ", it->second.caller.uid, " is not in group ", group,
                                       ": sudo usermod -aG ", group, " USER, then log in again"));
 }
 

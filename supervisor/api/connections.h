@@ -24,19 +24,22 @@ namespace msb {
 // block.
 bool IsMember(uint32_t uid, uint32_t gid, const std::string& group);
 
+// Uid, gid and supplementary groups of the process that connected `socket`.
+absl::StatusOr<Caller> PeerOf(int socket);
+
 // Thread-safe. A connection is named by the number of its descriptor, as gRPC names it to a call
 // ("fd:12"); a number comes again only after the connection before it is closed.
 class Connections {
  public:
   enum class Right { kMember, kStranger };
 
-  void Remember(int fd, uint32_t uid, Right right);
+  void Remember(int fd, Caller caller, Right right);
   // `peer` as grpc::ServerContext has it. kPermissionDenied for a stranger, with what to do.
   absl::StatusOr<Caller> CallerOf(absl::string_view peer, absl::string_view group) const;
 
  private:
   struct Peer {
-    uint32_t uid = 0;
+    Caller caller;
     Right right = Right::kStranger;
   };
   mutable absl::Mutex mutex_;

@@ -148,7 +148,7 @@ void Diagnose(const Config& config, const EngineFacts& engines,
   report(CheckFile("vmm", config.daemon.vmm, X_OK, "set daemon.vmm, or install microsandbox"));
   report(CheckFile("jailer", config.daemon.jailer, X_OK,
                    "set daemon.jailer, or install microsandbox"));
-  for (const char* asset : {"vmlinux", "initramfs.cpio", "disk-template.ext4"}) {
+  for (const char* asset : {"vmlinux", "initramfs.cpio", "disks"}) {
     report(CheckFile("asset", absl::StrCat(assets, "/", asset), R_OK,
                      "deploy/guest.sh builds it; or set daemon.assets_directory"));
   }

@@ -24,6 +24,7 @@
 #include "supervisor/api/service_base.h"
 #include "supervisor/api/system_service.h"
 #include "supervisor/api/unix_listener.h"
+#include "supervisor/api/volume_service.h"
 
 namespace msb {
 namespace {
@@ -53,13 +54,14 @@ class GrpcApiServer final : public ApiServer {
         execs_(context_),
         files_(context_),
         networks_(context_),
-        system_(context_, absl::Now()) {}
+        system_(context_, absl::Now()),
+        volumes_(context_) {}
   ~GrpcApiServer() override { Shutdown(); }
 
   absl::Status Start() {
     grpc::ServerBuilder builder;
     for (grpc::Service* service : std::initializer_list<grpc::Service*>{
-             &sandboxes_, &execs_, &files_, &networks_, &system_}) {
+             &sandboxes_, &execs_, &files_, &networks_, &system_, &volumes_}) {
       builder.RegisterService(service);
     }
     builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
@@ -94,6 +96,8 @@ class GrpcApiServer final : public ApiServer {
   void Shutdown() override {
     listener_.reset();
     if (server_ == nullptr) return;
+    // gRPC ends streams at the deadline; a call of one answer must be answered by who works on it.
+    context_.registry.EndCalls(config_.daemon.shutdown_grace);
     server_->Shutdown(std::chrono::system_clock::now() +
                       absl::ToChronoNanoseconds(config_.daemon.shutdown_grace));
     server_->Wait();
@@ -109,6 +113,7 @@ class GrpcApiServer final : public ApiServer {
   FileServiceImpl files_;
   NetworkServiceImpl networks_;
   SystemServiceImpl system_;
+  VolumeServiceImpl volumes_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<UnixListener> listener_;
 };

@@ -61,12 +61,14 @@ void UnixListener::OnConnection() {
     MSB_LOG(kWarning) << "a connection was not taken: " << accepted.status().message();
     return;
   }
-  ucred peer{};
-  socklen_t size = sizeof(peer);
-  if (::getsockopt(accepted->get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return;
-  const bool member = IsMember(peer.uid, peer.gid, authenticator_.group());
+  absl::StatusOr<Caller> peer = PeerOf(accepted->get());
+  if (!peer.ok()) {
+    MSB_LOG(kWarning) << "a connection was not taken: " << peer.status().message();
+    return;
+  }
+  const bool member = IsMember(peer->uid, peer->gid, authenticator_.group());
   authenticator_.connections().Remember(
-      accepted->get(), peer.uid,
+      accepted->get(), *std::move(peer),
       member ? Connections::Right::kMember : Connections::Right::kStranger);
   grpc::AddInsecureChannelFromFd(&server_, accepted->Release());
 }

@@ -41,7 +41,7 @@ std::vector<Setting> DaemonSettings() {
        PathSetting{MSB_FIELD(daemon.data_directory)}, "Database and disks. One daemon at a time."},
       {"daemon", "assets_directory", "/usr/share/microsandbox",
        PathSetting{MSB_FIELD(daemon.assets_directory)},
-       "`vmlinux`, `initramfs.cpio`, `disk-template.ext4`, `images/`, `qemu/`."},
+       "`vmlinux`, `initramfs.cpio`, `disks/`, `images/`, `qemu/`."},
       {"daemon", "libexec_directory", "/usr/libexec/microsandbox",
        PathSetting{MSB_FIELD(daemon.libexec_directory)},
        "Where `msb-vmm`, `msb-jailer` and `msb-net` are."},

@@ -16,10 +16,10 @@
 namespace msb {
 namespace {
 
-// So that the path of its socket fits (sockaddr_un) below the longest runtime directory.
-constexpr size_t kMaxNameBytes = 10;
+// So that the paths of its sockets fit (sockaddr_un) below the longest runtime directory.
+constexpr size_t kMaxNameBytes = 6;
 // They name the VMM's own files.
-constexpr absl::string_view kTakenNames[] = {"control", "vsock", "console", "vmm"};
+constexpr absl::string_view kTakenNames[] = {"vsock", "vmm"};
 
 absl::Status Invalid(const CompanionSpec& spec, absl::string_view what) {
   return MakeError(Reason::kInvalidArgument, absl::StrCat("companion ", spec.name, ": ", what));

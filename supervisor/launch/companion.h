@@ -7,13 +7,11 @@
 //
 // The process finds: 0 is /dev/null; 1 and 2 its log, of which the first bytes are kept (writes
 // fail with EPERM behind them); 3 a listening Unix socket for the daemon's requests; 4 its end of a
-// socketpair with the VMM; 5 its input, when there is one; and what its specification names. It
+// connection with the VMM; 5 its input, when there is one; and what its specification names. It
 // exits with 0 when the VMM hangs up: any other end is a failure of its own.
 
 #ifndef MSB_SUPERVISOR_LAUNCH_COMPANION_H_
 #define MSB_SUPERVISOR_LAUNCH_COMPANION_H_
-
-#include <sys/socket.h>
 
 #include <cstdint>
 #include <map>
@@ -59,8 +57,14 @@ struct CompanionBind {
   std::string target;
 };
 
+// How it is connected with its VMM, which has the other side as VmmFdOfCompanion(index).
+enum class VmmLink {
+  kSocketpair,  // the VMM has a connected socket: a companion that dies is gone for it
+  kListener,  // the VMM has a listening socket: a companion that is started again is connected anew
+};
+
 struct CompanionSpec {
-  // [a-z][a-z0-9-]{0,9}, unique in its sandbox: "net", "fs-0".
+  // [a-z][a-z0-9-]{0,5}, unique in its sandbox: "net", "fs-0".
   std::string name;
   std::string executable;              // static, executable for every user
   std::vector<std::string> arguments;  // behind its own name
@@ -75,7 +79,7 @@ struct CompanionSpec {
   // Number there -> descriptor here, the caller's until the launch is over.
   std::map<int, int> fds;
   std::string input;
-  int vmm_socket_type = SOCK_STREAM;
+  VmmLink vmm_link = VmmLink::kSocketpair;
 
   uint32_t memory_mib = 64;
   uint32_t cpu_milli = 1000;

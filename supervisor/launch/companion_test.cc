@@ -41,11 +41,11 @@ LaunchPlan SomePlan() {
 }
 
 TEST(CompanionTest, NamesAreShortAndNotThoseOfTheVmm) {
-  for (const char* name : {"net", "fs-0", "a", "a123456789"}) {
+  for (const char* name : {"net", "fs-0", "a", "a12345"}) {
     EXPECT_TRUE(IsCompanionName(name)) << name;
   }
-  for (const char* name : {"", "0", "Net", "a/b", "a.b", "a+b", "-a", "a1234567890", "vsock",
-                           "control", "console", "vmm"}) {
+  for (const char* name :
+       {"", "0", "Net", "a/b", "a.b", "a+b", "-a", "a123456", "vsock", "control", "vmm"}) {
     EXPECT_FALSE(IsCompanionName(name)) << name;
   }
 }

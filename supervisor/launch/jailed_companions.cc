@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <memory>
 #include <utility>
@@ -39,15 +40,27 @@ struct CompanionFds {
   UniqueFd log;
 };
 
+absl::Status Connect(VmmLink link, const CompanionPaths& paths, CompanionFds& fds) {
+  if (link == VmmLink::kSocketpair) {
+    int ends[2];
+    MSB_RETURN_IF_ERROR(Syscall(
+        "socketpair", [&] { return ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends); }));
+    fds.companion_socket = UniqueFd(ends[0]);
+    fds.vmm_socket = UniqueFd(ends[1]);
+    return absl::OkStatus();
+  }
+  // The VMM of a companion that is started again listens there already.
+  if (::access(paths.vmm_socket.c_str(), F_OK) != 0) {
+    MSB_ASSIGN_OR_RETURN(fds.vmm_socket, ListenUnix(paths.vmm_socket));
+  }
+  MSB_ASSIGN_OR_RETURN(fds.companion_socket, ConnectUnix(paths.vmm_socket, Blocking::kYes));
+  return absl::OkStatus();
+}
+
 absl::StatusOr<CompanionFds> MakeFds(const CompanionSpec& spec, const CompanionPaths& paths,
                                      uint64_t log_bytes) {
   CompanionFds fds;
-  int ends[2];
-  MSB_RETURN_IF_ERROR(Syscall("socketpair", [&] {
-    return ::socketpair(AF_UNIX, spec.vmm_socket_type | SOCK_CLOEXEC, 0, ends);
-  }));
-  fds.companion_socket = UniqueFd(ends[0]);
-  fds.vmm_socket = UniqueFd(ends[1]);
+  MSB_RETURN_IF_ERROR(Connect(spec.vmm_link, paths, fds));
   MSB_ASSIGN_OR_RETURN(fds.control_listener, ListenUnix(paths.control_socket));
   MSB_ASSIGN_OR_RETURN(fds.log, MakeCompanionLog(log_bytes));
   if (!spec.input.empty()) {
@@ -83,6 +96,7 @@ struct JailedLauncher::PendingCompanion {
 CompanionPaths PathsOf(const LaunchPlan& plan, absl::string_view companion) {
   const std::string base = absl::StrCat(plan.runtime_directory, "/", companion);
   return {.control_socket = base + ".sock",
+          .vmm_socket = base + ".vmm.sock",
           .log = base + ".log",
           .cgroup = absl::StrCat(plan.cgroup, std::string(1, kNameSeparator), companion)};
 }

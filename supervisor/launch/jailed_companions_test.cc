@@ -200,6 +200,26 @@ TEST_F(JailedCompanionsTest, CanBeStartedAgain) {
   ExpectCleared(plan());
 }
 
+TEST_F(JailedCompanionsTest, AreConnectedAnewWhenTheirVmmListens) {
+  CompanionSpec spec = CompanionOf("net");
+  spec.vmm_link = VmmLink::kListener;
+  LaunchSpec launch = SpecWith({spec});
+  launch.command_line = "fake.links=2";
+  ASSERT_OK_AND_ASSIGN(const LaunchedVmm vmm, launcher().Launch(launch));
+  ASSERT_EQ(::kill(vmm.companions[0].process.pid, SIGKILL), 0);
+  AwaitEnd(vmm.companions[0].pidfd);
+  ASSERT_OK(launcher().EndCompanion(plan(), "net"));
+
+  ASSERT_OK_AND_ASSIGN(const Launcher::StartedCompanion started,
+                       launcher().StartCompanion(plan(), spec));
+
+  EXPECT_FALSE(started.vmm_socket.valid());
+  ASSERT_OK(AskStatus(plan()));  // the VMM has talked to the second by then
+  EXPECT_THAT(Read(plan().vmm_log), HasSubstr("link 1: hello\n"));
+  ASSERT_OK(launcher().CleanUp(plan()));
+  ExpectCleared(plan());
+}
+
 TEST_F(JailedCompanionsTest, AFailedRestartLeavesTheVmmAndNothingElse) {
   ASSERT_OK_AND_ASSIGN(const LaunchedVmm vmm, launcher().Launch(SpecWith({})));
   CompanionSpec spec = CompanionOf("net");

@@ -48,7 +48,7 @@ struct LaunchSpec {
     size_t companion = 0;
   };
   std::optional<Net> net;
-  // Started before the VMM, in no order. The VMM has its end of the socketpair with the one of
+  // Started before the VMM, in no order. The VMM has its side of the link with the one of
   // index i as descriptor VmmFdOfCompanion(i) (vmm_inputs.h); MakeVmSpec tells it what for.
   std::vector<CompanionSpec> companions;
 };
@@ -73,8 +73,9 @@ struct LaunchPlan {
 // Where the parts of a companion are, a function of the plan and its name.
 struct CompanionPaths {
   std::string control_socket;
-  std::string log;     // of the ended ones
-  std::string cgroup;  // beside the sandbox's own
+  std::string vmm_socket;  // where its VMM listens, with VmmLink::kListener
+  std::string log;         // of the ended ones
+  std::string cgroup;      // beside the sandbox's own
 };
 CompanionPaths PathsOf(const LaunchPlan& plan, absl::string_view companion);
 
@@ -121,9 +122,9 @@ class Launcher {
   virtual absl::Status CleanUp(const LaunchPlan& plan) = 0;
   virtual absl::Status RemoveLogs(const LaunchPlan& plan) = 0;
 
-  // Starts one more companion, or an ended one again, beside a VMM that runs. The other end of its
-  // socketpair is the caller's, who hands it to the VMM. Blocks like Launch; nothing is left behind
-  // on an error.
+  // Starts one more companion, or an ended one again, beside a VMM that runs. With
+  // VmmLink::kListener it is connected with the VMM already; with kSocketpair `vmm_socket` is the
+  // caller's, who hands it to the VMM. Blocks like Launch; nothing is left behind on an error.
   struct StartedCompanion {
     LaunchedCompanion companion;
     UniqueFd vmm_socket;

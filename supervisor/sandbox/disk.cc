@@ -11,10 +11,14 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <filesystem>
 #include <memory>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "base/error.h"
 #include "base/status_macros.h"
 #include "base/syscall.h"
@@ -24,6 +28,8 @@ namespace msb {
 namespace {
 
 constexpr size_t kCopyBytes = 1 << 20;
+constexpr int kMibShift = 20;
+constexpr absl::string_view kTemplateEnding = ".ext4";
 
 absl::Status WriteAll(int fd, const char* data, size_t size, off_t offset) {
   while (size > 0) {
@@ -91,10 +97,47 @@ absl::Status FillDisk(int from, int to, off_t template_size, off_t size) {
       Syscall("set the size of the disk", [&] { return ::ftruncate(to, size); }));
 }
 
+// "<folder>/256.ext4", the largest of at most `size_bytes`.
+absl::StatusOr<std::string> ChooseTemplate(const std::string& folder, uint64_t size_bytes) {
+  std::error_code error;
+  uint64_t best_mib = 0;
+  for (std::filesystem::directory_iterator entry(folder, error), end; entry != end;
+       entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    uint64_t mib = 0;
+    if (!absl::EndsWith(name, kTemplateEnding) ||
+        !absl::SimpleAtoi(name.substr(0, name.size() - kTemplateEnding.size()), &mib)) {
+      continue;
+    }
+    if (mib <= size_bytes >> kMibShift) best_mib = std::max(best_mib, mib);
+  }
+  if (best_mib > 0) return absl::StrCat(folder, "/", best_mib, kTemplateEnding);
+  return MakeError(
+      Reason::kAssetMissing,
+      absl::StrCat("no template of disks in ", folder, " for ", size_bytes >> kMibShift,
+                   " MiB: run deploy/guest.sh, or install the guest's package"));
+}
+
 }  // namespace
 
-absl::Status MakeDisk(const std::string& template_path, const std::string& path,
-                      uint64_t size_bytes) {
+absl::Status GrowDisk(const std::string& path, uint64_t size_bytes) {
+  const auto opened = Syscall(absl::StrCat("open ", path), [&] {
+    return ::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+  });
+  if (!opened.ok()) return WithReason(Reason::kHostError, "disk", opened.status());
+  const UniqueFd disk(*opened);
+  struct stat info {};
+  MSB_RETURN_IF_ERROR(Syscall("fstat", [&] { return ::fstat(disk.get(), &info); }));
+  if (static_cast<uint64_t>(info.st_size) >= size_bytes) return absl::OkStatus();
+  const auto grown = Syscall("set the size of the disk", [&] {
+    return ::ftruncate(disk.get(), static_cast<off_t>(size_bytes));
+  });
+  if (!grown.ok()) return WithReason(Reason::kHostError, "disk", grown.status());
+  return absl::OkStatus();
+}
+
+absl::Status MakeDisk(const std::string& templates, const std::string& path, uint64_t size_bytes) {
+  MSB_ASSIGN_OR_RETURN(const std::string template_path, ChooseTemplate(templates, size_bytes));
   auto opened = Syscall(absl::StrCat("open ", template_path),
                         [&] { return ::open(template_path.c_str(), O_RDONLY | O_CLOEXEC); });
   if (!opened.ok()) {
@@ -103,12 +146,6 @@ absl::Status MakeDisk(const std::string& template_path, const std::string& path,
   const UniqueFd from(*opened);
   struct stat info {};
   MSB_RETURN_IF_ERROR(Syscall("fstat", [&] { return ::fstat(from.get(), &info); }));
-  if (size_bytes < static_cast<uint64_t>(info.st_size)) {
-    return MakeError(
-        Reason::kInvalidResources,
-        absl::StrCat("resources.disk_mib is ", size_bytes >> 20,
-                     "; this host's disks have at least ", (info.st_size + (1 << 20) - 1) >> 20));
-  }
   auto made = Syscall(absl::StrCat("make ", path), [&] {
     return ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   });

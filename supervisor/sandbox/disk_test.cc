@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <string>
 
 #include "base/unique_fd.h"
@@ -38,10 +39,10 @@ char ByteAt(const std::string& path, off_t offset) {
 
 TEST(MakeDiskTest, CopiesTheDataKeepsTheHolesAndGrows) {
   const TempDir dir;
-  const std::string source = dir.path() + "/template";
+  const std::string source = dir.path() + "/64.ext4";
   const std::string disk = dir.path() + "/disk";
   WriteTemplate(source);
-  ASSERT_OK(MakeDisk(source, disk, 100 * kMib));
+  ASSERT_OK(MakeDisk(dir.path(), disk, 100 * kMib));
   struct stat info {};
   ASSERT_EQ(::stat(disk.c_str(), &info), 0);
   EXPECT_EQ(static_cast<uint64_t>(info.st_size), 100 * kMib);
@@ -54,26 +55,49 @@ TEST(MakeDiskTest, CopiesTheDataKeepsTheHolesAndGrows) {
   EXPECT_EQ(ByteAt(disk, 100 * kMib - 1), '\0');
 }
 
-TEST(MakeDiskTest, ADiskSmallerThanItsFileSystemIsRefused) {
+TEST(MakeDiskTest, TakesTheLargestTemplateThatFits) {
   const TempDir dir;
-  WriteTemplate(dir.path() + "/template");
-  EXPECT_THAT(MakeDisk(dir.path() + "/template", dir.path() + "/disk", 63 * kMib),
-              HasReason(Reason::kInvalidResources));
+  for (const char* name : {"16.ext4", "64.ext4", "256.ext4", "README", "x.ext4", ".ext4"}) {
+    dir.Write(name, name);
+  }
+  ASSERT_OK(MakeDisk(dir.path(), dir.path() + "/disk", 255 * kMib));
+  EXPECT_EQ(dir.Read("disk").substr(0, 7), "64.ext4");
+}
+
+TEST(MakeDiskTest, ADiskSmallerThanEveryTemplateIsRefused) {
+  const TempDir dir;
+  WriteTemplate(dir.path() + "/64.ext4");
+  EXPECT_THAT(MakeDisk(dir.path(), dir.path() + "/disk", 63 * kMib),
+              HasReason(Reason::kAssetMissing));
   EXPECT_NE(::access((dir.path() + "/disk").c_str(), F_OK), 0);
 }
 
 TEST(MakeDiskTest, WithoutATemplateItSaysSo) {
   const TempDir dir;
-  EXPECT_THAT(MakeDisk(dir.path() + "/template", dir.path() + "/disk", kMib),
+  EXPECT_THAT(MakeDisk(dir.path() + "/templates", dir.path() + "/disk", 16 * kMib),
               HasReason(Reason::kAssetMissing));
+}
+
+TEST(GrowDiskTest, GrowsAndNeverShrinks) {
+  const TempDir dir;
+  WriteTemplate(dir.path() + "/disk");
+  ASSERT_OK(GrowDisk(dir.path() + "/disk", 128 * kMib));
+  EXPECT_EQ(std::filesystem::file_size(dir.path() + "/disk"), 128 * kMib);
+  ASSERT_OK(GrowDisk(dir.path() + "/disk", 16 * kMib));
+  EXPECT_EQ(std::filesystem::file_size(dir.path() + "/disk"), 128 * kMib);
+  EXPECT_EQ(ByteAt(dir.path() + "/disk", 64 * kMib - 1), 'd');
+}
+
+TEST(GrowDiskTest, OfNoDiskIsAnError) {
+  const TempDir dir;
+  EXPECT_THAT(GrowDisk(dir.path() + "/disk", 16 * kMib), HasReason(Reason::kHostError));
 }
 
 TEST(MakeDiskTest, AnExistingDiskIsNotTouched) {
   const TempDir dir;
-  WriteTemplate(dir.path() + "/template");
+  WriteTemplate(dir.path() + "/64.ext4");
   dir.Write("disk", "precious");
-  EXPECT_THAT(MakeDisk(dir.path() + "/template", dir.path() + "/disk", 64 * kMib),
-              HasReason(Reason::kHostError));
+  EXPECT_THAT(MakeDisk(dir.path(), dir.path() + "/disk", 64 * kMib), HasReason(Reason::kHostError));
   EXPECT_EQ(dir.Read("disk"), "precious");
 }
 

@@ -283,9 +283,10 @@ void AddNetwork(const Config& config, const msb::v1::Network& network, LaunchSpe
   absl::StrAppend(&spec.command_line, kGuestWords);
 }
 
-absl::Status RestartNetworkProcess(Launcher& launcher, const Config& config, const LaunchPlan& plan,
-                                   const msb::v1::Network& network) {
-  MSB_ASSIGN_OR_RETURN(const Launcher::StartedCompanion started,
+absl::StatusOr<LaunchedCompanion> RestartNetworkProcess(Launcher& launcher, const Config& config,
+                                                        const LaunchPlan& plan,
+                                                        const msb::v1::Network& network) {
+  MSB_ASSIGN_OR_RETURN(Launcher::StartedCompanion started,
                        launcher.StartCompanion(plan, CompanionOf(config, plan.id, network)));
   const absl::StatusOr<UniqueFd> link = ConnectUnix(plan.link_socket, Blocking::kYes);
   if (!link.ok()) return WithReason(Reason::kHostError, "the VMM's wire", link.status());
@@ -297,7 +298,7 @@ absl::Status RestartNetworkProcess(Launcher& launcher, const Config& config, con
     if (port.bound_port() != 0) port.set_host_port(port.bound_port());
     MSB_RETURN_IF_ERROR(PublishOnHost(socket, port, config.agent.request_timeout));
   }
-  return absl::OkStatus();
+  return std::move(started.companion);
 }
 
 absl::StatusOr<msb::net::v1::ControlResponse> AskNetwork(const std::string& control_socket,

@@ -37,8 +37,9 @@ void AddNetwork(const Config& config, const msb::v1::Network& network, LaunchSpe
 
 // Ends the msb-net of a running machine, if it has not ended, and puts a new one in its place.
 // Connections are lost, published ports are kept. Blocks.
-absl::Status RestartNetworkProcess(Launcher& launcher, const Config& config, const LaunchPlan& plan,
-                                   const msb::v1::Network& network);
+absl::StatusOr<LaunchedCompanion> RestartNetworkProcess(Launcher& launcher, const Config& config,
+                                                        const LaunchPlan& plan,
+                                                        const msb::v1::Network& network);
 
 msb::net::v1::Policy PolicyOf(const msb::v1::Network& network);
 

@@ -36,7 +36,9 @@ bool Matches(const msb::v1::ListRequest& filter, const Sandbox& sandbox) {
 }  // namespace
 
 Registry::Registry(SandboxContext context)
-    : context_(std::move(context)), random_(std::random_device{}()) {}
+    : context_(std::move(context)),
+      random_(std::random_device{}()),
+      volumes_(context_, [this](absl::string_view name) { return UsersOf(name); }) {}
 
 Registry::~Registry() {
   // Who waits for a sandbox holds it, and it holds them.
@@ -44,6 +46,7 @@ Registry::~Registry() {
 }
 
 absl::Status Registry::Recover() {
+  MSB_RETURN_IF_ERROR(volumes_.Recover());
   MSB_ASSIGN_OR_RETURN(std::vector<SandboxRecord> records, context_.store.LoadAll());
   std::vector<std::shared_ptr<Sandbox>> sandboxes;
   for (SandboxRecord& record : records) sandboxes.push_back(Add(std::move(record)));
@@ -96,6 +99,35 @@ absl::StatusOr<uint32_t> Registry::FreeSlot() const {
   return slot;
 }
 
+absl::Status Registry::CheckMounts(const Caller& caller, const msb::v1::SandboxSpec& spec) const {
+  for (const msb::v1::Mount& mount : spec.mounts()) {
+    if (!mount.has_volume()) continue;
+    MSB_RETURN_IF_ERROR(volumes_.Find(caller, mount.volume().name()).status());
+  }
+  return absl::OkStatus();
+}
+
+std::vector<std::string> Registry::UsersOf(absl::string_view volume) const {
+  std::vector<std::string> users;
+  for (const auto& [id, sandbox] : by_id_) {
+    const auto& mounts = sandbox->record().spec.mounts();
+    const bool mounted = std::any_of(mounts.begin(), mounts.end(), [&](const auto& mount) {
+      return mount.has_volume() && mount.volume().name() == volume;
+    });
+    if (mounted) users.push_back(sandbox->record().spec.name());
+  }
+  return users;
+}
+
+void Registry::EndCalls(absl::Duration grace) {
+  context_.loop.Post([this, grace] {
+    context_.loop.After(grace, [this] {
+      calls_ended_ = true;
+      for (const auto& [id, sandbox] : by_id_) sandbox->EndCalls();
+    });
+  });
+}
+
 void Registry::Create(Caller caller, msb::v1::SandboxSpec spec, bool start, OnView done) {
   context_.loop.Post(
       [this, caller, spec = std::move(spec), start, done = std::move(done)]() mutable {
@@ -104,6 +136,7 @@ void Registry::Create(Caller caller, msb::v1::SandboxSpec spec, bool start, OnVi
 }
 
 void Registry::CreateNow(Caller caller, msb::v1::SandboxSpec spec, bool start, OnView done) {
+  if (calls_ended_) return done(MakeError(Reason::kDaemonShuttingDown, "the daemon ends"));
   absl::StatusOr<msb::v1::SandboxSpec> complete = CompleteSpec(std::move(spec), context_.config);
   if (!complete.ok()) return done(complete.status());
   if (complete->name().empty()) {
@@ -112,6 +145,9 @@ void Registry::CreateNow(Caller caller, msb::v1::SandboxSpec spec, bool start, O
   } else if (id_of_name_.contains(complete->name())) {
     return done(MakeError(Reason::kSandboxNameTaken,
                           absl::StrCat("there is a sandbox '", complete->name(), "' already")));
+  }
+  if (absl::Status mounts = CheckMounts(caller, *complete); !mounts.ok()) {
+    return done(std::move(mounts));
   }
   absl::Status admitted =
       start ? AdmitMemory(complete->resources().memory_mib()) : absl::OkStatus();
@@ -128,8 +164,10 @@ void Registry::CreateNow(Caller caller, msb::v1::SandboxSpec spec, bool start, O
       return done(std::move(status));
     }
   }
+  record.owner_gid = caller.gid;
+  record.owner_groups = caller.groups;
   record.spec = *std::move(complete);
-  record.has_disk = true;
+  record.has_disk = !record.spec.resources().disk_in_memory();
   record.created_at = absl::Now();
   if (absl::Status status = context_.store.Put(record); !status.ok())
     return done(std::move(status));
@@ -205,6 +243,7 @@ void Registry::With(Caller caller, std::string name, OnFound done) {
 }
 
 Registry::Found Registry::Find(Caller caller, absl::string_view name) const {
+  if (calls_ended_) return MakeError(Reason::kDaemonShuttingDown, "the daemon ends");
   const auto visible = [&](const std::shared_ptr<Sandbox>& sandbox) {
     return caller.MaySee(sandbox->record().owner_uid);
   };

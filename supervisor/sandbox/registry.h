@@ -20,9 +20,11 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "supervisor/sandbox/caller.h"
 #include "supervisor/sandbox/context.h"
 #include "supervisor/sandbox/sandbox.h"
+#include "supervisor/sandbox/volumes.h"
 
 namespace msb {
 
@@ -60,11 +62,20 @@ class Registry {
   };
   void Count(std::function<void(Counts)> done);
 
+  // Lets go of everybody who waits for a sandbox or its guest, with kDaemonShuttingDown, `grace`
+  // from now. The sandboxes go on; the registry is of no use any more. From any thread.
+  void EndCalls(absl::Duration grace);
+
   const SandboxContext& context() const { return context_; }
+  // Belongs to the loop, as far as it does not say otherwise.
+  Volumes& volumes() { return volumes_; }
 
  private:
   void CreateNow(Caller caller, msb::v1::SandboxSpec spec, bool start, OnView done);
   Found Find(Caller caller, absl::string_view name) const;
+  absl::Status CheckMounts(const Caller& caller, const msb::v1::SandboxSpec& spec) const;
+  // Names of the sandboxes that mount it.
+  std::vector<std::string> UsersOf(absl::string_view volume) const;
   absl::Status AdmitMemory(uint32_t memory_mib) const;
   absl::StatusOr<uint32_t> FreeSlot() const;
   std::shared_ptr<Sandbox> Add(SandboxRecord record);
@@ -76,6 +87,8 @@ class Registry {
   absl::flat_hash_map<std::string, std::string> id_of_name_;
   absl::flat_hash_set<uint32_t> slots_;
   std::mt19937 random_;
+  bool calls_ended_ = false;
+  Volumes volumes_;
 };
 
 }  // namespace msb

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "supervisor/sandbox/companion_view.h"
 #include "supervisor/sandbox/lifecycle.h"
 #include "supervisor/sandbox/validate.h"
 
@@ -48,6 +49,7 @@ Sandbox::~Sandbox() {
   if (!run_) return;
   // The VMM lives on; a later life of the daemon adopts it.
   if (run_->vmm.pidfd.valid()) context_.loop.Unwatch(run_->vmm.pidfd.get());
+  UnwatchCompanions();
   if (run_->control) run_->control->Close();
 }
 
@@ -70,6 +72,9 @@ msb::v1::Sandbox Sandbox::View() const {
     SetTimestamp(record_.stopped_at, *view.mutable_stopped_at());
   }
   for (const auto& stage : record_.start_stages) *view.add_start_stages() = stage;
+  for (const CompanionRecord& companion : record_.companions) {
+    *view.add_companions() = ViewOf(companion);
+  }
   return view;
 }
 
@@ -124,6 +129,21 @@ uint64_t Sandbox::Observe(std::function<void()> changed) {
   const uint64_t id = next_observer_++;
   observers_.emplace(id, std::move(changed));
   return id;
+}
+
+void Sandbox::EndCalls() {
+  const absl::Status ending =
+      MakeError(Reason::kDaemonShuttingDown,
+                "the daemon ends; the sandbox goes on, and the next daemon has it");
+  // The VMM, the timers and those who count commands for us are the next daemon's.
+  for (LoopTimer* timer : {&start_timer_, &stop_timer_, &idle_timer_, &lifetime_timer_}) {
+    timer->Cancel();
+  }
+  std::exchange(count_waiters_, {});
+  for (auto* waiters : {&start_waiters_, &stop_waiters_, &remove_waiters_}) {
+    Answer(*waiters, ending);
+  }
+  if (run_ && run_->agent) run_->agent->Close(ending);
 }
 
 void Sandbox::LetGo() {
@@ -233,6 +253,10 @@ absl::Status Sandbox::Update(const msb::v1::UpdateRequest& changes) {
   for (const std::string& key : changes.remove_labels()) spec.mutable_labels()->erase(key);
   MSB_RETURN_IF_ERROR(ValidateLabels(spec));
   MSB_RETURN_IF_ERROR(MergeLimits(changes.limits(), *spec.mutable_limits()));
+  if (changes.disk_mib() != 0) {
+    MSB_RETURN_IF_ERROR(
+        ResizeDisk(changes.disk_mib(), context_.config.limits, *spec.mutable_resources()));
+  }
   std::swap(record_.spec, spec);
   if (const absl::Status status = Journal(); !status.ok()) {
     std::swap(record_.spec, spec);

@@ -113,6 +113,8 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   uint64_t Observe(std::function<void()> changed);
   void Unobserve(uint64_t id) { observers_.erase(id); }
   bool removed() const { return removed_; }
+  // The daemon is about to end: whoever waits is told so, and nothing begins any more.
+  void EndCalls();
   // At the end of the daemon: nobody is told anything any more.
   void LetGo();
 
@@ -120,6 +122,7 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   // While there is a VMM process.
   struct Run {
     LaunchedVmm vmm;
+    std::map<std::string, UniqueFd> companions;  // pidfds, by name, of those that are watched
     ImageConfig image;
     std::shared_ptr<VmmControl> control;
     std::shared_ptr<AgentClient> agent;  // once the guest is ready
@@ -157,10 +160,27 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   void OnVmEvent(const msb::vmm::v1::VmEvent& event);
   void ConnectAgent();
   void MeetAgent();
+  void OnClockSet(absl::Status status);
   void OnAgentAnswered(absl::Status status);
   void FailStart(absl::Status error);
   void Adopt();
   void OnAdoptedStatus(absl::StatusOr<msb::vmm::v1::ControlResponse> response);
+
+  // sandbox_companions.cc
+  void TakeCompanions(std::vector<LaunchedCompanion> companions);
+  void AdoptCompanions();
+  void WatchCompanion(const std::string& name, UniqueFd pidfd);
+  void UnwatchCompanion(const std::string& name);
+  void UnwatchCompanions();
+  void TakeRestarted(const std::string& name, absl::StatusOr<LaunchedCompanion> restarted,
+                     const Done& done);
+  void OnCompanionEnded(const std::string& name);
+  struct EndedCompanion {
+    std::string name;
+    absl::StatusOr<CompanionEnd> end;
+  };
+  void OnCompanionCleared(EndedCompanion ended);
+  void SetCompanionEnded(absl::string_view name, Reason reason, std::string detail);
 
   // sandbox_stop.cc
   void OnVmmEnded();

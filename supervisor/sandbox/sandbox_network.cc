@@ -148,11 +148,15 @@ void Sandbox::UnpublishPort(PublishedPort port, Done done) {
 
 void Sandbox::RestartNetwork(Done done) {
   if (state() != msb::v1::SANDBOX_STATE_RUNNING) return done(NotNow("restart the network of"));
+  UnwatchCompanion(kNetworkCompanion);  // its end is no news now
   context_.workers.Run([&context = context_, weak = weak_from_this(), plan = plan_,
                         network = record_.spec.network(), done = std::move(done)] {
-    absl::Status status = RestartNetworkProcess(context.launcher, context.config, plan, network);
-    context.loop.Post([weak, done, status = std::move(status)] {
-      if (weak.lock() != nullptr) done(status);
+    auto restarted = std::make_shared<absl::StatusOr<LaunchedCompanion>>(
+        RestartNetworkProcess(context.launcher, context.config, plan, network));
+    context.loop.Post([weak, done, restarted] {
+      const auto self = weak.lock();
+      if (self == nullptr) return;
+      self->TakeRestarted(kNetworkCompanion, std::move(*restarted), done);
     });
   });
 }

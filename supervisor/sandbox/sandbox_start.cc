@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "supervisor/sandbox/lifecycle.h"
+#include "supervisor/sandbox/mounts.h"
 #include "supervisor/sandbox/sandbox.h"
 #include "supervisor/sandbox/validate.h"
 
@@ -61,6 +62,7 @@ void Sandbox::Start(Done done) {
   record_.start_stages.clear();
   record_.has_vmm = true;
   record_.pid = 0;
+  record_.companions.clear();
   if (absl::Status status = Journal(); !status.ok()) {
     record_ = before;
     return done(std::move(status));
@@ -99,6 +101,7 @@ void Sandbox::OnLaunched(absl::StatusOr<LaunchOutcome> outcome) {
     network.mutable_ports(static_cast<int>(i))->set_bound_port(outcome->bound_ports[i]);
   }
   run_.emplace(Run{.vmm = std::move(outcome->vmm), .image = std::move(outcome->image)});
+  TakeCompanions(std::move(run_->vmm.companions));
   Mark("jailed", MonotonicNow());
   absl::Status status = Journal();
   // Stopped, or too late, while the worker was at it.
@@ -161,6 +164,17 @@ void Sandbox::MeetAgent() {
   ConnectAgent();
   msb::agent::v1::ControlRequest request;
   request.set_set_clock_ns(0);  // filled in as it is sent
+  run_->agent->Request(std::move(request),
+                       OnLoop<AgentResponse>([](Sandbox& self, const AgentResponse& response) {
+                         self.OnClockSet(response.status());
+                       }));
+}
+
+void Sandbox::OnClockSet(absl::Status status) {
+  if (!status.ok() || record_.spec.mounts().empty()) return OnAgentAnswered(std::move(status));
+  if (state() != msb::v1::SANDBOX_STATE_STARTING) return;
+  msb::agent::v1::ControlRequest request;
+  *request.mutable_mount_all() = MountRequestOf(record_.spec);
   run_->agent->Request(std::move(request),
                        OnLoop<AgentResponse>([](Sandbox& self, const AgentResponse& response) {
                          self.OnAgentAnswered(response.status());
@@ -234,6 +248,7 @@ void Sandbox::Adopt() {
   }
   run_.emplace(Run{.vmm = *std::move(vmm), .image = *std::move(image)});
   if (absl::Status status = ServeVmm(); !status.ok()) return FailStart(std::move(status));
+  AdoptCompanions();
   MSB_LOG(kInfo) << "sandbox " << record_.id << " (" << record_.spec.name() << ") is "
                  << StateName(state()) << ", pid " << record_.pid << ": adopted";
   if (state() == msb::v1::SANDBOX_STATE_STARTING) {

@@ -120,6 +120,7 @@ void Sandbox::EndRun() {
   clearing_ = true;
   if (run_) {
     context_.loop.Unwatch(run_->vmm.pidfd.get());
+    UnwatchCompanions();
     if (run_->control) run_->control->Close();
     if (run_->agent) {
       run_->agent->Close(MakeError(Reason::kSandboxStopped, "the sandbox has stopped"));
@@ -138,6 +139,7 @@ void Sandbox::OnCleared(VmmEnd end) {
   record_.has_vmm = !end.clean_up.ok();
   for (auto& port : *record_.spec.mutable_network()->mutable_ports()) port.set_bound_port(0);
   record_.pid = 0;
+  record_.companions.clear();
   record_.stopped_at = absl::Now();
   SetState(verdict.failed ? msb::v1::SANDBOX_STATE_FAILED : msb::v1::SANDBOX_STATE_STOPPED,
            verdict.reason, verdict.detail);

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "supervisor/sandbox/mounts.h"
 #include "supervisor/sandbox/network.h"
 
 namespace msb {
@@ -171,6 +172,36 @@ absl::Status ValidateResources(const msb::v1::Resources& resources, const Limits
                     resources.vcpus() * 1000);
 }
 
+absl::Status ValidateVolume(const msb::v1::CreateVolumeRequest& request, uint32_t size_mib,
+                            const LimitsConfig& limits) {
+  const std::string wrong = WhatIsWrongWithName(request.name());
+  if (!wrong.empty()) {
+    return MakeError(Reason::kInvalidName,
+                     absl::StrCat("the volume name '", EscapeForLog(request.name()), "' ", wrong));
+  }
+  if (request.kind() != msb::v1::VOLUME_KIND_UNSPECIFIED &&
+      request.kind() != msb::v1::VOLUME_KIND_DISK) {
+    return MakeError(Reason::kInvalidArgument,
+                     absl::StrCat("there is no kind of volume ", int{request.kind()}));
+  }
+  return CheckRange("size_mib", size_mib, kMinDiskMib, limits.max_disk_mib);
+}
+
+absl::Status ResizeDisk(uint32_t disk_mib, const LimitsConfig& limits,
+                        msb::v1::Resources& resources) {
+  if (resources.disk_in_memory()) {
+    return MakeError(Reason::kInvalidResources, "disk_mib: the sandbox has its disk in memory");
+  }
+  if (disk_mib < resources.disk_mib()) {
+    return MakeError(Reason::kInvalidResources,
+                     absl::StrCat("disk_mib is ", disk_mib, "; the disk has ", resources.disk_mib(),
+                                  " and cannot be made smaller"));
+  }
+  MSB_RETURN_IF_ERROR(CheckRange("disk_mib", disk_mib, kMinDiskMib, limits.max_disk_mib));
+  resources.set_disk_mib(disk_mib);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<absl::Duration> DurationFromProto(const google::protobuf::Duration& duration,
                                                  absl::string_view what) {
   if (duration.seconds() < 0 || duration.seconds() > kMaxSeconds || duration.nanos() < 0 ||
@@ -219,6 +250,7 @@ absl::StatusOr<msb::v1::SandboxSpec> CompleteSpec(msb::v1::SandboxSpec spec, con
   if (!spec.workdir().empty()) MSB_RETURN_IF_ERROR(ValidateGuestPath(spec.workdir()));
   MSB_RETURN_IF_ERROR(ValidateUser(spec.user()));
   MSB_RETURN_IF_ERROR(ValidateLabels(spec));
+  MSB_RETURN_IF_ERROR(ValidateMounts(spec));
   MSB_RETURN_IF_ERROR(CompleteNetwork(config.network, *spec.mutable_network()));
   msb::v1::Limits limits = DefaultLimits(config);
   MSB_RETURN_IF_ERROR(MergeLimits(spec.limits(), limits));

@@ -15,6 +15,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "msb/v1/sandbox.pb.h"
+#include "msb/v1/volume.pb.h"
 #include "supervisor/config/config.h"
 
 namespace msb {
@@ -45,6 +46,14 @@ absl::StatusOr<msb::v1::SandboxSpec> CompleteSpec(msb::v1::SandboxSpec spec, con
 
 // `changes` over `limits`: what is set there replaces.
 absl::Status MergeLimits(const msb::v1::Limits& changes, msb::v1::Limits& limits);
+
+// Of a volume that is to be made with `size_mib`.
+absl::Status ValidateVolume(const msb::v1::CreateVolumeRequest& request, uint32_t size_mib,
+                            const LimitsConfig& limits);
+
+// Of an existing sandbox: a disk grows and never shrinks.
+absl::Status ResizeDisk(uint32_t disk_mib, const LimitsConfig& limits,
+                        msb::v1::Resources& resources);
 
 }  // namespace msb
 

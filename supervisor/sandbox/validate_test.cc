@@ -168,5 +168,21 @@ TEST(LifecycleTest, ARunEndsOnlyThroughStopping) {
   EXPECT_FALSE(MayFollow(SANDBOX_STATE_STOPPED, SANDBOX_STATE_RUNNING));
 }
 
+TEST(ResizeDiskTest, GrowsWithinTheLimitAndNeverShrinks) {
+  LimitsConfig limits = DefaultConfig().limits;
+  limits.max_disk_mib = 100;
+  msb::v1::Resources resources;
+  resources.set_disk_mib(32);
+
+  EXPECT_OK(ResizeDisk(64, limits, resources));
+  EXPECT_EQ(resources.disk_mib(), 64u);
+  EXPECT_OK(ResizeDisk(64, limits, resources));
+  EXPECT_THAT(ResizeDisk(63, limits, resources), HasReason(Reason::kInvalidResources));
+  EXPECT_THAT(ResizeDisk(101, limits, resources), HasReason(Reason::kInvalidResources));
+  EXPECT_EQ(resources.disk_mib(), 64u);
+  resources.set_disk_in_memory(true);
+  EXPECT_THAT(ResizeDisk(80, limits, resources), HasReason(Reason::kInvalidResources));
+}
+
 }  // namespace
 }  // namespace msb

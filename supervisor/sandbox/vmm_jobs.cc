@@ -17,6 +17,7 @@
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
 #include "supervisor/sandbox/disk.h"
+#include "supervisor/sandbox/mounts.h"
 #include "supervisor/sandbox/network.h"
 
 namespace msb {
@@ -73,15 +74,29 @@ absl::Status PublishPorts(const SandboxContext& context, const SandboxRecord& re
   return absl::OkStatus();
 }
 
+uint64_t DiskBytes(const SandboxRecord& record) {
+  return uint64_t{record.spec.resources().disk_mib()} << 20;
+}
+
+void AppendVolumes(const SandboxContext& context, const SandboxRecord& record, LaunchSpec& spec) {
+  for (int i = 0; i < record.spec.mounts_size(); ++i) {
+    const msb::v1::Mount& mount = record.spec.mounts(i);
+    if (!mount.has_volume()) continue;
+    spec.disks.push_back({.id = DiskSerialOf(i),
+                          .path = context.data.DiskOfVolume(mount.volume().name()),
+                          .read_only = mount.read_only()});
+  }
+}
+
 }  // namespace
 
 absl::Status MakeSandboxFiles(const SandboxContext& context, const SandboxRecord& record) {
   MSB_RETURN_IF_ERROR(
       LoadImage(context.config.daemon.assets_directory, record.spec.image()).status());
   MSB_RETURN_IF_ERROR(EnsureDirectory(context.data.OfSandbox(record.id), kPrivateMode));
-  return MakeDisk(absl::StrCat(context.config.daemon.assets_directory, "/disk-template.ext4"),
-                  context.data.DiskOf(record.id),
-                  uint64_t{record.spec.resources().disk_mib()} << 20);
+  if (!record.has_disk) return absl::OkStatus();
+  return MakeDisk(absl::StrCat(context.config.daemon.assets_directory, "/disks"),
+                  context.data.DiskOf(record.id), DiskBytes(record));
 }
 
 absl::StatusOr<LaunchOutcome> LaunchVmm(const SandboxContext& context, const SandboxRecord& record,
@@ -104,8 +119,16 @@ absl::StatusOr<LaunchOutcome> LaunchVmm(const SandboxContext& context, const San
   MSB_ASSIGN_OR_RETURN(spec.kernel_path, Asset(context.config, "vmlinux"));
   MSB_ASSIGN_OR_RETURN(spec.initramfs_path, Asset(context.config, "initramfs.cpio"));
   spec.command_line = absl::StrCat("msb.hostname=", HostnameOf(record.spec.name()));
-  spec.disks = {{.id = "rootfs", .path = outcome.image.rootfs, .read_only = true},
-                {.id = "disk", .path = context.data.DiskOf(record.id), .read_only = false}};
+  spec.disks = {{.id = "rootfs", .path = outcome.image.rootfs, .read_only = true}};
+  if (record.has_disk) {
+    const std::string disk = context.data.DiskOf(record.id);
+    MSB_RETURN_IF_ERROR(GrowDisk(disk, DiskBytes(record)));
+    spec.disks.push_back({.id = "disk", .path = disk, .read_only = false});
+  } else {
+    // Else the first volume that can be written would be taken for it.
+    absl::StrAppend(&spec.command_line, " msb.overlay=tmpfs");
+  }
+  AppendVolumes(context, record, spec);
   spec.boot_timeout_ms = static_cast<uint32_t>(
       absl::ToInt64Milliseconds(context.config.sandbox.start_timeout + kBootTimeoutMargin));
   spec.console_limit_bytes = uint64_t{context.config.limits.console_log_kib} * 1024;

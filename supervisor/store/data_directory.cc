@@ -74,6 +74,7 @@ absl::Status RemoveTree(const std::string& path) {
 absl::StatusOr<DataDirectory> DataDirectory::Open(const std::string& path) {
   MSB_RETURN_IF_ERROR(EnsureDirectory(path, kPrivateMode));
   MSB_RETURN_IF_ERROR(EnsureDirectory(path + "/sandboxes", kPrivateMode));
+  MSB_RETURN_IF_ERROR(EnsureDirectory(path + "/volumes", kPrivateMode));
   const std::string lock_path = path + "/msbd.lock";
   MSB_ASSIGN_OR_RETURN(const int fd, Syscall(absl::StrCat("open ", lock_path), [&] {
                          return ::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -100,6 +101,14 @@ std::string DataDirectory::OfSandbox(absl::string_view id) const {
 
 std::string DataDirectory::DiskOf(absl::string_view id) const {
   return absl::StrCat(OfSandbox(id), "/disk.ext4");
+}
+
+std::string DataDirectory::OfVolume(absl::string_view name) const {
+  return absl::StrCat(path_, "/volumes/", name);
+}
+
+std::string DataDirectory::DiskOfVolume(absl::string_view name) const {
+  return absl::StrCat(OfVolume(name), "/disk.ext4");
 }
 
 absl::StatusOr<std::vector<std::string>> DataDirectory::ListSandboxes() const {

@@ -27,7 +27,8 @@ absl::Status MakeParentDirectories(const std::string& path);
 // Deletes a folder with everything below; it is no error when there is none. Blocks.
 absl::Status RemoveTree(const std::string& path);
 
-// data_directory/: msbd.lock, state.db, sandboxes/<id>/disk.ext4. Readable by the daemon's user
+// data_directory/: msbd.lock, state.db, sandboxes/<id>/disk.ext4,
+// volumes/<name>/disk.ext4. Readable by the daemon's user
 // alone.
 class DataDirectory {
  public:
@@ -38,6 +39,9 @@ class DataDirectory {
   std::string sandboxes() const { return path_ + "/sandboxes"; }
   std::string OfSandbox(absl::string_view id) const;
   std::string DiskOf(absl::string_view id) const;
+  // A volume's name is fit for a file's.
+  std::string OfVolume(absl::string_view name) const;
+  std::string DiskOfVolume(absl::string_view name) const;
   // Names of the folders in sandboxes().
   absl::StatusOr<std::vector<std::string>> ListSandboxes() const;
 

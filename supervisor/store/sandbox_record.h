@@ -1,7 +1,7 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What the journal knows of one sandbox.
+// What the journal knows of one sandbox, and of one volume.
 
 #ifndef MSB_SUPERVISOR_STORE_SANDBOX_RECORD_H_
 #define MSB_SUPERVISOR_STORE_SANDBOX_RECORD_H_
@@ -16,9 +16,22 @@
 
 namespace msb {
 
+// A process beside the VMM.
+struct CompanionRecord {
+  std::string name;
+  int pid = 0;
+  uint64_t start_time_ticks = 0;
+  bool running = true;
+  Reason reason = Reason::kUnspecified;  // of its end
+  std::string detail;
+};
+
 struct SandboxRecord {
   std::string id;
+  // Of who made it: what its mounts of the host may do.
   uint32_t owner_uid = 0;
+  uint32_t owner_gid = 0;
+  std::vector<uint32_t> owner_groups;
   uint32_t slot = 0;          // LaunchSpec::slot: unique among all records
   msb::v1::SandboxSpec spec;  // with every default filled in; the name is spec.name()
   msb::v1::SandboxState state = msb::v1::SANDBOX_STATE_CREATING;
@@ -37,10 +50,21 @@ struct SandboxRecord {
   int pid = 0;
   uint64_t start_time_ticks = 0;
 
+  std::vector<CompanionRecord> companions;  // of the run that is on
+
   absl::Time created_at = absl::UnixEpoch();
   absl::Time started_at = absl::UnixEpoch();  // the epoch: never
   absl::Time stopped_at = absl::UnixEpoch();
   std::vector<msb::v1::StartStage> start_stages;
+};
+
+struct VolumeRecord {
+  enum class State { kMaking = 0, kReady = 1, kRemoving = 2 };
+  std::string name;
+  State state = State::kMaking;
+  uint32_t size_mib = 0;
+  uint32_t owner_uid = 0;
+  absl::Time created_at = absl::UnixEpoch();
 };
 
 }  // namespace msb

@@ -3,8 +3,10 @@
 
 #include "supervisor/store/sandbox_store.h"
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "base/error.h"
 #include "base/status_macros.h"
 
@@ -37,6 +39,28 @@ CREATE TABLE sandboxes (
   start_stages BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 )sql",
+    // Sandboxes from before had no mounts, for which alone group and groups count.
+    R"sql(
+ALTER TABLE sandboxes ADD COLUMN owner_gid INTEGER NOT NULL DEFAULT 65534;
+ALTER TABLE sandboxes ADD COLUMN owner_groups TEXT NOT NULL DEFAULT '';
+CREATE TABLE companions (
+  sandbox_id TEXT NOT NULL REFERENCES sandboxes (id) ON DELETE CASCADE,
+  name TEXT NOT NULL,
+  pid INTEGER NOT NULL,
+  start_time_ticks INTEGER NOT NULL,
+  running INTEGER NOT NULL,
+  reason INTEGER NOT NULL,
+  detail TEXT NOT NULL,
+  PRIMARY KEY (sandbox_id, name)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE volumes (
+  name TEXT PRIMARY KEY NOT NULL,
+  state INTEGER NOT NULL,
+  size_mib INTEGER NOT NULL,
+  owner_uid INTEGER NOT NULL,
+  created_at_ns INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+)sql",
 };
 constexpr int64_t kSchemaVersion = std::size(kMigrations);
 
@@ -58,7 +82,9 @@ constexpr absl::string_view kColumns[] = {"id",
                                           "created_at_ns",
                                           "started_at_ns",
                                           "stopped_at_ns",
-                                          "start_stages"};
+                                          "start_stages",
+                                          "owner_gid",
+                                          "owner_groups"};
 
 // Not INSERT OR REPLACE: that would silently delete the row of another sandbox with the same slot.
 std::string PutSql() {
@@ -97,6 +123,24 @@ std::string EncodeStages(const std::vector<msb::v1::StartStage>& stages) {
   return carrier.SerializeAsString();
 }
 
+std::vector<uint32_t> DecodeGroups(absl::string_view text) {
+  std::vector<uint32_t> groups;
+  for (absl::string_view word : absl::StrSplit(text, ',', absl::SkipEmpty())) {
+    uint32_t group = 0;
+    if (absl::SimpleAtoi(word, &group)) groups.push_back(group);
+  }
+  return groups;
+}
+
+CompanionRecord ReadCompanion(const Statement& row) {
+  return {.name = row.Text(1),
+          .pid = static_cast<int>(row.Integer(2)),
+          .start_time_ticks = static_cast<uint64_t>(row.Integer(3)),
+          .running = row.Integer(4) != 0,
+          .reason = ReasonFromNumber(static_cast<int>(row.Integer(5))),
+          .detail = row.Text(6)};
+}
+
 absl::StatusOr<SandboxRecord> ReadRow(const Statement& row) {
   SandboxRecord record;
   msb::v1::Sandbox stages;
@@ -121,6 +165,8 @@ absl::StatusOr<SandboxRecord> ReadRow(const Statement& row) {
   record.started_at = absl::FromUnixNanos(row.Integer(16));
   record.stopped_at = absl::FromUnixNanos(row.Integer(17));
   record.start_stages.assign(stages.start_stages().begin(), stages.start_stages().end());
+  record.owner_gid = static_cast<uint32_t>(row.Integer(19));
+  record.owner_groups = DecodeGroups(row.Text(20));
   return record;
 }
 
@@ -131,10 +177,39 @@ absl::StatusOr<SandboxStore> SandboxStore::Open(const std::string& path) {
   MSB_RETURN_IF_ERROR(Migrate(database));
   MSB_ASSIGN_OR_RETURN(Statement put, database.Prepare(PutSql()));
   MSB_ASSIGN_OR_RETURN(Statement remove, database.Prepare("DELETE FROM sandboxes WHERE id = ?"));
-  return SandboxStore(std::move(database), std::move(put), std::move(remove));
+  MSB_ASSIGN_OR_RETURN(Statement clear,
+                       database.Prepare("DELETE FROM companions WHERE sandbox_id = ?"));
+  MSB_ASSIGN_OR_RETURN(Statement add,
+                       database.Prepare("INSERT INTO companions VALUES (?, ?, ?, ?, ?, ?, ?)"));
+  return SandboxStore(std::move(database), std::move(put), std::move(remove), std::move(clear),
+                      std::move(add));
 }
 
 absl::Status SandboxStore::Put(const SandboxRecord& record) {
+  MSB_RETURN_IF_ERROR(database_.Execute("BEGIN IMMEDIATE"));
+  absl::Status status = PutSandbox(record);
+  if (status.ok()) status = PutCompanions(record);
+  if (status.ok()) status = database_.Execute("COMMIT");
+  if (!status.ok()) database_.Execute("ROLLBACK").IgnoreError();  // the first error is the cause
+  return status;
+}
+
+absl::Status SandboxStore::PutCompanions(const SandboxRecord& record) {
+  MSB_RETURN_IF_ERROR(clear_companions_.Bind(1, record.id).Run());
+  for (const CompanionRecord& companion : record.companions) {
+    add_companion_.Bind(1, record.id)
+        .Bind(2, companion.name)
+        .Bind(3, int64_t{companion.pid})
+        .Bind(4, static_cast<int64_t>(companion.start_time_ticks))
+        .Bind(5, int64_t{companion.running})
+        .Bind(6, static_cast<int64_t>(companion.reason))
+        .Bind(7, companion.detail);
+    MSB_RETURN_IF_ERROR(add_companion_.Run());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SandboxStore::PutSandbox(const SandboxRecord& record) {
   put_.Bind(1, record.id)
       .Bind(2, record.spec.name())
       .Bind(3, int64_t{record.owner_uid})
@@ -153,7 +228,9 @@ absl::Status SandboxStore::Put(const SandboxRecord& record) {
       .Bind(16, absl::ToUnixNanos(record.created_at))
       .Bind(17, absl::ToUnixNanos(record.started_at))
       .Bind(18, absl::ToUnixNanos(record.stopped_at))
-      .BindBlob(19, EncodeStages(record.start_stages));
+      .BindBlob(19, EncodeStages(record.start_stages))
+      .Bind(20, int64_t{record.owner_gid})
+      .Bind(21, absl::StrJoin(record.owner_groups, ","));
   return put_.Run();
 }
 
@@ -164,11 +241,25 @@ absl::StatusOr<std::vector<SandboxRecord>> SandboxStore::LoadAll() {
       Statement query,
       database_.Prepare(absl::StrCat("SELECT ", absl::StrJoin(kColumns, ", "), " FROM sandboxes")));
   std::vector<SandboxRecord> records;
+  std::map<std::string, std::vector<CompanionRecord>> companions;
+  MSB_ASSIGN_OR_RETURN(companions, LoadCompanions());
   while (true) {
     MSB_ASSIGN_OR_RETURN(const bool row, query.Step());
     if (!row) return records;
     MSB_ASSIGN_OR_RETURN(SandboxRecord record, ReadRow(query));
+    record.companions = std::move(companions[record.id]);
     records.push_back(std::move(record));
+  }
+}
+
+absl::StatusOr<std::map<std::string, std::vector<CompanionRecord>>> SandboxStore::LoadCompanions() {
+  MSB_ASSIGN_OR_RETURN(Statement query,
+                       database_.Prepare("SELECT * FROM companions ORDER BY sandbox_id, name"));
+  std::map<std::string, std::vector<CompanionRecord>> companions;
+  while (true) {
+    MSB_ASSIGN_OR_RETURN(const bool row, query.Step());
+    if (!row) return companions;
+    companions[query.Text(0)].push_back(ReadCompanion(query));
   }
 }
 

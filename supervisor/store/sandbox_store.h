@@ -1,11 +1,13 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The daemon's journal: one row for each sandbox, written before what it speaks of is made.
+// The daemon's journal: one row for each sandbox, each of its companions and each volume, written
+// before what it speaks of is made.
 
 #ifndef MSB_SUPERVISOR_STORE_SANDBOX_STORE_H_
 #define MSB_SUPERVISOR_STORE_SANDBOX_STORE_H_
 
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -30,13 +32,28 @@ class SandboxStore {
   absl::Status Delete(absl::string_view id);
   absl::StatusOr<std::vector<SandboxRecord>> LoadAll();
 
+  // The same of volumes (volume_rows.cc).
+  absl::Status PutVolume(const VolumeRecord& record);
+  absl::Status DeleteVolume(absl::string_view name);
+  absl::StatusOr<std::vector<VolumeRecord>> LoadVolumes();
+
  private:
-  SandboxStore(Database database, Statement put, Statement remove)
-      : database_(std::move(database)), put_(std::move(put)), delete_(std::move(remove)) {}
+  SandboxStore(Database database, Statement put, Statement remove, Statement clear_companions,
+               Statement add_companion)
+      : database_(std::move(database)),
+        put_(std::move(put)),
+        delete_(std::move(remove)),
+        clear_companions_(std::move(clear_companions)),
+        add_companion_(std::move(add_companion)) {}
+  absl::Status PutSandbox(const SandboxRecord& record);
+  absl::Status PutCompanions(const SandboxRecord& record);
+  absl::StatusOr<std::map<std::string, std::vector<CompanionRecord>>> LoadCompanions();
 
   Database database_;
   Statement put_;
   Statement delete_;
+  Statement clear_companions_;
+  Statement add_companion_;
 };
 
 }  // namespace msb

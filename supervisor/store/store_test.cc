@@ -38,6 +38,15 @@ SandboxRecord Example(const std::string& id, const std::string& name, uint32_t s
   record.start_time_ticks = 1234567890123;
   record.created_at = absl::FromUnixNanos(1'700'000'000'123'456'789);
   record.start_stages.emplace_back().set_name("jailed");
+  record.owner_gid = 100;
+  record.owner_groups = {100, 27, 4294967294};
+  record.companions = {{.name = "fs-0",
+                        .pid = 43,
+                        .start_time_ticks = 99,
+                        .running = false,
+                        .reason = Reason::kCompanionDied,
+                        .detail = "code 3"},
+                       {.name = "net", .pid = 44, .start_time_ticks = 100}};
   return record;
 }
 
@@ -76,6 +85,16 @@ TEST(SandboxStoreTest, ARecordComesBackAsItWasWrittenByAnEarlierDaemon) {
   EXPECT_EQ(read.created_at, written.created_at);
   ASSERT_EQ(read.start_stages.size(), 1u);
   EXPECT_EQ(read.start_stages[0].name(), "jailed");
+  EXPECT_EQ(read.owner_gid, 100u);
+  EXPECT_EQ(read.owner_groups, written.owner_groups);
+  ASSERT_EQ(read.companions.size(), 2u);
+  EXPECT_EQ(read.companions[0].name, "fs-0");
+  EXPECT_FALSE(read.companions[0].running);
+  EXPECT_EQ(read.companions[0].reason, Reason::kCompanionDied);
+  EXPECT_EQ(read.companions[0].detail, "code 3");
+  EXPECT_EQ(read.companions[1].pid, 44);
+  EXPECT_EQ(read.companions[1].start_time_ticks, 100u);
+  EXPECT_TRUE(read.companions[1].running);
 }
 
 TEST(SandboxStoreTest, ADeletedRecordIsGone) {
@@ -153,6 +172,30 @@ TEST(RemoveTreeTest, DeletesAllAndToleratesNothing) {
   EXPECT_OK(RemoveTree(dir.path() + "/a"));
   EXPECT_OK(RemoveTree(dir.path() + "/a"));
   EXPECT_NE(::access((dir.path() + "/a").c_str(), F_OK), 0);
+}
+
+TEST(SandboxStoreTest, AVolumeComesBackAndGoes) {
+  const TempDir dir;
+  ASSERT_OK_AND_ASSIGN(SandboxStore store, SandboxStore::Open(dir.path() + "/state.db"));
+  VolumeRecord record{.name = "data",
+                      .state = VolumeRecord::State::kMaking,
+                      .size_mib = 64,
+                      .owner_uid = 1000,
+                      .created_at = absl::FromUnixNanos(7)};
+  ASSERT_OK(store.PutVolume(record));
+  record.state = VolumeRecord::State::kReady;
+  ASSERT_OK(store.PutVolume(record));
+
+  ASSERT_OK_AND_ASSIGN(const auto records, store.LoadVolumes());
+  ASSERT_EQ(records.size(), 1u);
+  EXPECT_EQ(records[0].name, "data");
+  EXPECT_EQ(records[0].state, VolumeRecord::State::kReady);
+  EXPECT_EQ(records[0].size_mib, 64u);
+  EXPECT_EQ(records[0].owner_uid, 1000u);
+  EXPECT_EQ(records[0].created_at, absl::FromUnixNanos(7));
+
+  ASSERT_OK(store.DeleteVolume("data"));
+  EXPECT_EQ(store.LoadVolumes()->size(), 0u);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "base/status_macros.h"
 #include "sdks/msbctl/command_line.h"
 #include "sdks/msbctl/progress.h"
@@ -107,6 +108,51 @@ void AddStop(CLI::App& app, Session& session) {
   }
 }
 
+struct UpdateOptions {
+  std::vector<std::string> names;
+  std::string disk;
+  std::vector<std::string> labels;
+  std::vector<std::string> removed_labels;
+};
+
+absl::Status Update(Client& client, const std::string& name, const UpdateOptions& options) {
+  msb::v1::UpdateRequest request;
+  request.set_sandbox(name);
+  if (!options.disk.empty()) {
+    MSB_ASSIGN_OR_RETURN(const uint32_t mib, ParseMebibytes(options.disk));
+    if (mib == 0) return MakeError(Reason::kInvalidResources, "--disk must be more than 0");
+    request.set_disk_mib(mib);
+  }
+  MSB_RETURN_IF_ERROR(
+      ParseAssignments(options.labels, BareName::kIsEmpty, *request.mutable_set_labels()));
+  for (const std::string& key : options.removed_labels) request.add_remove_labels(key);
+  return client.Call(client.sandboxes(), &Stub::Update, request).status();
+}
+
+void AddUpdate(CLI::App& app, Session& session) {
+  auto options = std::make_shared<UpdateOptions>();
+  auto* command = AddCommandOnSandboxes(
+      app, "update", "change labels, or the size of the disk from the next start on",
+      options->names);
+  command->footer(
+      "Examples:\n"
+      "  msbctl update box --disk 8G && msbctl restart box\n"
+      "  msbctl update box --label stage=test");
+  command->add_option("--disk", options->disk, "new size of the writable layer, no smaller: 8G")
+      ->type_name("SIZE");
+  command->add_option("-l,--label", options->labels, "a label to set; repeatable")
+      ->type_name("KEY[=VALUE]")
+      ->allow_extra_args(false);
+  command->add_option("--remove-label", options->removed_labels, "a label to take away; repeatable")
+      ->type_name("KEY")
+      ->allow_extra_args(false);
+  command->callback([&session, options] {
+    session.End(ForEach(session, options->names, [&](Client& client, const std::string& name) {
+      return Update(client, name, *options);
+    }));
+  });
+}
+
 template <typename Request, typename Response>
 void AddSimple(CLI::App& app, Session& session, const char* name, const char* description,
                grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*)) {
@@ -140,6 +186,7 @@ void AddLifecycleCommands(CLI::App& app, Session& session) {
   AddCommandOnSandboxes(app, "start", "start stopped sandboxes", *names)
       ->callback([&session, names] { session.End(ForEach(session, *names, Start)); });
   AddStop(app, session);
+  AddUpdate(app, session);
   AddSimple(app, session, "pause", "freeze running sandboxes", &Stub::Pause);
   AddSimple(app, session, "resume", "let frozen sandboxes go on", &Stub::Resume);
 

@@ -108,6 +108,17 @@ std::string EventText(const msb::v1::Event& event) {
     return absl::StrCat("exec ", exec.exec_id(), " exited ", exec.exit_code(), " after ",
                         ForPeople(exec.duration()), ": ", command);
   }
+  if (event.has_companion()) {
+    const auto& companion = event.companion();
+    std::string text = absl::StrCat(
+        companion.name(),
+        companion.state() == msb::v1::COMPANION_STATE_RUNNING ? " runs again" : " has ended");
+    if (companion.reason() != msb::v1::REASON_UNSPECIFIED) {
+      absl::StrAppend(&text, " [", msb::v1::Reason_Name(companion.reason()).substr(7), "]");
+    }
+    if (!companion.detail().empty()) absl::StrAppend(&text, ": ", Printable(companion.detail()));
+    return text;
+  }
   return "older events are no longer kept";
 }
 

@@ -30,7 +30,8 @@ void DaemonFixture::MakeAssets() const {
              R"({"env": {"PATH": "/usr/bin:/bin", "FROM_IMAGE": "yes"}, "workdir": "/"})");
   dir_.Write("assets/vmlinux", "kernel");
   dir_.Write("assets/initramfs.cpio", "initramfs");
-  dir_.Write("assets/disk-template.ext4", "template");
+  std::filesystem::create_directories(assets() + "/disks");
+  dir_.Write("assets/disks/16.ext4", "template");
 }
 
 void DaemonFixture::Up() {
