@@ -31,9 +31,12 @@ readonly OPTIONS=(
   -U "$IMAGE_UUID" -L msb-disk
 )
 
-# MiB of journal for a disk of $1 MiB: 4 is the least that ext4 takes.
+# MiB of journal for a disk of $1 MiB: 4 is the least that ext4 takes. A transaction has at most a
+# quarter of it, and one that grows the file system touches each of the blocks that are reserved for
+# group descriptors: up to 1024 on a large disk.
 journal_of() {
-  if (($1 < 256)); then echo 4; elif (($1 < 1024)); then echo 8; else echo 16; fi
+  if (($1 < 256)); then echo 4; elif (($1 < 1024)); then echo 8; elif (($1 < 16384)); then echo 16
+  else echo 32; fi
 }
 
 build_disk() {

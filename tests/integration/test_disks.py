@@ -48,7 +48,7 @@ def test_a_small_disk_is_small_and_when_full_nothing_but_full(make):
     assert box.sh("rm /root/fill && echo fine > /root/after && cat /root/after") == "fine\n"
 
 
-@pytest.mark.parametrize("size,mib", [("100M", 100), ("5G", 5120)])
+@pytest.mark.parametrize("size,mib", [("100M", 100), ("5G", 5120), ("60G", 61440)])
 def test_a_disk_between_two_templates_has_its_whole_size(make, size, mib):
     total, _ = root_mib(make("--disk", size))
     assert mib * 0.8 <= total <= mib
