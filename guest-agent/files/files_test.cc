@@ -361,26 +361,6 @@ TEST_F(FilesTest, AFullFifoHoldsAWorkerNoLongerThanItsClient) {
   EXPECT_FALSE(ReadFileResult(next).ended_in_error);
 }
 
-TEST_F(FilesTest, AFifoTakesEverythingAsItIsRead) {
-  ASSERT_EQ(::mkfifo(Path("fifo").c_str(), 0600), 0);
-  const UniqueFd reader(::open(Path("fifo").c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
-  ::fcntl(reader.get(), F_SETFL, 0);
-  std::string read_back;
-  std::thread consumer([&] {
-    char chunk[4096];
-    while (read_back.size() < 300'000) {
-      const ssize_t got = ::read(reader.get(), chunk, sizeof(chunk));
-      if (got <= 0) break;
-      read_back.append(chunk, static_cast<size_t>(got));
-    }
-  });
-  const std::string content = Pattern(300'000);
-  const FileResult result = Write(ToWrite("fifo"), content);
-  consumer.join();
-  EXPECT_FALSE(result.ended_in_error);
-  EXPECT_EQ(read_back, content);
-}
-
 TEST_F(FilesTest, ManyAtOnceDoNotWaitForOneThatStalls) {
   AgentClient stalled = agent_.Connect();
   Open open;

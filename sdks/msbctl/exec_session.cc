@@ -115,7 +115,8 @@ absl::StatusOr<int> ExecSession::PumpOutput() {
   const absl::Status status = Client::Outcome(stream_->Finish(), *context_);
   if (write_error != 0 && write_error != EPIPE) {
     std::fprintf(stderr, "msbctl: the command's output: %s\n", std::strerror(write_error));
-    if (exit_code == kExitOk) exit_code = kExitFailure;
+    // Our own signal is no news.
+    if (exit_code == kExitOk || exit_code == 128 + SIGPIPE) exit_code = kExitFailure;
   }
   if (exit_code) return *exit_code;
   return Lost(status);

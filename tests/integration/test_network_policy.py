@@ -8,9 +8,12 @@ The guest is a namespace and no machine, so that the whole matrix takes seconds.
 import hashlib
 import json
 import os
+import random
 import socket
+import struct
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -18,7 +21,7 @@ import pytest
 from conftest import BUILD
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(__file__)), "support", "network"))
-from namespace_guest import NamespaceGuest  # noqa: E402
+from namespace_guest import GUEST_MAC, NamespaceGuest, start_msb_net  # noqa: E402
 
 BINARY = str(BUILD / "network/msb-net")
 SUPPORT = os.path.join(os.path.dirname(os.path.dirname(__file__)), "support", "network")
@@ -383,3 +386,72 @@ def test_much_data_arrives_whole_over_a_wire_that_loses(world):
         assert out.stdout.decode().split() == [digest], out.stderr[-500:]
         # What the guest sent last may still be on its way.
         assert listener.communicate(timeout=30)[0].decode().split() == [digest]
+
+
+ARP = (b"\xff" * 6 + GUEST_MAC + bytes.fromhex("08060001080006040001") + GUEST_MAC
+       + socket.inet_aton("192.0.0.2") + bytes(6) + socket.inet_aton("192.0.0.1"))
+
+
+def hostile_frames(seed, count):
+    """Frames that a guest may send, some as they should be, most changed, cut or lengthened."""
+    chance = random.Random(seed)
+    ethernet4 = bytes(6) + GUEST_MAC + b"\x08\x00"
+    ethernet6 = bytes(6) + GUEST_MAC + b"\x86\xdd"
+    addresses4 = socket.inet_aton("192.0.0.2") + socket.inet_aton(WEB)
+    addresses6 = (socket.inet_pton(socket.AF_INET6, "fd6d:7362::2")
+                  + socket.inet_pton(socket.AF_INET6, WEB6))
+    tcp = bytes.fromhex("03e80050000003e800000000a0020400000000000204ffc40103030700000000")
+    tcp += bytes(8)
+    udp = bytes.fromhex("03e8003500200000123401000001000000000000016100000100017878787878")
+    echo = bytes.fromhex("0800000000010001") + b"data"
+    seeds = [ARP]
+    for protocol, body in ((6, tcp), (17, udp), (1, echo)):
+        seeds.append(ethernet4 + bytes([0x45, 0]) + (20 + len(body)).to_bytes(2, "big")
+                     + bytes([0, 0, 0, 0, 64, protocol, 0, 0]) + addresses4 + body)
+        seeds.append(ethernet6 + bytes([0x60, 0, 0, 0]) + len(body).to_bytes(2, "big")
+                     + bytes([58 if protocol == 1 else protocol, 255]) + addresses6 + body)
+    for _ in range(count):
+        data = bytearray(chance.choice(seeds))
+        for _ in range(chance.choice((0, 1, 1, 2, 4, 16))):
+            data[chance.randrange(len(data))] = chance.randrange(256)
+        cut = chance.random()
+        if cut < 0.1:
+            del data[chance.randrange(len(data)):]
+        elif cut < 0.15:
+            data += chance.randbytes(chance.choice((1, 100, 60000)))
+        yield bytes(data)
+
+
+@pytest.mark.parametrize("policy", ["public", "none"])
+def test_hostile_frames_do_no_harm(world, policy, tmp_path):
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "control.sock"))
+    listener.listen()
+    ours, theirs = socket.socketpair()
+    with open(tmp_path / "log", "w+b") as log:
+        process = start_msb_net(BINARY, theirs, listener, log, enter=world.enter(world.host),
+                                policy=policy, dns=(DNS,))
+        theirs.close()
+        received = []
+        answered = threading.Event()
+
+        def read():
+            stream = ours.makefile("rb")
+            while header := stream.read(4):
+                frame = stream.read(struct.unpack(">I", header)[0])
+                received.append(frame[:14])
+                if frame[12:14] == b"\x08\x06":
+                    answered.set()
+
+        reader = threading.Thread(target=read, daemon=True)
+        reader.start()
+        for frame in hostile_frames(policy, 20000):
+            ours.sendall(struct.pack(">I", len(frame)) + frame)
+        answered.clear()
+        ours.sendall(struct.pack(">I", len(ARP)) + ARP)
+        assert answered.wait(SOON), log.read()[-2000:]
+        assert process.poll() is None
+        # A length that no frame has ends the link, and with it the process, in good order.
+        ours.sendall(b"\xff\xff\xff\xff")
+        assert process.wait(timeout=SOON) == 1
+        ours.close()
