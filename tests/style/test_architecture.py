@@ -10,6 +10,7 @@ ALLOWED = {
     "vmm": {"base", "jailer/policy"},
     "file-server": {"base"},
     "guest-agent": {"base"},
+    "image": {"base"},
     "network": {"base"},
     "supervisor": {"base", "network/policy"},
     "sdks": {"base"},
@@ -21,8 +22,9 @@ ALLOWED_PROTO = {
     "vmm": {"msb/vmm/v1", "msb/agent/v1"},
     "file-server": set(),
     "guest-agent": {"msb/agent/v1"},
+    "image": {"msb/image/v1"},
     "network": {"msb/net/v1"},
-    "supervisor": {"msb/v1", "msb/vmm/v1", "msb/agent/v1", "msb/net/v1"},
+    "supervisor": {"msb/v1", "msb/vmm/v1", "msb/agent/v1", "msb/net/v1", "msb/image/v1"},
     "sdks": {"msb/v1"},
 }
 THIRD_PARTY = {"absl", "google", "grpcpp", "gmock", "gtest", "rapidjson"}
@@ -67,7 +69,7 @@ def test_grpc_stays_at_the_edges(root, files):
         path.relative_to(root).as_posix() for path in files
         if path.suffix in {".h", ".cc"}
         and path.relative_to(root).parts[0] in {
-            "base", "jailer", "vmm", "network", "file-server", "guest-agent"}
+            "base", "jailer", "vmm", "network", "file-server", "image", "guest-agent"}
         and re.search(r"#\s*include\s+<grpc", path.read_text())
     ]
     assert not wrong, wrong
