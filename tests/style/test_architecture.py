@@ -11,7 +11,7 @@ ALLOWED = {
     "file-server": {"base"},
     "guest-agent": {"base"},
     "image": {"base"},
-    "network": {"base"},
+    "network": {"base", "jailer/policy"},
     "supervisor": {"base", "network/policy"},
     "sdks": {"base"},
 }

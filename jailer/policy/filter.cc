@@ -1,0 +1,46 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "jailer/policy/filter.h"
+
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "base/error.h"
+
+namespace msb {
+namespace {
+
+absl::Status Refused(int error) {
+  return WithReason(Reason::kHostError,
+                    "the host's kernel takes no seccomp filters (it needs CONFIG_SECCOMP_FILTER)",
+                    absl::ErrnoToStatus(error, "seccomp"));
+}
+
+}  // namespace
+
+int Confine(absl::Span<const sock_filter> compiled) {
+  if (!kSeccompIsBuiltIn) return 0;
+  // Without it, only root may set a filter; and a filter without it could confuse a setuid program.
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return errno;
+  const sock_fprog program{.len = static_cast<unsigned short>(compiled.size()),
+                           .filter = const_cast<sock_filter*>(compiled.data())};
+  return ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0 ? 0 : errno;
+}
+
+absl::Status CheckSeccomp() {
+  const uint32_t action = SECCOMP_RET_KILL_PROCESS;
+  if (::syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0) return absl::OkStatus();
+  return Refused(errno);
+}
+
+absl::Status ConfineThread(SeccompPolicy policy) {
+  const int error = Confine(CompiledPolicy(policy));
+  return error == 0 ? absl::OkStatus() : Refused(error);
+}
+
+}  // namespace msb

@@ -1,0 +1,168 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "jailer/policy/filter.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <linux/kvm.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <functional>
+#include <iterator>
+#include <string>
+#include <thread>
+
+#include "tests/support/matchers.h"
+
+namespace msb {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+constexpr SeccompPolicy kThreads[] = {SeccompPolicy::kKvmLoop, SeccompPolicy::kQemuLoop,
+                                      SeccompPolicy::kVcpu, SeccompPolicy::kDisk};
+constexpr SeccompPolicy kAll[] = {SeccompPolicy::kKvmLoop, SeccompPolicy::kQemuLoop,
+                                  SeccompPolicy::kVcpu, SeccompPolicy::kDisk, SeccompPolicy::kQemu};
+
+class SeccompTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!kSeccompIsBuiltIn) GTEST_SKIP() << "a sanitizer's runtime breaks every policy";
+    ASSERT_OK(CheckSeccomp());
+  }
+
+  // How a process ends whose only thread is confined and then does `what`: a wait status.
+  static int EndOf(SeccompPolicy policy, const std::function<void()>& what) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      if (!ConfineThread(policy).ok()) ::_exit(2);
+      what();
+      ::_exit(0);
+    }
+    int status = -1;
+    EXPECT_EQ(::waitpid(child, &status, 0), child);
+    return status;
+  }
+  static void ExpectKilled(SeccompPolicy policy, const std::function<void()>& what) {
+    const int status = EndOf(policy, what);
+    EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+        << "policy " << static_cast<int>(policy) << ": wait status " << status;
+  }
+  static void ExpectRuns(SeccompPolicy policy, const std::function<void()>& what) {
+    EXPECT_EQ(EndOf(policy, what), 0) << "policy " << static_cast<int>(policy);
+  }
+};
+
+TEST_F(SeccompTest, AnOrdinaryEndIsEverybodys) {
+  for (const SeccompPolicy policy : kAll) ExpectRuns(policy, [] {});
+}
+
+TEST_F(SeccompTest, AbortEndsWithItsOwnSignal) {
+  for (const SeccompPolicy policy : kAll) {
+    const int status = EndOf(policy, [] { std::abort(); });
+    EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT) << static_cast<int>(policy);
+  }
+}
+
+TEST_F(SeccompTest, NoThreadOpensConnectsOrExecutes) {
+  for (const SeccompPolicy policy : kThreads) {
+    ExpectKilled(policy, [] { ::open("/etc/passwd", O_RDONLY); });
+    ExpectKilled(policy, [] { ::socket(AF_INET, SOCK_STREAM, 0); });
+    ExpectKilled(policy, [] { ::syscall(SYS_execve, "/bin/true", nullptr, nullptr); });
+    ExpectKilled(policy, [] { ::fork(); });
+    ExpectKilled(policy, [] { ::syscall(SYS_ptrace, 0, 0, 0, 0); });
+    ExpectKilled(policy, [] { ::syscall(SYS_io_uring_setup, 1, nullptr); });
+    ExpectKilled(policy, [] { ::syscall(SYS_bpf, 0, nullptr, 0); });
+  }
+}
+
+TEST_F(SeccompTest, NoThreadMakesMemoryExecutable) {
+  for (const SeccompPolicy policy : kThreads) {
+    ExpectKilled(policy, [] {
+      ::mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    });
+    ExpectKilled(policy, [] { ::mprotect(nullptr, 4096, PROT_READ | PROT_EXEC); });
+    ExpectRuns(policy, [] {
+      ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    });
+  }
+}
+
+TEST_F(SeccompTest, ArgumentsCount) {
+  // ioctl by its request, tgkill and kill by their signals.
+  ExpectRuns(SeccompPolicy::kVcpu, [] { ::ioctl(-1, KVM_RUN, 0); });
+  ExpectKilled(SeccompPolicy::kVcpu, [] { ::ioctl(-1, KVM_CREATE_VM, 0); });
+  ExpectKilled(SeccompPolicy::kKvmLoop, [] { ::ioctl(-1, KVM_RUN, 0); });
+  ExpectKilled(SeccompPolicy::kDisk, [] { ::ioctl(-1, KVM_RUN, 0); });
+  ExpectRuns(SeccompPolicy::kKvmLoop, [] { ::syscall(SYS_tgkill, -1, -1, SIGRTMIN); });
+  ExpectKilled(SeccompPolicy::kKvmLoop, [] { ::syscall(SYS_tgkill, -1, -1, SIGKILL); });
+  ExpectRuns(SeccompPolicy::kQemuLoop, [] { ::kill(INT32_MAX, SIGKILL); });
+  ExpectKilled(SeccompPolicy::kQemuLoop, [] { ::kill(INT32_MAX, SIGSTOP); });
+}
+
+TEST_F(SeccompTest, WhatOneKindMayAnotherMayNot) {
+  ExpectRuns(SeccompPolicy::kDisk, [] { ::fdatasync(-1); });
+  ExpectKilled(SeccompPolicy::kVcpu, [] { ::fdatasync(-1); });
+  ExpectRuns(SeccompPolicy::kKvmLoop, [] { ::syscall(SYS_accept4, -1, nullptr, nullptr, 0); });
+  ExpectKilled(SeccompPolicy::kVcpu, [] { ::syscall(SYS_accept4, -1, nullptr, nullptr, 0); });
+  ExpectKilled(SeccompPolicy::kKvmLoop, [] { ::kill(INT32_MAX, SIGKILL); });
+}
+
+TEST_F(SeccompTest, QemuMakesThreadsAndNoProcesses) {
+  ExpectRuns(SeccompPolicy::kQemu, [] { std::thread([] {}).join(); });
+  ExpectKilled(SeccompPolicy::kQemu, [] { ::fork(); });
+  ExpectKilled(SeccompPolicy::kQemu, [] { ::socket(AF_INET, SOCK_STREAM, 0); });
+  ExpectKilled(SeccompPolicy::kQemu, [] { ::syscall(SYS_ptrace, 0, 0, 0, 0); });
+  ExpectKilled(SeccompPolicy::kQemu, [] { ::syscall(SYS_mount, 0, 0, 0, 0, 0); });
+}
+
+// The table of another architecture has other numbers.
+TEST_F(SeccompTest, CallsOfAnotherTableAreForbidden) {
+  for (const SeccompPolicy policy : kAll) {
+    constexpr long kX32 = 0x40000000;
+    ExpectKilled(policy, [] { ::syscall(kX32 | SYS_getpid); });
+  }
+}
+
+TEST_F(SeccompTest, AThreadOfAConfinedThreadIsConfinedToo) {
+  const int status = EndOf(SeccompPolicy::kQemu,
+                           [] { std::thread([] { ::syscall(SYS_ptrace, 0, 0, 0, 0); }).join(); });
+  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS);
+}
+
+// With it, no exec gives rights; and only with it may a program that is not root set a filter.
+TEST_F(SeccompTest, SetsNoNewPrivileges) {
+  int confined[2];
+  int leave[2];
+  ASSERT_EQ(::pipe(confined), 0);
+  ASSERT_EQ(::pipe(leave), 0);
+  const pid_t child = ::fork();
+  char byte = 0;
+  if (child == 0) {
+    if (!ConfineThread(SeccompPolicy::kDisk).ok()) ::_exit(2);
+    ::_exit(::write(confined[1], &byte, 1) == 1 && ::read(leave[0], &byte, 1) == 1 ? 0 : 1);
+  }
+  ASSERT_EQ(::read(confined[0], &byte, 1), 1);
+  std::ifstream file("/proc/" + std::to_string(child) + "/status");
+  const std::string status((std::istreambuf_iterator<char>(file)), {});
+  EXPECT_THAT(status, AllOf(HasSubstr("NoNewPrivs:\t1\n"), HasSubstr("Seccomp:\t2\n")));
+
+  ASSERT_EQ(::write(leave[1], &byte, 1), 1);
+  int end = -1;
+  ASSERT_EQ(::waitpid(child, &end, 0), child);
+  EXPECT_EQ(end, 0);
+  for (const int fd : {confined[0], confined[1], leave[0], leave[1]}) ::close(fd);
+}
+
+}  // namespace
+}  // namespace msb
