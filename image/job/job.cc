@@ -5,12 +5,20 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/error.h"
+#include "image/limits.h"
+#include "image/registry/pull.h"
 
 namespace msb::image {
 
-absl::StatusOr<v1::JobDone> RunJob(const v1::JobSpec& spec, EventChannel&) {
-  return MakeError(Reason::kImageUnsupported,
-                   absl::StrCat("this msb-image knows no job of kind ", spec.job_case()));
+absl::StatusOr<v1::JobDone> RunJob(const v1::JobSpec& spec, EventChannel& channel) {
+  const Limits limits = LimitsFrom(spec.limits());
+  switch (spec.job_case()) {
+    case v1::JobSpec::kPull:
+      return PullImage(spec.pull(), limits, channel);
+    default:
+      return MakeError(Reason::kImageUnsupported,
+                       absl::StrCat("this msb-image knows no job of kind ", spec.job_case()));
+  }
 }
 
 }  // namespace msb::image
