@@ -5,6 +5,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/error.h"
+#include "image/archive/load.h"
+#include "image/archive/save.h"
 #include "image/limits.h"
 #include "image/registry/pull.h"
 
@@ -15,6 +17,10 @@ absl::StatusOr<v1::JobDone> RunJob(const v1::JobSpec& spec, EventChannel& channe
   switch (spec.job_case()) {
     case v1::JobSpec::kPull:
       return PullImage(spec.pull(), limits, channel);
+    case v1::JobSpec::kLoad:
+      return LoadArchive(spec.load(), limits, channel);
+    case v1::JobSpec::kSave:
+      return SaveArchive(spec.save(), limits, channel);
     default:
       return MakeError(Reason::kImageUnsupported,
                        absl::StrCat("this msb-image knows no job of kind ", spec.job_case()));

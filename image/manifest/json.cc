@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/error.h"
+#include "base/status_macros.h"
 
 namespace msb::image {
 namespace {
@@ -16,22 +17,29 @@ namespace {
 constexpr unsigned kParseFlags =
     rapidjson::kParseIterativeFlag | rapidjson::kParseValidateEncodingFlag;
 
+absl::StatusOr<rapidjson::Document> Parse(absl::string_view text, absl::string_view what) {
+  rapidjson::Document document;
+  document.Parse<kParseFlags>(text.data(), text.size());
+  if (!document.HasParseError()) return document;
+  return MakeError(
+      Reason::kImageInvalid,
+      absl::StrCat(what, " is no JSON: ", rapidjson::GetParseError_En(document.GetParseError()),
+                   " At byte ", document.GetErrorOffset()));
+}
+
 }  // namespace
 
 absl::StatusOr<rapidjson::Document> ParseJsonObject(absl::string_view text,
                                                     absl::string_view what) {
-  rapidjson::Document document;
-  document.Parse<kParseFlags>(text.data(), text.size());
-  if (document.HasParseError()) {
-    return MakeError(
-        Reason::kImageInvalid,
-        absl::StrCat(what, " is no JSON: ", rapidjson::GetParseError_En(document.GetParseError()),
-                     " At byte ", document.GetErrorOffset()));
-  }
-  if (!document.IsObject()) {
-    return MakeError(Reason::kImageInvalid, absl::StrCat(what, " is no JSON object"));
-  }
-  return document;
+  MSB_ASSIGN_OR_RETURN(rapidjson::Document document, Parse(text, what));
+  if (document.IsObject()) return document;
+  return MakeError(Reason::kImageInvalid, absl::StrCat(what, " is no JSON object"));
+}
+
+absl::StatusOr<rapidjson::Document> ParseJsonList(absl::string_view text, absl::string_view what) {
+  MSB_ASSIGN_OR_RETURN(rapidjson::Document document, Parse(text, what));
+  if (document.IsArray()) return document;
+  return MakeError(Reason::kImageInvalid, absl::StrCat(what, " is no JSON list"));
 }
 
 const Json* FindMember(const Json& json, const char* name) {

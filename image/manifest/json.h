@@ -21,6 +21,8 @@ using Json = rapidjson::Value;
 
 // An object. kImageInvalid for anything else; `what` names it for a person: "the manifest".
 absl::StatusOr<rapidjson::Document> ParseJsonObject(absl::string_view text, absl::string_view what);
+// The same, a list.
+absl::StatusOr<rapidjson::Document> ParseJsonList(absl::string_view text, absl::string_view what);
 
 // A member of `json`, nullptr when `json` is no object or has none of this name. Of several members
 // of one name it is the first.

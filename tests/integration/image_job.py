@@ -144,6 +144,48 @@ class Pull:
         return whole_blobs(self.directory)
 
 
+class Load:
+    """A LoadJob into a directory of its own; `archive` is a descriptor, of a pipe or a file."""
+
+    def __init__(self, directory, archive, architecture="amd64", **job_options):
+        self.directory = pathlib.Path(directory)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
+        self.job = Job(f"""load {{ archive_fd: {archive} blob_directory_fd: {descriptor}
+                           os: "linux" architecture: {quote(architecture)} }}""",
+                       [descriptor, archive], **job_options)
+        os.close(descriptor)
+
+    def finish(self):
+        return self.job.finish()
+
+    def blobs(self):
+        return whole_blobs(self.directory)
+
+
+def load(directory, path, **options):
+    """Loads the file at `path`; returns the events."""
+    with open(path, "rb") as archive:
+        return Load(directory, archive.fileno(), **options).finish()
+
+
+def save(path, directory, images, **job_options):
+    """A SaveJob of blobs in `directory` for `images`, pairs of names and the digest of a manifest."""
+    digests = sorted(whole_blobs(directory))
+    files = [open(pathlib.Path(directory) / digest.replace(":", "-"), "rb") for digest in digests]
+    saved = " ".join(
+        f"images {{ {' '.join(f'names: {quote(name)}' for name in names)} "
+        f"manifest_digest: {quote(digest)} }}" for names, digest in images)
+    blobs = " ".join(f"blobs {{ digest: {quote(digest)} fd: {file.fileno()} }}"
+                     for digest, file in zip(digests, files))
+    with open(path, "wb") as archive:
+        events = Job(f"save {{ archive_fd: {archive.fileno()} {saved} {blobs} }}",
+                     [archive.fileno(), *(file.fileno() for file in files)], **job_options).finish()
+    for file in files:
+        file.close()
+    return events
+
+
 def whole_blobs(directory):
     """The digests of what is there; each file is held against its name."""
     found = set()

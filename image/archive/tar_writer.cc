@@ -1,0 +1,126 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "image/archive/tar_writer.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstring>
+#include <string>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "base/syscall.h"
+
+namespace msb::image {
+namespace {
+
+constexpr size_t kBlockBytes = 512;
+
+// POSIX.1-2017, pax, "ustar Interchange Format".
+struct UstarHeader {
+  char name[100];
+  char mode[8];
+  char uid[8];
+  char gid[8];
+  char size[12];
+  char mtime[12];
+  char checksum[8];
+  char type;
+  char link_name[100];
+  char magic[6];
+  char version[2];
+  char user_name[32];
+  char group_name[32];
+  char device_major[8];
+  char device_minor[8];
+  char prefix[155];
+  char padding[12];
+};
+static_assert(sizeof(UstarHeader) == kBlockBytes);
+
+template <size_t N>
+void PutOctal(char (&field)[N], uint64_t value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%0*llo", static_cast<int>(N - 1),
+                static_cast<unsigned long long>(value));  // NOLINT: printf's type
+  std::memcpy(field, text, N);
+}
+
+// Eleven octal digits, or what GNU has for more: the first bit, and a big-endian number.
+void PutSize(char (&field)[12], uint64_t size) {
+  if (size >> 33 == 0) {
+    PutOctal(field, size);
+    return;
+  }
+  field[0] = static_cast<char>(0x80);
+  for (size_t i = 0; i < 8; ++i) field[11 - i] = static_cast<char>(size >> (8 * i));
+}
+
+// Of all bytes of the header, with spaces in place of the sum.
+uint64_t ChecksumOf(const UstarHeader& header) {
+  UstarHeader blank = header;
+  std::memset(blank.checksum, ' ', sizeof blank.checksum);
+  unsigned char bytes[kBlockBytes];
+  std::memcpy(bytes, &blank, sizeof bytes);
+  uint64_t sum = 0;
+  for (const unsigned char byte : bytes) sum += byte;
+  return sum;
+}
+
+}  // namespace
+
+absl::Status TarWriter::AddHeader(absl::string_view name, uint32_t mode, char type, uint64_t size) {
+  MSB_CHECK(left_ == 0 && name.size() < sizeof UstarHeader::name);
+  UstarHeader header{};
+  std::memcpy(header.name, name.data(), name.size());
+  PutOctal(header.mode, mode);
+  PutOctal(header.uid, 0);
+  PutOctal(header.gid, 0);
+  PutSize(header.size, size);
+  PutOctal(header.mtime, 0);
+  header.type = type;
+  std::memcpy(header.magic, "ustar", sizeof header.magic);
+  std::memcpy(header.version, "00", sizeof header.version);
+  char sum[7];
+  std::memcpy(header.checksum, "      \0 ", sizeof header.checksum);
+  PutOctal(sum, ChecksumOf(header));
+  std::memcpy(header.checksum, sum, sizeof sum);
+  left_ = size;
+  return Write(absl::string_view(reinterpret_cast<const char*>(&header), sizeof header));
+}
+
+absl::Status TarWriter::AddDirectory(absl::string_view name) {
+  return AddHeader(name, 0755, '5', 0);
+}
+
+absl::Status TarWriter::BeginFile(absl::string_view name, uint64_t size) {
+  return AddHeader(name, 0644, '0', size);
+}
+
+absl::Status TarWriter::Append(absl::string_view bytes) {
+  MSB_CHECK(bytes.size() <= left_);
+  left_ -= bytes.size();
+  if (absl::Status status = Write(bytes); !status.ok() || left_ > 0) return status;
+  const std::string padding((kBlockBytes - written_ % kBlockBytes) % kBlockBytes, '\0');
+  return Write(padding);
+}
+
+absl::Status TarWriter::Finish() { return Write(std::string(2 * kBlockBytes, '\0')); }
+
+absl::Status TarWriter::Write(absl::string_view bytes) {
+  while (!bytes.empty()) {
+    const auto count =
+        Syscall("write", [&] { return ::write(file_.get(), bytes.data(), bytes.size()); });
+    if (absl::IsResourceExhausted(count.status())) {
+      return WithReason(Reason::kNoSpace, "writing the archive", count.status());
+    }
+    if (!count.ok()) return WithReason(Reason::kHostError, "writing the archive", count.status());
+    bytes.remove_prefix(static_cast<size_t>(*count));
+    written_ += static_cast<uint64_t>(*count);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace msb::image
