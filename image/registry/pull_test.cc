@@ -75,7 +75,12 @@ class PullTest : public testing::Test {
       while (true) {
         auto frame = ReadFrame(ours.get(), absl::InfiniteFuture(), kMaxEventBytes);
         if (!frame.ok() || !frame->has_value()) return;
-        EXPECT_TRUE(events_.emplace_back().ParseFromString(**frame));
+        v1::JobEvent& event = events_.emplace_back();
+        EXPECT_TRUE(event.ParseFromString(**frame));
+        if (take_away_ && event.has_blob_done()) {
+          std::filesystem::remove(staging_.path() + "/" +
+                                  Digest::Parse(event.blob_done())->file_name());
+        }
       }
     });
     absl::StatusOr<v1::JobDone> done = [&] {
@@ -119,6 +124,7 @@ class PullTest : public testing::Test {
   TempDir staging_;
   v1::PullJob job_;
   Limits limits_;
+  bool take_away_ = false;  // each blob that is announced, as the daemon does
   std::vector<v1::JobEvent> events_;
   std::atomic<int> layer_number_ = 0;
 };
@@ -133,6 +139,13 @@ TEST_F(PullTest, FetchesManifestConfigurationAndLayers) {
   ASSERT_TRUE(events_[0].has_manifest());
   EXPECT_EQ(events_[0].manifest().manifest(), WriteManifest(manifest_));
   EXPECT_EQ(events_.back().blob_done(), layer().text());
+}
+
+TEST_F(PullTest, NeedsNothingThatItHasAnnounced) {
+  take_away_ = true;
+  manifest_ = registry_.AddImage({kLayer, "other", kLayer});
+  for (int times = 0; times < 20; ++times) ASSERT_OK(Pull());
+  EXPECT_THAT(Files(), IsEmpty());
 }
 
 TEST_F(PullTest, FetchesALayerOnceThatIsThereTwice) {

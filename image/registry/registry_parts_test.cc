@@ -120,9 +120,9 @@ TEST(UrlTest, EndpointsAreHostsAndPorts) {
 TEST(UrlTest, EncodesAQuery) { EXPECT_EQ(PercentEncode("a b:/&=%~"), "a%20b%3A%2F%26%3D%25~"); }
 
 TEST(ChallengeTest, ReadsADockerChallenge) {
-  const auto challenges = ParseChallenges(
-      R"(Bearer realm="https://auth.docker.io/token",service="registry.docker.io",)"
-      R"(scope="repository:library/debian:pull,push")");
+  const auto challenges =
+      ParseChallenges(R"(Bearer realm="https://auth.docker.io/token",service="registry.docker.io",)"
+                      R"(scope="repository:library/debian:pull,push")");
   ASSERT_THAT(challenges, SizeIs(1));
   EXPECT_EQ(challenges[0].scheme, "bearer");
   EXPECT_EQ(challenges[0].Get("realm"), "https://auth.docker.io/token");
