@@ -5,7 +5,6 @@
 // descriptors; opens no file by name, but /dev/kvm for --probe-kvm.
 
 #include <fcntl.h>
-#include <malloc.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
@@ -28,6 +27,7 @@
 #include "base/status_macros.h"
 #include "base/syscall.h"
 #include "base/version.h"
+#include "jailer/policy/filter.h"
 #include "vmm/control/event_journal.h"
 #include "vmm/kvm/ring0_speed.h"
 #include "vmm/machine/exit_event.h"
@@ -38,12 +38,14 @@ namespace msb {
 namespace {
 
 constexpr char kUsage[] =
-    "usage: msb-vmm --spec-fd N [--log-level LEVEL]\n"
+    "usage: msb-vmm --spec-fd N [--log-level LEVEL] [--debug-without-seccomp]\n"
     "       msb-vmm --probe-kvm [--kvm-fd N]\n"
     "       msb-vmm --version | --help\n"
     "\n"
     "  --spec-fd N        run the machine of the VmSpec that descriptor N holds, as one frame\n"
     "  --log-level LEVEL  of stderr: debug, info (the default), warning, error\n"
+    "  --debug-without-seccomp\n"
+    "                     let every thread make every system call, at the guest's mercy\n"
     "  --probe-kvm        measure how KVM runs a guest's ring 0, and print one line of JSON\n"
     "  --kvm-fd N         an open /dev/kvm; without it, /dev/kvm is opened\n"
     "\n"
@@ -62,6 +64,7 @@ struct Arguments {
   std::optional<int> spec_fd;
   std::optional<int> kvm_fd;
   LogLevel log_level = LogLevel::kInfo;
+  Seccomp seccomp = Seccomp::kInForce;
   bool probe_kvm = false;
   bool version = false;
   bool help = false;
@@ -85,6 +88,8 @@ std::optional<Arguments> ParseArguments(int argc, char** argv) {
       arguments.help = true;
     } else if (word == "--probe-kvm") {
       arguments.probe_kvm = true;
+    } else if (word == "--debug-without-seccomp") {
+      arguments.seccomp = Seccomp::kOffForDebugging;
     } else if (word == "--spec-fd" || word == "--kvm-fd") {
       std::optional<int>& target = word == "--spec-fd" ? arguments.spec_fd : arguments.kvm_fd;
       target = ParseDescriptor(next);
@@ -160,8 +165,9 @@ absl::StatusOr<Surroundings> Prepare() {
   return made;
 }
 
-absl::Status RunMachine(const Surroundings& made, msb::vmm::v1::VmSpec spec, uint64_t started_ns) {
-  Vmm vmm(*made.loop, std::move(spec), started_ns);
+absl::Status RunMachine(const Surroundings& made, msb::vmm::v1::VmSpec spec, uint64_t started_ns,
+                        Seccomp seccomp) {
+  Vmm vmm(*made.loop, std::move(spec), started_ns, seccomp);
   const absl::Status watched =
       made.loop->Watch(made.termination.get(), EPOLLIN, [&](uint32_t) { vmm.RequestStop(); });
   if (!watched.ok()) {
@@ -176,7 +182,7 @@ int ExitStatusOf(const absl::Status& end) {
   return orderly ? kExitOrderly : kExitFailure;
 }
 
-int RunSpec(int spec_fd, uint64_t started_ns) {
+int RunSpec(int spec_fd, uint64_t started_ns, Seccomp seccomp) {
   IgnoreSignals();
   // The guest's memory is in ours: nobody of our user attaches to us, and no core is written.
   ::prctl(PR_SET_DUMPABLE, 0);
@@ -198,14 +204,12 @@ int RunSpec(int spec_fd, uint64_t started_ns) {
     ReportEarlyEnd(*spec, why);
     return kExitFailure;
   }
-  return ExitStatusOf(RunMachine(*made, *std::move(spec), started_ns));
+  return ExitStatusOf(RunMachine(*made, *std::move(spec), started_ns, seccomp));
 }
 
 int Main(int argc, char** argv) {
   const uint64_t started_ns = EventJournal::NowNanoseconds();
-  // One arena: the few threads allocate next to nothing, and each arena would reserve its own
-  // pages.
-  ::mallopt(M_ARENA_MAX, 1);
+  PrepareLibraries();
   const std::optional<Arguments> arguments = ParseArguments(argc, argv);
   if (!arguments.has_value()) {
     std::fputs(kUsage, stderr);
@@ -221,7 +225,9 @@ int Main(int argc, char** argv) {
     return kExitOrderly;
   }
   if (arguments->probe_kvm) return ProbeKvm(*arguments);
-  if (arguments->spec_fd.has_value()) return RunSpec(*arguments->spec_fd, started_ns);
+  if (arguments->spec_fd.has_value()) {
+    return RunSpec(*arguments->spec_fd, started_ns, arguments->seccomp);
+  }
   std::fputs(kUsage, stderr);
   return kExitUsage;
 }

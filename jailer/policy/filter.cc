@@ -4,12 +4,14 @@
 #include "jailer/policy/filter.h"
 
 #include <linux/seccomp.h>
+#include <malloc.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
 
+#include "absl/base/internal/sysinfo.h"
 #include "base/error.h"
 
 namespace msb {
@@ -22,6 +24,14 @@ absl::Status Refused(int error) {
 }
 
 }  // namespace
+
+void PrepareLibraries() {
+  // One heap for all threads, by brk: another would be made of mmap and mprotect.
+  ::mallopt(M_ARENA_MAX, 1);
+  // The first thread that spins for a Mutex asks how many CPUs there are, and reads files for that.
+  // Abseil's own interface, since no other asks and nobody spins on demand.
+  absl::base_internal::NumCPUs();
+}
 
 int Confine(absl::Span<const sock_filter> compiled) {
   if (!kSeccompIsBuiltIn) return 0;

@@ -41,6 +41,11 @@ inline constexpr bool kSeccompIsBuiltIn = true;
 // The policy as the kernel takes it. Lives as long as the program.
 absl::Span<const sock_filter> CompiledPolicy(SeccompPolicy policy);
 
+// Once, by a process that will confine its threads, before it has more than one: what the C and C++
+// libraries do at their first use only, or by other calls in a thread's own heap, is done now or
+// not at all, so that no policy has to name it.
+void PrepareLibraries();
+
 // OK where ConfineThread will succeed; kHostError where the kernel has no such filters.
 absl::Status CheckSeccomp();
 

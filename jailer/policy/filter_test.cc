@@ -21,6 +21,7 @@
 #include <string>
 #include <thread>
 
+#include "absl/synchronization/mutex.h"
 #include "tests/support/matchers.h"
 
 namespace msb {
@@ -124,6 +125,29 @@ TEST_F(SeccompTest, QemuMakesThreadsAndNoProcesses) {
   ExpectKilled(SeccompPolicy::kQemu, [] { ::socket(AF_INET, SOCK_STREAM, 0); });
   ExpectKilled(SeccompPolicy::kQemu, [] { ::syscall(SYS_ptrace, 0, 0, 0, 0); });
   ExpectKilled(SeccompPolicy::kQemu, [] { ::syscall(SYS_mount, 0, 0, 0, 0, 0); });
+}
+
+// It depends on chance which thread is the first to wait for another, and when.
+TEST_F(SeccompTest, ThreadsThatContendForAMutexNeedNoMoreOnceTheLibrariesArePrepared) {
+  for (const SeccompPolicy policy : kThreads) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      PrepareLibraries();
+      absl::Mutex mutex;
+      mutex.Lock();
+      std::thread other([&] {
+        if (!ConfineThread(policy).ok()) ::_exit(2);
+        const absl::MutexLock lock(&mutex);
+      });
+      ::usleep(20'000);  // it spins, then waits
+      mutex.Unlock();
+      other.join();
+      ::_exit(0);
+    }
+    int status = -1;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0) << static_cast<int>(policy);
+  }
 }
 
 // The table of another architecture has other numbers.

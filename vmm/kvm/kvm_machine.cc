@@ -125,7 +125,7 @@ absl::Status KvmMachine::CreateVcpus() {
     MSB_RETURN_IF_ERROR(SetFirmwareState(vcpu));
     if (id == 0) MSB_RETURN_IF_ERROR(SetBootRegisters(vcpu, entry_));
     threads_.push_back(std::make_unique<VcpuThread>(
-        std::move(vcpu), VcpuSurroundings{&ports_, &mmio_, &*memory_}, observer));
+        std::move(vcpu), VcpuSurroundings{&ports_, &mmio_, &*memory_, config_.seccomp}, observer));
   }
   return absl::OkStatus();
 }

@@ -24,6 +24,7 @@
 #include "absl/strings/string_view.h"
 #include "base/event_loop.h"
 #include "base/unique_fd.h"
+#include "jailer/policy/filter.h"
 #include "vmm/boot/address_map.h"
 #include "vmm/boot/command_line.h"
 #include "vmm/boot/file_placement.h"
@@ -51,6 +52,7 @@ struct KvmMachineConfig {
   // In the order in which the guest is to find them; the balloon comes behind them. They outlive
   // the machine.
   std::vector<VirtioDevice*> devices;
+  Seccomp seccomp = Seccomp::kInForce;  // of the vCPUs' threads
   struct Balloon {
     uint32_t size_mib = 0;  // taken from the guest at the start
     BalloonDevice::Options options;

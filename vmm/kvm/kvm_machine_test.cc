@@ -49,6 +49,8 @@ class IdleDevice final : public VirtioDevice {
 
 class KvmMachineTest : public ::testing::Test, public MachineObserver {
  protected:
+  // The vCPUs are confined here too.
+  static void SetUpTestSuite() { PrepareLibraries(); }
   void SetUp() override {
     config_.kvm = UniqueFd(::open("/dev/kvm", O_RDWR | O_CLOEXEC));
     if (!config_.kvm.valid()) GTEST_SKIP() << "no /dev/kvm";

@@ -87,8 +87,19 @@ void VcpuThread::Stop() {
 }
 
 void* VcpuThread::Main(void* self) {
-  static_cast<VcpuThread*>(self)->RunGuest();
+  auto& thread = *static_cast<VcpuThread*>(self);
+  absl::Status confined = thread.ConfineIfWanted();
+  if (confined.ok()) {
+    thread.RunGuest();
+  } else {
+    thread.observer_.OnEnded(thread.vcpu_.id(), std::move(confined));
+  }
   return nullptr;
+}
+
+absl::Status VcpuThread::ConfineIfWanted() const {
+  if (surroundings_.seccomp == Seccomp::kOffForDebugging) return absl::OkStatus();
+  return ConfineThread(SeccompPolicy::kVcpu);
 }
 
 void VcpuThread::RunGuest() {

@@ -20,17 +20,19 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
+#include "jailer/policy/filter.h"
 #include "vmm/bus/bus.h"
 #include "vmm/kvm/vcpu.h"
 #include "vmm/memory/guest_memory.h"
 
 namespace msb {
 
-// What a vCPU reaches outside itself. All outlive it.
+// What a vCPU reaches outside itself, all of which outlives it, and whether its thread is confined.
 struct VcpuSurroundings {
   const Bus* ports = nullptr;
   const Bus* mmio = nullptr;
   const GuestMemory* memory = nullptr;
+  Seccomp seccomp = Seccomp::kInForce;
 };
 
 class VcpuThread {
@@ -70,6 +72,7 @@ class VcpuThread {
   enum class Wanted { kRun, kPark, kStop };
 
   static void* Main(void* self);
+  absl::Status ConfineIfWanted() const;
   void RunGuest();
   // Stays while parked. False when the thread is to end.
   bool ParkIfWanted() ABSL_LOCKS_EXCLUDED(mutex_);

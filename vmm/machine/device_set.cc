@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/check.h"
 #include "base/error.h"
 #include "base/status_macros.h"
 #include "base/syscall.h"
@@ -23,24 +24,28 @@ absl::Status SetNonBlocking(int fd) {
       Syscall("fcntl", [&] { return ::fcntl(fd, F_SETFL, flags | O_NONBLOCK); }));
 }
 
+// It fails only where CheckSeccomp did.
+void ConfineDiskThread() { MSB_CHECK(ConfineThread(SeccompPolicy::kDisk).ok()); }
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<DeviceSet>> DeviceSet::Create(EventLoop& loop,
                                                              const msb::vmm::v1::VmSpec& spec,
                                                              SpecDescriptors& descriptors,
-                                                             BootMarkObserver& marks) {
+                                                             BootMarkObserver& marks,
+                                                             Seccomp seccomp) {
   std::unique_ptr<DeviceSet> set(new DeviceSet(marks));
-  MSB_RETURN_IF_ERROR(set->AddDisks(loop, spec, std::move(descriptors.disks)));
+  MSB_RETURN_IF_ERROR(set->AddDisks(loop, spec, std::move(descriptors.disks), seccomp));
   MSB_RETURN_IF_ERROR(set->AddVsock(loop, spec, std::move(descriptors.vsock_listener)));
-  MSB_RETURN_IF_ERROR(set->AddNet(loop, spec, std::move(descriptors.net_listener),
-                                  std::move(descriptors.net)));
+  MSB_RETURN_IF_ERROR(
+      set->AddNet(loop, spec, std::move(descriptors.net_listener), std::move(descriptors.net)));
   if (spec.rng()) set->rng_ = std::make_unique<RngDevice>(loop);
   MSB_RETURN_IF_ERROR(set->AddFileSystems(loop, spec, std::move(descriptors.file_systems)));
   return set;
 }
 
 absl::Status DeviceSet::AddDisks(EventLoop& loop, const msb::vmm::v1::VmSpec& spec,
-                                 std::vector<UniqueFd> files) {
+                                 std::vector<UniqueFd> files, Seccomp seccomp) {
   for (int i = 0; i < spec.disks_size(); ++i) {
     const msb::vmm::v1::Disk& wanted = spec.disks(i);
     absl::StatusOr<DiskFile> file = DiskFile::Open(
@@ -51,6 +56,7 @@ absl::Status DeviceSet::AddDisks(EventLoop& loop, const msb::vmm::v1::VmSpec& sp
     }
     BlockDevice::Options options;
     options.id = wanted.id();
+    if (seccomp == Seccomp::kInForce) options.on_thread_start = ConfineDiskThread;
     disks_.push_back(
         {wanted.id(), std::make_unique<BlockDevice>(loop, *std::move(file), std::move(options))});
   }

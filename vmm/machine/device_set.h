@@ -15,6 +15,7 @@
 
 #include "absl/status/statusor.h"
 #include "base/event_loop.h"
+#include "jailer/policy/filter.h"
 #include "msb/vmm/v1/control.pb.h"
 #include "msb/vmm/v1/vm_spec.pb.h"
 #include "vmm/devices/virtio/block/block_device.h"
@@ -31,11 +32,13 @@ namespace msb {
 class DeviceSet {
  public:
   // Takes disks, file servers and the listeners of vsock and net out of `descriptors`. `loop` and
-  // `marks` outlive the set. kVmSpecInvalid for a disk that is no file, kHostError.
+  // `marks` outlive the set. `seccomp`: of the disks' threads. kVmSpecInvalid for a disk that is no
+  // file, kHostError.
   static absl::StatusOr<std::unique_ptr<DeviceSet>> Create(EventLoop& loop,
                                                            const msb::vmm::v1::VmSpec& spec,
                                                            SpecDescriptors& descriptors,
-                                                           BootMarkObserver& marks);
+                                                           BootMarkObserver& marks,
+                                                           Seccomp seccomp);
 
   // In the order in which the guest is to find them: disks (vda, vdb, ...), vsock, rng, file
   // systems, net.
@@ -47,7 +50,7 @@ class DeviceSet {
  private:
   explicit DeviceSet(BootMarkObserver& marks) : mark_service_(marks) {}
   absl::Status AddDisks(EventLoop& loop, const msb::vmm::v1::VmSpec& spec,
-                        std::vector<UniqueFd> files);
+                        std::vector<UniqueFd> files, Seccomp seccomp);
   absl::Status AddFileSystems(EventLoop& loop, const msb::vmm::v1::VmSpec& spec,
                               std::vector<UniqueFd> servers);
   absl::Status AddVsock(EventLoop& loop, const msb::vmm::v1::VmSpec& spec, UniqueFd listener);

@@ -24,6 +24,7 @@ std::unique_ptr<Machine> MakeKvmMachine(EventLoop& loop, MachineObserver& observ
   config.command_line = spec.command_line();
   config.emulated_ring0 = spec.kvm().emulated_ring0();
   config.devices = parts.devices->devices();
+  config.seccomp = parts.seccomp;
   if (spec.balloon().enabled()) {
     config.balloon.emplace();
     config.balloon->size_mib = spec.balloon().size_mib();
@@ -59,6 +60,7 @@ std::unique_ptr<Machine> MakeQemuMachine(EventLoop& loop, MachineObserver& obser
                                              : Options::FreePages::kKeep;
   }
   config.devices = parts.devices->devices();
+  config.seccomp = parts.seccomp;
   config.console = std::move(parts.console);
   config.shutdown_announced = std::move(parts.shutdown_announced);
   return std::make_unique<QemuMachine>(loop, observer, std::move(config));

@@ -13,6 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "base/event_loop.h"
 #include "base/unique_fd.h"
+#include "jailer/policy/filter.h"
 #include "msb/vmm/v1/vm_spec.pb.h"
 #include "vmm/machine/device_set.h"
 #include "vmm/machine/machine.h"
@@ -25,6 +26,7 @@ struct EngineParts {
   UniqueFd initramfs;
   UniqueFd kvm;                  // engine kvm
   DeviceSet* devices = nullptr;  // outlives the machine
+  Seccomp seccomp = Seccomp::kInForce;
   std::function<void(absl::string_view)> console;
   std::function<void(uint8_t stage)> boot_mark;  // engine kvm
   std::function<bool()> shutdown_announced;

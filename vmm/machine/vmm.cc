@@ -49,8 +49,12 @@ absl::string_view LastStage(const EventJournal& journal) {
 
 }  // namespace
 
-Vmm::Vmm(EventLoop& loop, msb::vmm::v1::VmSpec spec, uint64_t started_ns)
-    : loop_(loop), spec_(std::move(spec)), started_ns_(started_ns), descriptors_(spec_) {
+Vmm::Vmm(EventLoop& loop, msb::vmm::v1::VmSpec spec, uint64_t started_ns, Seccomp seccomp)
+    : loop_(loop),
+      spec_(std::move(spec)),
+      started_ns_(started_ns),
+      seccomp_(seccomp),
+      descriptors_(spec_) {
   exit_event_ = std::move(descriptors_.exit_event);
   journal_.Record(VmEvent::KIND_PROCESS_STARTED, started_ns_);
 }
@@ -74,15 +78,17 @@ absl::Status Vmm::Run() {
 }
 
 absl::Status Vmm::Build() {
+  if (seccomp_ == Seccomp::kInForce) MSB_RETURN_IF_ERROR(CheckSeccomp());
   MSB_ASSIGN_OR_RETURN(
       control_, ControlServer::Create(loop_, std::move(descriptors_.control), *this, journal_));
   MSB_RETURN_IF_ERROR(BuildConsole());
-  MSB_ASSIGN_OR_RETURN(devices_, DeviceSet::Create(loop_, spec_, descriptors_, *this));
+  MSB_ASSIGN_OR_RETURN(devices_, DeviceSet::Create(loop_, spec_, descriptors_, *this, seccomp_));
   EngineParts parts;
   parts.kernel = std::move(descriptors_.kernel);
   parts.initramfs = std::move(descriptors_.initramfs);
   parts.kvm = std::move(descriptors_.kvm);
   parts.devices = devices_.get();
+  parts.seccomp = seccomp_;
   parts.console = [this](absl::string_view bytes) { OnConsole(bytes); };
   parts.boot_mark = [this](uint8_t stage) {
     BootMark mark;
@@ -91,7 +97,19 @@ absl::Status Vmm::Build() {
   };
   parts.shutdown_announced = [this] { return journal_.Has(VmEvent::KIND_SHUTTING_DOWN); };
   machine_ = MakeMachine(loop_, *this, spec_, std::move(parts));
-  return machine_->Start();
+  MSB_RETURN_IF_ERROR(machine_->Start());
+  return ConfineLoop();
+}
+
+// Behind the start, which makes threads and QEMU, and before the first event: no thread without a
+// filter looks at anything that the guest has said.
+absl::Status Vmm::ConfineLoop() const {
+  if (seccomp_ == Seccomp::kOffForDebugging) {
+    MSB_LOG(kWarning) << "seccomp is off: a guest that takes over this process has one wall less";
+    return absl::OkStatus();
+  }
+  return ConfineThread(spec_.engine() == msb::vmm::v1::ENGINE_QEMU ? SeccompPolicy::kQemuLoop
+                                                                   : SeccompPolicy::kKvmLoop);
 }
 
 absl::Status Vmm::BuildConsole() {

@@ -18,6 +18,7 @@
 #include "absl/strings/string_view.h"
 #include "base/event_loop.h"
 #include "base/unique_fd.h"
+#include "jailer/policy/filter.h"
 #include "msb/agent/v1/agent.pb.h"
 #include "msb/vmm/v1/control.pb.h"
 #include "msb/vmm/v1/vm_spec.pb.h"
@@ -36,13 +37,14 @@ class Vmm final : public ControlTarget, public MachineObserver, public BootMarkO
  public:
   // `spec` has passed ValidateSpec, and this process owns the descriptors that it names.
   // `started_ns` (CLOCK_MONOTONIC) is when the process began. `loop` outlives the Vmm.
-  Vmm(EventLoop& loop, msb::vmm::v1::VmSpec spec, uint64_t started_ns);
+  Vmm(EventLoop& loop, msb::vmm::v1::VmSpec spec, uint64_t started_ns, Seccomp seccomp);
   Vmm(const Vmm&) = delete;
   Vmm& operator=(const Vmm&) = delete;
   ~Vmm() override;
 
   // Builds the machine, runs it to its end and returns why it ended: never OK. By then nothing of
-  // the machine runs, everybody who watches has been told, and the exit event is written.
+  // the machine runs, everybody who watches has been told, and the exit event is written. Unless
+  // seccomp is off, the calling thread is confined from the end of the building on, for good.
   absl::Status Run();
 
   // ControlTarget.
@@ -63,6 +65,7 @@ class Vmm final : public ControlTarget, public MachineObserver, public BootMarkO
 
   absl::Status Build();
   absl::Status BuildConsole();
+  absl::Status ConfineLoop() const;
   void StartBootTimer();
   void OnBootTimeout();
   void RecordStage(const msb::agent::v1::BootMark& mark);
@@ -74,6 +77,7 @@ class Vmm final : public ControlTarget, public MachineObserver, public BootMarkO
   EventLoop& loop_;
   const msb::vmm::v1::VmSpec spec_;
   const uint64_t started_ns_;
+  const Seccomp seccomp_;
   SpecDescriptors descriptors_;
   UniqueFd exit_event_;
   EventJournal journal_;

@@ -56,7 +56,9 @@ class VmmTest : public ::testing::Test {
   void Make(UniqueFd kernel) {
     spec_.set_kernel_fd(kernel.Release());
     ASSERT_OK(ValidateSpec(spec_));
-    vmm_ = std::make_unique<Vmm>(*loop_, spec_, EventJournal::NowNanoseconds());
+    // The thread of these tests has more to do than a VMM's loop; vmm_main_test is confined.
+    vmm_ = std::make_unique<Vmm>(*loop_, spec_, EventJournal::NowNanoseconds(),
+                                 Seccomp::kOffForDebugging);
   }
 
   // Connects before the machine runs, as a supervisor does; `on_answer` sees every response.

@@ -32,7 +32,8 @@ enum ChildStep : int {
   kStepOutput = 103,
   kStepDescriptors = 104,
   kStepSignals = 105,
-  kStepExecute = 106,
+  kStepSeccomp = 106,
+  kStepExecute = 107,
 };
 
 // What `exit_code` says when it is no word of QEMU's; empty otherwise.
@@ -46,6 +47,8 @@ absl::string_view StepText(int exit_code) {
       return " (its process could not be prepared)";
     case kStepDescriptors:
       return " (its descriptors could not be passed on; close_range needs Linux 5.11)";
+    case kStepSeccomp:
+      return " (it could not be confined; the host's kernel needs CONFIG_SECCOMP_FILTER)";
     case kStepExecute:
       return " (it could not be executed; is its directory there and whole?)";
     default:
@@ -58,6 +61,7 @@ struct ChildPlan {
   absl::Span<const int> inherited;
   int error_output;
   pid_t parent;
+  absl::Span<const sock_filter> filter;  // empty: none
 };
 
 // In the child of a fork: async-signal-safe calls only.
@@ -76,6 +80,7 @@ struct ChildPlan {
   sigset_t none;
   ::sigemptyset(&none);
   if (::sigprocmask(SIG_SETMASK, &none, nullptr) != 0) ::_exit(kStepSignals);
+  if (!plan.filter.empty() && Confine(plan.filter) != 0) ::_exit(kStepSeccomp);
   char* const environment[] = {nullptr};
   ::execve(plan.arguments[0], plan.arguments, environment);
   ::_exit(kStepExecute);
@@ -118,27 +123,33 @@ bool ProcessEnd::exited_cleanly() const {
 }
 
 std::string ProcessEnd::Text() const {
-  std::string text = WIFSIGNALED(wait_status)
-                         ? absl::StrCat("was ended by signal ", WTERMSIG(wait_status))
-                         : absl::StrCat("exited with code ", WEXITSTATUS(wait_status),
-                                        StepText(WEXITSTATUS(wait_status)));
+  std::string text =
+      WIFSIGNALED(wait_status)
+          ? absl::StrCat("was ended by signal ", WTERMSIG(wait_status),
+                         WTERMSIG(wait_status) == SIGSYS
+                             ? " (a system call that its filter forbids; the kernel's log names it)"
+                             : "")
+          : absl::StrCat("exited with code ", WEXITSTATUS(wait_status),
+                         StepText(WEXITSTATUS(wait_status)));
   if (!error_output.empty()) absl::StrAppend(&text, ": ", error_output);
   return text;
 }
 
-absl::StatusOr<std::unique_ptr<QemuProcess>> QemuProcess::Spawn(
-    EventLoop& loop, const std::vector<std::string>& arguments, absl::Span<const int> inherited,
-    OnExit on_exit) {
+absl::StatusOr<std::unique_ptr<QemuProcess>> QemuProcess::Spawn(EventLoop& loop,
+                                                                const Program& program,
+                                                                OnExit on_exit) {
   std::vector<char*> pointers;
-  for (const std::string& argument : arguments) {
+  for (const std::string& argument : program.arguments) {
     pointers.push_back(const_cast<char*>(argument.c_str()));
   }
   pointers.push_back(nullptr);
   MSB_ASSIGN_OR_RETURN(Pipe output, MakePipe());
-  const ChildPlan plan{.arguments = pointers.data(),
-                       .inherited = inherited,
-                       .error_output = output.write_end.get(),
-                       .parent = ::getpid()};
+  ChildPlan plan{.arguments = pointers.data(),
+                 .inherited = program.inherited,
+                 .error_output = output.write_end.get(),
+                 .parent = ::getpid(),
+                 .filter = {}};
+  if (program.seccomp == Seccomp::kInForce) plan.filter = CompiledPolicy(SeccompPolicy::kQemu);
   std::unique_ptr<QemuProcess> process(new QemuProcess(loop, std::move(on_exit)));
   MSB_ASSIGN_OR_RETURN(process->pid_, Syscall("fork", [] { return ::fork(); }));
   if (process->pid_ == 0) RunChild(plan);

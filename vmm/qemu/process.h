@@ -17,6 +17,7 @@
 #include "absl/types/span.h"
 #include "base/event_loop.h"
 #include "base/unique_fd.h"
+#include "jailer/policy/filter.h"
 
 namespace msb {
 
@@ -47,11 +48,15 @@ class QemuProcess {
   // Called once, after the process has been reaped; not after Kill. May destroy the QemuProcess.
   using OnExit = std::function<void(ProcessEnd)>;
 
-  // Runs `arguments` (the first is the path) with an empty environment, stdin of ours, stdout and
-  // stderr caught, and of our descriptors only `inherited`, under the same numbers.
-  static absl::StatusOr<std::unique_ptr<QemuProcess>> Spawn(
-      EventLoop& loop, const std::vector<std::string>& arguments, absl::Span<const int> inherited,
-      OnExit on_exit);
+  struct Program {
+    const std::vector<std::string>& arguments;  // the first is the path
+    absl::Span<const int> inherited;            // of our descriptors, under the same numbers
+    Seccomp seccomp = Seccomp::kInForce;
+  };
+
+  // Runs `program` with an empty environment, stdin of ours, stdout and stderr caught.
+  static absl::StatusOr<std::unique_ptr<QemuProcess>> Spawn(EventLoop& loop, const Program& program,
+                                                            OnExit on_exit);
   QemuProcess(const QemuProcess&) = delete;
   QemuProcess& operator=(const QemuProcess&) = delete;
   ~QemuProcess() { Kill(); }

@@ -69,7 +69,8 @@ absl::Status QemuMachine::Start() {
   if (config_.initramfs.valid()) descriptors.push_back(config_.initramfs.get());
   for (const UniqueFd& end : inherited_) descriptors.push_back(end.get());
   absl::StatusOr<std::unique_ptr<QemuProcess>> process = QemuProcess::Spawn(
-      loop_, arguments, descriptors, [this](ProcessEnd end) { OnExit(std::move(end)); });
+      loop_, {.arguments = arguments, .inherited = descriptors, .seccomp = config_.seccomp},
+      [this](ProcessEnd end) { OnExit(std::move(end)); });
   if (!process.ok()) return WithReason(Reason::kQemuError, "cannot start QEMU", process.status());
   process_ = *std::move(process);
   inherited_.clear();

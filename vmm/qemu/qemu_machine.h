@@ -21,6 +21,7 @@
 #include "absl/strings/string_view.h"
 #include "base/event_loop.h"
 #include "base/unique_fd.h"
+#include "jailer/policy/filter.h"
 #include "vmm/devices/virtio/virtio_device.h"
 #include "vmm/machine/machine.h"
 #include "vmm/qemu/command_line.h"
@@ -46,6 +47,7 @@ struct QemuMachineConfig {
   std::optional<Balloon> balloon;
   // In the order in which the guest is to find them. They outlive the machine.
   std::vector<VirtioDevice*> devices;
+  Seccomp seccomp = Seccomp::kInForce;  // of QEMU
   // Takes what the guest writes to its serial console; may be null.
   std::function<void(absl::string_view)> console;
   // Whether the guest has announced (STAGE_SHUTTING_DOWN) that its end is meant; may be null:
