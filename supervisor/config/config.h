@@ -73,6 +73,7 @@ struct AgentConfig {
 struct JailConfig {
   std::string cgroup_parent;
   std::string cgroups;  // "required" or "available"
+  std::string seccomp;  // "enforced" or "off-for-debugging"
   uint32_t base_uid = 0;
   uint32_t kvm_overhead_mib = 0;
   uint32_t qemu_overhead_mib = 0;

@@ -195,6 +195,10 @@ std::vector<Setting> JailSettings() {
       {"jail", "cgroups", "required",
        ChoiceSetting{MSB_FIELD(jail.cgroups), {"required", "available"}},
        "`available`: run sandboxes without the limits of a controller that the host lacks."},
+      {"jail", "seccomp", "enforced",
+       ChoiceSetting{MSB_FIELD(jail.seccomp), {"enforced", "off-for-debugging"}},
+       "`off-for-debugging`: let the threads of sandboxes started from now on make every system "
+       "call, for a developer with `strace` at his own host."},
       {"jail", "base_uid", int64_t{1'880'000'000},
        NumberSetting{MSB_FIELD(jail.base_uid), 1, 4'294'000'000},
        "First of 65536 user ids that VMM processes run under. Two daemons on one host need two "

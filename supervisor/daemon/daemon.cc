@@ -13,26 +13,10 @@
 #include "absl/synchronization/notification.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "supervisor/daemon/launch_settings.h"
 #include "supervisor/launch/engine_probe.h"
 
 namespace msb {
-namespace {
-
-std::string QemuDirectory(const Config& config) {
-  return absl::StrCat(config.daemon.assets_directory, "/qemu");
-}
-
-LaunchOptions LaunchOptionsOf(const Config& config, const EngineFacts& engines) {
-  LaunchOptions options;
-  options.jailer_path = config.daemon.jailer;
-  options.vmm_path = config.daemon.vmm;
-  options.qemu_directory = engines.qemu_problem.empty() ? QemuDirectory(config) : "";
-  options.runtime_root = absl::StrCat(config.daemon.runtime_directory, "/sandboxes");
-  options.kvm_kind = KvmKindOf(engines.kvm);
-  return options;
-}
-
-}  // namespace
 
 absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Config& config) {
   std::unique_ptr<Daemon> daemon(new Daemon(config));

@@ -77,14 +77,6 @@ JailRequest RequestOf(const CompanionSpec& spec, const CompanionFds& fds) {
   return request;
 }
 
-std::string DescribeEnd(std::optional<int> wait_status) {
-  if (wait_status && WIFSIGNALED(*wait_status)) {
-    return absl::StrCat("ended by signal ", WTERMSIG(*wait_status));
-  }
-  if (wait_status) return absl::StrCat("ended with code ", WEXITSTATUS(*wait_status));
-  return "ended while no daemon ran that could see how";
-}
-
 }  // namespace
 
 struct JailedLauncher::PendingCompanion {
@@ -128,13 +120,19 @@ absl::StatusOr<Launcher::StartedCompanion> JailedLauncher::FinishCompanion(
   return started;
 }
 
-// All jailers at once: each takes some milliseconds.
+// All jailers at once, the VMM's (`meanwhile`) too: each takes some milliseconds.
 absl::StatusOr<std::vector<Launcher::StartedCompanion>> JailedLauncher::StartCompanions(
-    const LaunchPlan& plan, const std::vector<CompanionSpec>& specs) {
+    const LaunchPlan& plan, const std::vector<CompanionSpec>& specs, Meanwhile meanwhile) {
   std::vector<absl::StatusOr<PendingCompanion>> pending;
   for (const CompanionSpec& spec : specs) pending.push_back(BeginCompanion(plan, spec));
-  std::vector<StartedCompanion> companions;
+  std::vector<UniqueFd*> sockets;
   absl::Status first_error;
+  for (absl::StatusOr<PendingCompanion>& one : pending) {
+    first_error.Update(one.status());
+    if (one.ok()) sockets.push_back(&one->fds.vmm_socket);
+  }
+  if (first_error.ok()) first_error = meanwhile(std::move(sockets));
+  std::vector<StartedCompanion> companions;
   for (absl::StatusOr<PendingCompanion>& one : pending) {
     auto started = one.ok() ? FinishCompanion(plan, *std::move(one)) : one.status();
     first_error.Update(started.status());
@@ -149,7 +147,7 @@ absl::StatusOr<Launcher::StartedCompanion> JailedLauncher::StartCompanion(
   MSB_RETURN_IF_ERROR(CheckCompanions({spec}));
   // What an earlier one of the name left.
   MSB_RETURN_IF_ERROR(EndCompanion(plan, spec.name).status());
-  auto started = StartCompanions(plan, {spec});
+  auto started = StartCompanions(plan, {spec}, [](auto) { return absl::OkStatus(); });
   if (started.ok()) return std::move(started->front());
   const auto ended = EndCompanion(plan, spec.name);
   if (!ended.ok()) {

@@ -102,7 +102,7 @@ absl::StatusOr<LaunchedVmm> JailedLauncher::Launch(const LaunchSpec& spec) {
   }
   MSB_RETURN_IF_ERROR(CleanUp(plan));
   auto undo = absl::MakeCleanup([&] {
-    absl::Status undone = CleanUp(plan);
+    absl::Status undone = CleanUp(plan).status();
     undone.Update(RemoveLogs(plan));
     if (!undone.ok()) {
       MSB_LOG(kError) << "after a failed launch of " << spec.id << ": " << undone;
@@ -121,25 +121,31 @@ absl::StatusOr<LaunchedVmm> JailedLauncher::LaunchUnguarded(const LaunchSpec& sp
   MSB_ASSIGN_OR_RETURN(RuntimeFiles files, MakeRuntimeFiles(plan));
   const UniqueFd vmm_log = std::move(files.vmm_log);
   MSB_ASSIGN_OR_RETURN(VmmInputs inputs, OpenVmmInputs(spec, plan, options_, std::move(files)));
-  MSB_ASSIGN_OR_RETURN(std::vector<StartedCompanion> companions,
-                       StartCompanions(plan, spec.companions));
-  for (size_t i = 0; i < companions.size(); ++i) {
-    inputs.fds[VmmFdOfCompanion(i)] = std::move(companions[i].vmm_socket);
-  }
-  JailRequest request{.command_line = JailerCommandLine(spec, plan, options_, layout_, inputs),
-                      .executable = options_.vmm_path,
-                      .log_fd = vmm_log.get()};
-  for (const auto& [number, fd] : inputs.fds) request.fds[number] = fd.get();
-  MSB_ASSIGN_OR_RETURN(JailerRun jailer, JailerRun::Start(request, options_));
-  const JailerOutcome outcome = std::move(jailer).Finish();
+  std::optional<JailerRun> jailer;
+  auto companions =
+      StartCompanions(plan, spec.companions, [&](std::vector<UniqueFd*> sockets) -> absl::Status {
+        for (size_t i = 0; i < sockets.size(); ++i) {
+          inputs.fds[VmmFdOfCompanion(i)] = std::move(*sockets[i]);
+        }
+        JailRequest request{
+            .command_line = JailerCommandLine(spec, plan, options_, layout_, inputs),
+            .executable = options_.vmm_path,
+            .log_fd = vmm_log.get()};
+        for (const auto& [number, fd] : inputs.fds) request.fds[number] = fd.get();
+        MSB_ASSIGN_OR_RETURN(jailer, JailerRun::Start(request, options_));
+        return absl::OkStatus();
+      });
+  if (!jailer) return companions.status();
+  const JailerOutcome outcome = std::move(*jailer).Finish();
   if (!outcome.pid) return outcome.status;
 
   // A child of ours that nobody reaps before CleanUp: the pid is its own.
   LaunchedVmm vmm;
   MSB_ASSIGN_OR_RETURN(vmm.pidfd, OpenPidfd(*outcome.pid));
   MSB_RETURN_IF_ERROR(Remember(plan.cgroup, vmm.pidfd, UniqueFd()));
+  MSB_RETURN_IF_ERROR(companions.status());  // the VMM is known by now, and undone with the rest
   MSB_RETURN_IF_ERROR(outcome.status);
-  for (StartedCompanion& started : companions) {
+  for (StartedCompanion& started : *companions) {
     vmm.companions.push_back(std::move(started.companion));
   }
   vmm.process.pid = *outcome.pid;
@@ -188,18 +194,19 @@ absl::StatusOr<std::optional<int>> JailedLauncher::ClearCgroup(const std::string
   return wait_status;
 }
 
-absl::Status JailedLauncher::CleanUp(const LaunchPlan& plan) {
+absl::StatusOr<std::optional<int>> JailedLauncher::CleanUp(const LaunchPlan& plan) {
   Known vmm = Forget(plan.cgroup);
   auto remember_again = absl::MakeCleanup([&] {
     if (vmm.pidfd.valid()) Remember(plan.cgroup, vmm.pidfd, UniqueFd()).IgnoreError();
   });
-  MSB_RETURN_IF_ERROR(ClearCgroup(plan.cgroup, vmm).status());
+  MSB_ASSIGN_OR_RETURN(const std::optional<int> wait_status, ClearCgroup(plan.cgroup, vmm));
   std::move(remember_again).Cancel();
   MSB_ASSIGN_OR_RETURN(const std::set<std::string> companions, CompanionsOf(plan));
   for (const std::string& name : companions) {
     MSB_RETURN_IF_ERROR(EndCompanion(plan, name).status());
   }
-  return RemoveRuntimeFiles(plan);
+  MSB_RETURN_IF_ERROR(RemoveRuntimeFiles(plan));
+  return wait_status;
 }
 
 absl::Status JailedLauncher::RemoveLogs(const LaunchPlan& plan) { return RemoveLogFiles(plan); }

@@ -15,6 +15,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -43,7 +44,7 @@ class JailedLauncher final : public Launcher {
   absl::StatusOr<LaunchedVmm> Adopt(const ProcessIdentity& process,
                                     const LaunchPlan& plan) override;
   // Read the exit event and ReadUsage before: both are gone afterwards.
-  absl::Status CleanUp(const LaunchPlan& plan) override;
+  absl::StatusOr<std::optional<int>> CleanUp(const LaunchPlan& plan) override;
   absl::Status RemoveLogs(const LaunchPlan& plan) override;
   absl::StatusOr<StartedCompanion> StartCompanion(const LaunchPlan& plan,
                                                   const CompanionSpec& spec) override;
@@ -79,8 +80,10 @@ class JailedLauncher final : public Launcher {
                                                   const CompanionSpec& spec) const;
   absl::StatusOr<StartedCompanion> FinishCompanion(const LaunchPlan& plan,
                                                    PendingCompanion pending);
+  // `meanwhile` runs while their jailers do, and may take the VMM's end of each one's socket.
+  using Meanwhile = absl::FunctionRef<absl::Status(std::vector<UniqueFd*> vmm_sockets)>;
   absl::StatusOr<std::vector<StartedCompanion>> StartCompanions(
-      const LaunchPlan& plan, const std::vector<CompanionSpec>& specs);
+      const LaunchPlan& plan, const std::vector<CompanionSpec>& specs, Meanwhile meanwhile);
   absl::StatusOr<std::set<std::string>> CompanionsOf(const LaunchPlan& plan) const;
 
   const LaunchOptions options_;

@@ -96,6 +96,9 @@ std::vector<std::string> JailerCommandLine(const LaunchSpec& spec, const LaunchP
     words.push_back("--dev=null");
   }
   words.insert(words.end(), {"--", "msb-vmm", "--spec-fd", absl::StrCat(kSpecFd)});
+  if (options.seccomp == SeccompUse::kOffForDebugging) {
+    words.push_back("--debug-without-seccomp");
+  }
   return words;
 }
 

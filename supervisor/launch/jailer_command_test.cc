@@ -85,6 +85,12 @@ TEST_F(JailerCommandLineTest, MountsQemuForItsEngineAlone) {
                              Contains("--dev=null")));
 }
 
+TEST_F(JailerCommandLineTest, SeccompIsOffOnlyWhereItIsAskedFor) {
+  EXPECT_THAT(Words(), Not(Contains("--debug-without-seccomp")));
+  options_.seccomp = SeccompUse::kOffForDebugging;
+  EXPECT_EQ(Words().back(), "--debug-without-seccomp");
+}
+
 TEST(JailerReportTest, ReadsPidAndError) {
   const JailerReport started = ParseJailerReport("pid=4711\n");
   EXPECT_EQ(started.pid, 4711);

@@ -19,6 +19,9 @@ enum class KvmKind { kHardware, kEmulatedRing0 };
 // What to do on a host without the memory, cpu or pids controller.
 enum class CgroupPolicy { kRequired, kAsAvailable };
 
+// Whether VMMs confine their threads. Everything but kEnforced is for a developer.
+enum class SeccompUse { kEnforced, kOffForDebugging };
+
 struct LaunchOptions {
   std::string jailer_path = "/usr/libexec/microsandbox/msb-jailer";
   // A static executable that every user may read and execute.
@@ -37,6 +40,7 @@ struct LaunchOptions {
   uint32_t base_uid = 1'880'000'000;
 
   KvmKind kvm_kind = KvmKind::kHardware;
+  SeccompUse seccomp = SeccompUse::kEnforced;
 
   // The cgroup's memory limit is the guest's memory and, for the process around it, this.
   uint32_t kvm_overhead_mib = 64;

@@ -118,8 +118,9 @@ class Launcher {
                                             const LaunchPlan& plan) = 0;
   // Kills what is left of the VMM and its companions (SIGKILL to all in their cgroups), waits for
   // their end, removes cgroups, sockets and runtime directory, but keeps the logs until RemoveLogs.
-  // Finds the companions by itself. Idempotent.
-  virtual absl::Status CleanUp(const LaunchPlan& plan) = 0;
+  // Finds the companions by itself. Idempotent. The VMM's wait status, where it was a child of this
+  // daemon's that nobody has reaped before.
+  virtual absl::StatusOr<std::optional<int>> CleanUp(const LaunchPlan& plan) = 0;
   virtual absl::Status RemoveLogs(const LaunchPlan& plan) = 0;
 
   // Starts one more companion, or an ended one again, beside a VMM that runs. With

@@ -96,4 +96,16 @@ std::optional<int> Reap(const UniqueFd& pidfd) {
   return WaitStatusOf(info);
 }
 
+std::string DescribeEnd(std::optional<int> wait_status) {
+  if (!wait_status) return "ended while no daemon ran that could see how";
+  if (!WIFSIGNALED(*wait_status)) {
+    return absl::StrCat("ended with code ", WEXITSTATUS(*wait_status));
+  }
+  const int signal = WTERMSIG(*wait_status);
+  return absl::StrCat("ended by signal ", signal,
+                      signal == SIGSYS ? " (SIGSYS): it made a system call that its seccomp filter "
+                                         "forbids; the host's kernel log names it"
+                                       : "");
+}
+
 }  // namespace msb

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -37,6 +38,9 @@ absl::Status Kill(const UniqueFd& pidfd);
 // The wait status, as of waitpid(2), of a child that has ended; nullopt when it has not, was reaped
 // already or is nobody's child of ours (a process that another life of the daemon started).
 std::optional<int> Reap(const UniqueFd& pidfd);
+
+// "ended with code 1"; "ended by signal 31 (SIGSYS), ..." for one that its seccomp filter ended.
+std::string DescribeEnd(std::optional<int> wait_status);
 
 }  // namespace msb
 

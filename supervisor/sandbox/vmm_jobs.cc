@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
+#include "supervisor/launch/process.h"
 #include "supervisor/sandbox/disk.h"
 #include "supervisor/sandbox/mounts.h"
 #include "supervisor/sandbox/network.h"
@@ -148,7 +149,9 @@ VmmEnd ClearUpVmm(const SandboxContext& context, const LaunchPlan& plan) {
     end.oom_killed = usage->oom_killed;
   }
   end.exit_event = ReadExitEvent(plan.exit_event);
-  end.clean_up = context.launcher.CleanUp(plan);
+  const absl::StatusOr<std::optional<int>> cleaned = context.launcher.CleanUp(plan);
+  end.clean_up = cleaned.status();
+  if (cleaned.ok()) end.wait_status = *cleaned;
   if (!end.clean_up.ok()) {
     MSB_LOG(kError) << "clearing up " << plan.cgroup << ": " << end.clean_up.message();
   }
@@ -169,8 +172,9 @@ EndVerdict JudgeEnd(const VmmEnd& end) {
             .detail = "the host killed the VMM at its memory limit"};
   }
   if (!end.exit_event) {
-    return {
-        .failed = true, .reason = Reason::kVmmDied, .detail = "the VMM ended without saying why"};
+    return {.failed = true,
+            .reason = Reason::kVmmDied,
+            .detail = absl::StrCat("the VMM said nothing, and ", DescribeEnd(end.wait_status))};
   }
   const Reason reason = ReasonFromNumber(end.exit_event->reason());
   return {.failed = reason != Reason::kGuestShutdown,

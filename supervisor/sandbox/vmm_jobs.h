@@ -37,6 +37,7 @@ absl::StatusOr<LaunchOutcome> LaunchVmm(const SandboxContext& context, const San
 // What is known of how a VMM ended.
 struct VmmEnd {
   bool oom_killed = false;
+  std::optional<int> wait_status;
   std::optional<msb::vmm::v1::VmEvent> exit_event;
   absl::Status clean_up;
 };

@@ -53,7 +53,7 @@ void LaunchFixture::TearDown() {
   std::error_code ignored;
   for (const auto& entry : std::filesystem::directory_iterator(options_.runtime_root, ignored)) {
     const LaunchPlan plan = launcher_->Plan(entry.path().filename().string(), 0);
-    EXPECT_OK(launcher_->CleanUp(plan));
+    EXPECT_OK(launcher_->CleanUp(plan).status());
     EXPECT_OK(launcher_->RemoveLogs(plan));
   }
   for (const CgroupHierarchy& hierarchy : layout_.hierarchies) {

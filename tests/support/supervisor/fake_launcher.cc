@@ -135,7 +135,7 @@ absl::StatusOr<LaunchedVmm> FakeLauncher::Adopt(const ProcessIdentity& process,
   return Handle(process.pid);
 }
 
-absl::Status FakeLauncher::CleanUp(const LaunchPlan& plan) {
+absl::StatusOr<std::optional<int>> FakeLauncher::CleanUp(const LaunchPlan& plan) {
   std::shared_ptr<FakeMachine> machine;
   {
     const std::lock_guard lock(mutex_);
@@ -150,7 +150,7 @@ absl::Status FakeLauncher::CleanUp(const LaunchPlan& plan) {
   }
   machine.reset();
   std::filesystem::remove_all(plan.runtime_directory);
-  return absl::OkStatus();
+  return wait_status;
 }
 
 LaunchedCompanion FakeLauncher::NewCompanion(const LaunchPlan& plan, const std::string& name) {

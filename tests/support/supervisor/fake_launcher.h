@@ -61,7 +61,7 @@ class FakeLauncher : public Launcher {
   absl::StatusOr<LaunchedVmm> Launch(const LaunchSpec& spec) override;
   absl::StatusOr<LaunchedVmm> Adopt(const ProcessIdentity& process,
                                     const LaunchPlan& plan) override;
-  absl::Status CleanUp(const LaunchPlan& plan) override;
+  absl::StatusOr<std::optional<int>> CleanUp(const LaunchPlan& plan) override;
   absl::Status RemoveLogs(const LaunchPlan& plan) override;
   absl::StatusOr<StartedCompanion> StartCompanion(const LaunchPlan& plan,
                                                   const CompanionSpec& spec) override;
@@ -76,6 +76,7 @@ class FakeLauncher : public Launcher {
   std::function<absl::Status(const LaunchSpec&)> before_launch;
   std::function<void(FakeMachine&)> after_launch = [](FakeMachine& machine) { machine.Boot(); };
   Usage usage;
+  std::optional<int> wait_status;  // what CleanUp says
 
   // Names of the companions that each launch makes, whatever its specification says.
   std::vector<std::string> companions;

@@ -1,0 +1,34 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "supervisor/daemon/launch_settings.h"
+
+#include "absl/strings/str_cat.h"
+#include "supervisor/launch/kvm_finding.h"
+
+namespace msb {
+
+std::string QemuDirectory(const Config& config) {
+  return absl::StrCat(config.daemon.assets_directory, "/qemu");
+}
+
+LaunchOptions LaunchOptionsOf(const Config& config, const EngineFacts& engines) {
+  LaunchOptions options;
+  options.jailer_path = config.daemon.jailer;
+  options.vmm_path = config.daemon.vmm;
+  options.qemu_directory = engines.qemu_problem.empty() ? QemuDirectory(config) : "";
+  options.runtime_root = absl::StrCat(config.daemon.runtime_directory, "/sandboxes");
+  options.kvm_kind = KvmKindOf(engines.kvm);
+  const JailConfig& jail = config.jail;
+  options.cgroup_parent = jail.cgroup_parent;
+  options.cgroup_policy =
+      jail.cgroups == "available" ? CgroupPolicy::kAsAvailable : CgroupPolicy::kRequired;
+  options.seccomp =
+      jail.seccomp == "off-for-debugging" ? SeccompUse::kOffForDebugging : SeccompUse::kEnforced;
+  options.base_uid = jail.base_uid;
+  options.kvm_overhead_mib = jail.kvm_overhead_mib;
+  options.qemu_overhead_mib = jail.qemu_overhead_mib;
+  return options;
+}
+
+}  // namespace msb
