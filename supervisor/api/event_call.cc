@@ -40,15 +40,18 @@ grpc::ServerWriteReactor<msb::v1::Event>* EventCall::Begin(
 
 void EventCall::Listen() {
   // The headers tell the client that the watch stands.
-  StartSendInitialMetadata();
+  SendHeaders();
   const std::weak_ptr<QueuedCall> weak = held();
   const EventRing::ListenerId id = events_.Listen([weak] {
     if (const auto call = weak.lock()) static_cast<EventCall&>(*call).Advance();
   });
+  bool done = false;
   {
     absl::MutexLock lock(&mutex_);
     listener_ = id;
+    done = done_;
   }
+  if (done) return StopListening();  // the client went away meanwhile
   Advance();
 }
 
@@ -91,13 +94,21 @@ void EventCall::OnWritten(size_t) {
   Advance();
 }
 
-void EventCall::OnDone() {
+void EventCall::StopListening() {
   std::optional<EventRing::ListenerId> listener;
   {
     absl::MutexLock lock(&mutex_);
     listener = std::exchange(listener_, std::nullopt);
   }
   if (listener) events_.Unlisten(*listener);
+}
+
+void EventCall::OnDone() {
+  {
+    absl::MutexLock lock(&mutex_);
+    done_ = true;
+  }
+  StopListening();
   QueuedCall::OnDone();
 }
 

@@ -31,6 +31,7 @@ class EventCall final
 
  private:
   void Listen();
+  void StopListening();
   // Pushes the next event that this client may see, unless one is on its way.
   void Advance();
   std::optional<msb::v1::Event> NextLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -45,6 +46,7 @@ class EventCall final
   absl::Mutex mutex_;
   uint64_t cursor_ ABSL_GUARDED_BY(mutex_) = 1;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool done_ ABSL_GUARDED_BY(mutex_) = false;  // gRPC is
   std::optional<EventRing::ListenerId> listener_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -47,7 +47,7 @@ class ExecCall final
   void OnInput();
   void Open(const SandboxPtr& sandbox);
   void Opened(const SandboxPtr& sandbox, absl::StatusOr<OpenedExec> opened);
-  void ReadNext() { StartRead(&request_); }
+  void ReadNext() { Read(&request_); }
   std::shared_ptr<ExecSession> session();
 
   // ExecSink: the command's side.

@@ -188,7 +188,7 @@ class GuestWriteCall final : public grpc::ServerReadReactor<Request>, public Age
       return Answer(WrongMessage());
     }
     stream->Send(*std::move(frame), [call = self()] {
-      if (call != nullptr) call->StartRead(&call->request_);
+      if (call != nullptr) call->ReadNext();
     });
   }
 
@@ -215,7 +215,13 @@ class GuestWriteCall final : public grpc::ServerReadReactor<Request>, public Age
       if (answered_) return (*made)->Close();
       stream_ = *std::move(made);
     }
-    this->StartRead(&request_);
+    ReadNext();
+  }
+
+  // Never behind the answer: gRPC may then be done with the call at any moment.
+  void ReadNext() {
+    absl::MutexLock lock(&mutex_);
+    if (!answered_) this->StartRead(&request_);
   }
 
   absl::StatusOr<StreamStep> OnFrame(msb::agent::v1::AgentFrame frame, size_t) override {

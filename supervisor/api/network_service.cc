@@ -45,12 +45,14 @@ api::NetworkEvent EventOf(const msb::net::v1::Event& from) {
 class WatchNetworkCall final
     : public QueuedCall<grpc::ServerWriteReactor<api::NetworkEvent>, api::NetworkEvent> {
  public:
-  explicit WatchNetworkCall(grpc::CallbackServerContext& context) : QueuedCall(context) {}
+  WatchNetworkCall(grpc::CallbackServerContext& context, EventLoop& loop)
+      : QueuedCall(context), loop_(loop) {}
 
   static grpc::ServerWriteReactor<api::NetworkEvent>* Begin(
       const ApiContext& house, grpc::CallbackServerContext& context,
       const api::WatchNetworkRequest& request) {
-    const auto call = std::make_shared<WatchNetworkCall>(context);
+    const auto call =
+        std::make_shared<WatchNetworkCall>(context, *house.registry.context().io_loops.front());
     call->Hold(call);
     const absl::StatusOr<Caller> caller = house.authenticator.CallerOf(context);
     if (!caller.ok()) {
@@ -72,9 +74,8 @@ class WatchNetworkCall final
  private:
   // On the loop that owns the sandboxes.
   void Connect(const Sandbox& sandbox) {
-    loop_ = sandbox.context().io_loops.front();
     const std::string path = sandbox.NetworkSocket();
-    loop_->Post([weak = std::weak_ptr<QueuedCall>(held()), path] {
+    loop_.Post([weak = std::weak_ptr<QueuedCall>(held()), path] {
       if (const auto self = weak.lock()) static_cast<WatchNetworkCall&>(*self).Serve(path);
     });
   }
@@ -90,8 +91,8 @@ class WatchNetworkCall final
     handler.on_closed = [weak](const absl::Status& status) {
       if (const auto self = weak.lock()) static_cast<WatchNetworkCall&>(*self).End(status);
     };
-    StartSendInitialMetadata();
-    socket_ = FrameSocket::Serve(*loop_, *std::move(socket), std::move(handler));
+    SendHeaders();
+    socket_ = FrameSocket::Serve(loop_, *std::move(socket), std::move(handler));
     msb::net::v1::ControlRequest request;
     request.set_id(1);
     request.mutable_watch();
@@ -107,7 +108,7 @@ class WatchNetworkCall final
     Push(EventOf(response.event()));
   }
   void OnWritten(size_t) override {
-    loop_->Post([weak = std::weak_ptr<QueuedCall>(held())] {
+    loop_.Post([weak = std::weak_ptr<QueuedCall>(held())] {
       const auto self = weak.lock();
       if (!self) return;
       auto& call = static_cast<WatchNetworkCall&>(*self);
@@ -117,17 +118,15 @@ class WatchNetworkCall final
   void OnCancel() override { End(absl::CancelledError("the client went away")); }
   void OnDone() override {
     // The socket belongs to its loop.
-    if (loop_ != nullptr) {
-      loop_->Post([self = held()] {
-        auto& call = static_cast<WatchNetworkCall&>(*self);
-        if (call.socket_) call.socket_->Close();
-        call.socket_.reset();
-      });
-    }
+    loop_.Post([self = held()] {
+      auto& call = static_cast<WatchNetworkCall&>(*self);
+      if (call.socket_) call.socket_->Close();
+      call.socket_.reset();
+    });
     QueuedCall::OnDone();
   }
 
-  EventLoop* loop_ = nullptr;
+  EventLoop& loop_;
   std::shared_ptr<FrameSocket> socket_;
   size_t waiting_ = 0;
 };

@@ -4,6 +4,10 @@
 // Responses of a streaming call that come faster than gRPC writes them: one write at a time, the
 // rest in line. The line is bounded by whoever pushes: each response has a cost that is given back
 // when it has been written.
+//
+// gRPC may be done with a call, and free its part of it, at any moment behind Finish, unless an
+// operation of the call is under way. So whatever a call begins (a write, a read, its headers) it
+// begins here: under one lock, and never behind its outcome.
 
 #ifndef MSB_SUPERVISOR_API_RESPONSE_QUEUE_H_
 #define MSB_SUPERVISOR_API_RESPONSE_QUEUE_H_
@@ -45,6 +49,18 @@ class QueuedCall : public Base {
   }
 
  protected:
+  // The next message of the client, of a Base that reads: OnReadDone follows, unless the call has
+  // its outcome. From any thread.
+  template <typename Request>
+  void Read(Request* into) {
+    absl::MutexLock lock(&mutex_);
+    if (!outcome_) this->StartRead(into);
+  }
+  // Lets the client know that its call stands, before there is a response. From any thread.
+  void SendHeaders() {
+    absl::MutexLock lock(&mutex_);
+    if (!outcome_) this->StartSendInitialMetadata();
+  }
   // gRPC holds the call from now on. Once, by the maker.
   void Hold(std::shared_ptr<QueuedCall> self) {
     absl::MutexLock lock(&mutex_);
