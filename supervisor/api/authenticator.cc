@@ -90,8 +90,12 @@ Caller DaemonItself() {
 
 }  // namespace
 
-Authenticator::Authenticator(std::string token, std::string group)
-    : token_(std::move(token)), group_(std::move(group)), daemon_(DaemonItself()) {}
+Authenticator::Authenticator(std::string token, std::string group,
+                             uint32_t max_connections_per_user)
+    : token_(std::move(token)),
+      group_(std::move(group)),
+      daemon_(DaemonItself()),
+      connections_(max_connections_per_user) {}
 
 absl::StatusOr<std::string> LoadOrMakeToken(const std::string& path, const std::string& group) {
   UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));

@@ -25,7 +25,7 @@ absl::StatusOr<std::string> LoadOrMakeToken(const std::string& path, const std::
 // Thread-safe.
 class Authenticator {
  public:
-  Authenticator(std::string token, std::string group);
+  Authenticator(std::string token, std::string group, uint32_t max_connections_per_user);
 
   Connections& connections() { return connections_; }
   const std::string& group() const { return group_; }

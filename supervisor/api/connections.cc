@@ -6,6 +6,7 @@
 #include <grp.h>
 #include <pwd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -28,6 +29,12 @@ constexpr int kMaxGroups = 65'536;
 constexpr size_t kMaxPeerGroups = 4096;
 
 bool SeesAll(uint32_t uid) { return uid == 0 || uid == ::geteuid(); }
+
+// 0 for what is not open.
+uint64_t InodeOf(int fd) {
+  struct stat status {};
+  return ::fstat(fd, &status) == 0 ? status.st_ino : 0;
+}
 
 }  // namespace
 
@@ -70,9 +77,22 @@ absl::StatusOr<Caller> PeerOf(int socket) {
   return caller;
 }
 
-void Connections::Remember(int fd, Caller caller, Right right) {
+absl::Status Connections::Admit(int fd, Caller caller, Right right) {
   absl::MutexLock lock(&mutex_);
-  peers_[fd] = Peer{std::move(caller), right};
+  uint32_t open = 0;
+  absl::erase_if(peers_, [&](const auto& entry) {
+    if (entry.second.caller.uid != caller.uid) return false;
+    const bool gone = InodeOf(entry.first) != entry.second.inode;
+    if (!gone) ++open;
+    return gone;
+  });
+  if (open >= max_per_user_) {
+    return MakeError(Reason::kLimitExceeded,
+                     absl::StrCat("user id ", caller.uid, " has ", open,
+                                  " connections (limits.max_connections_per_user)"));
+  }
+  peers_[fd] = Peer{std::move(caller), right, InodeOf(fd)};
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Caller> Connections::CallerOf(absl::string_view peer,

@@ -33,7 +33,11 @@ class Connections {
  public:
   enum class Right { kMember, kStranger };
 
-  void Remember(int fd, Caller caller, Right right);
+  explicit Connections(uint32_t max_per_user) : max_per_user_(max_per_user) {}
+
+  // Writes down who is at the other end of `fd`. kLimitExceeded when that user has as many
+  // connections as one may have.
+  absl::Status Admit(int fd, Caller caller, Right right);
   // `peer` as grpc::ServerContext has it. kPermissionDenied for a stranger, with what to do.
   absl::StatusOr<Caller> CallerOf(absl::string_view peer, absl::string_view group) const;
 
@@ -41,7 +45,9 @@ class Connections {
   struct Peer {
     Caller caller;
     Right right = Right::kStranger;
+    uint64_t inode = 0;  // of the socket: gRPC closes it, and tells nobody
   };
+  const uint32_t max_per_user_;
   mutable absl::Mutex mutex_;
   absl::flat_hash_map<int, Peer> peers_ ABSL_GUARDED_BY(mutex_);
 };

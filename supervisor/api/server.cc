@@ -48,7 +48,8 @@ class GrpcApiServer final : public ApiServer {
  public:
   GrpcApiServer(const Config& config, Registry& registry, std::string token)
       : config_(config),
-        authenticator_(std::move(token), config.daemon.socket_group),
+        authenticator_(std::move(token), config.daemon.socket_group,
+                       config.limits.max_connections_per_user),
         context_{authenticator_, registry},
         sandboxes_(context_),
         execs_(context_),

@@ -106,6 +106,24 @@ TEST_F(ServerTest, KnowsThePeersGroups) {
   EXPECT_THAT(peer.groups, testing::UnorderedElementsAreArray(groups));
 }
 
+TEST(ConnectionsTest, AUserHasSoManyAndNoMore) {
+  Connections connections(/*max_per_user=*/2);
+  const auto admit = [&](int fd, uint32_t uid) {
+    return connections.Admit(fd, Caller{.uid = uid, .gid = 0, .groups = {}, .sees_all = false},
+                             Connections::Right::kMember);
+  };
+  std::vector<UniqueFd> sockets;
+  for (int i = 0; i < 4; ++i) sockets.emplace_back(::socket(AF_UNIX, SOCK_STREAM, 0));
+  ASSERT_OK(admit(sockets[0].get(), 1000));
+  ASSERT_OK(admit(sockets[1].get(), 1000));
+  EXPECT_THAT(admit(sockets[2].get(), 1000), HasReason(Reason::kLimitExceeded));
+  EXPECT_OK(admit(sockets[3].get(), 1001));
+
+  sockets[0].Reset();  // as gRPC does, without a word
+
+  EXPECT_OK(admit(sockets[2].get(), 1000));
+}
+
 TEST_F(ServerTest, BrokenConnectionsHarmNobody) {
   Throw("");
   Throw("GET / HTTP/1.1\r\n\r\n");

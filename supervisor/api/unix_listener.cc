@@ -19,6 +19,11 @@
 #include "base/unix_socket.h"
 
 namespace msb {
+namespace {
+
+constexpr absl::Duration kAcceptPause = absl::Milliseconds(100);
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<UnixListener>> UnixListener::Start(const std::string& path,
                                                                   grpc::Server& server,
@@ -30,8 +35,7 @@ absl::StatusOr<std::unique_ptr<UnixListener>> UnixListener::Start(const std::str
   std::unique_ptr<UnixListener> self(
       new UnixListener(path, std::move(listener), std::move(loop), server, authenticator));
   UnixListener* raw = self.get();
-  MSB_RETURN_IF_ERROR(
-      raw->loop_->Watch(raw->listener_.get(), EPOLLIN, [raw](uint32_t) { raw->OnConnection(); }));
+  MSB_RETURN_IF_ERROR(raw->Watch());
   raw->thread_ = std::thread([raw] {
     const absl::Status ended = raw->loop_->Run();
     if (!ended.ok()) {
@@ -55,21 +59,41 @@ UnixListener::~UnixListener() {
   ::unlink(path_.c_str());
 }
 
+// Without a free descriptor or memory, accept fails until something is closed: not asked all the
+// time meanwhile, for the socket stays readable. A client that has gone again is no reason to wait.
+void UnixListener::PauseAccepting(const absl::Status& why) {
+  if (absl::IsUnavailable(why)) return;
+  MSB_LOG(kWarning) << "connections wait, since none can be taken: " << why.message();
+  loop_->Unwatch(listener_.get());
+  loop_->After(kAcceptPause, [this] {
+    const absl::Status watched = Watch();
+    if (!watched.ok()) {
+      MSB_LOG(kError) << "the API's socket takes no more calls: " << watched.message();
+    }
+  });
+}
+
+absl::Status UnixListener::Watch() {
+  return loop_->Watch(listener_.get(), EPOLLIN, [this](uint32_t) { OnConnection(); });
+}
+
 void UnixListener::OnConnection() {
   absl::StatusOr<UniqueFd> accepted = AcceptUnix(listener_.get(), Blocking::kNo);
-  if (!accepted.ok()) {
-    MSB_LOG(kWarning) << "a connection was not taken: " << accepted.status().message();
-    return;
-  }
+  if (!accepted.ok()) return PauseAccepting(accepted.status());
   absl::StatusOr<Caller> peer = PeerOf(accepted->get());
   if (!peer.ok()) {
     MSB_LOG(kWarning) << "a connection was not taken: " << peer.status().message();
     return;
   }
   const bool member = IsMember(peer->uid, peer->gid, authenticator_.group());
-  authenticator_.connections().Remember(
+  const absl::Status admitted = authenticator_.connections().Admit(
       accepted->get(), *std::move(peer),
       member ? Connections::Right::kMember : Connections::Right::kStranger);
+  if (!admitted.ok()) {
+    // Not louder: whoever may connect could fill the log.
+    MSB_LOG(kDebug) << "a connection was closed: " << admitted.message();
+    return;
+  }
   grpc::AddInsecureChannelFromFd(&server_, accepted->Release());
 }
 

@@ -35,7 +35,9 @@ class UnixListener {
  private:
   UnixListener(std::string path, UniqueFd listener, std::unique_ptr<EventLoop> loop,
                grpc::Server& server, Authenticator& authenticator);
+  absl::Status Watch();
   void OnConnection();
+  void PauseAccepting(const absl::Status& why);
 
   const std::string path_;
   const UniqueFd listener_;
