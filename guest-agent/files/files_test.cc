@@ -6,9 +6,11 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <string>
 #include <thread>
@@ -359,6 +361,52 @@ TEST_F(FilesTest, AFullFifoHoldsAWorkerNoLongerThanItsClient) {
   stat.mutable_stat()->set_path(directory_.path());
   next.Open(stat);
   EXPECT_FALSE(ReadFileResult(next).ended_in_error);
+}
+
+TEST_F(FilesTest, AFifoTakesEverythingAsItIsRead) {
+  ASSERT_EQ(::mkfifo(Path("fifo").c_str(), 0600), 0);
+  const UniqueFd reader(::open(Path("fifo").c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  ::fcntl(reader.get(), F_SETFL, 0);
+  // A FIFO without a writer is at its end: the agent may open it later than it is read.
+  UniqueFd keeper(::open(Path("fifo").c_str(), O_WRONLY | O_CLOEXEC));
+  std::string read_back;
+  std::thread consumer([&] {
+    char chunk[4096];
+    while (true) {
+      const ssize_t got = ::read(reader.get(), chunk, sizeof(chunk));
+      if (got <= 0) break;
+      read_back.append(chunk, static_cast<size_t>(got));
+    }
+  });
+  const std::string content = Pattern(300'000);
+  const FileResult result = Write(ToWrite("fifo"), content);
+  keeper.Reset();
+  consumer.join();
+  EXPECT_FALSE(result.ended_in_error);
+  EXPECT_EQ(read_back, content);
+}
+
+// The end of its data is no goodbye: who has sent all of it still waits for the answer.
+TEST_F(FilesTest, AHostThatHasSentAllIsWaitedFor) {
+  ASSERT_EQ(::mkfifo(Path("fifo").c_str(), 0600), 0);
+  const UniqueFd reader(::open(Path("fifo").c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  AgentClient writer = agent_.Connect();
+  Open open;
+  *open.mutable_write_file() = ToWrite("fifo");
+  writer.Open(open);
+  writer.Expect(AgentFrame::kOpened);
+  writer.SendData(std::string(100'000, 'x'));  // more than a pipe holds
+  writer.End();
+  writer.HalfClose();
+
+  size_t total = 0;
+  char chunk[4096];
+  pollfd readable{.fd = reader.get(), .events = POLLIN, .revents = 0};
+  while (total < 100'000 && ::poll(&readable, 1, 10'000) > 0) {
+    total += static_cast<size_t>(std::max<ssize_t>(0, ::read(reader.get(), chunk, sizeof(chunk))));
+  }
+  EXPECT_EQ(total, 100'000u);
+  EXPECT_FALSE(ReadFileResult(writer).ended_in_error);
 }
 
 TEST_F(FilesTest, ManyAtOnceDoNotWaitForOneThatStalls) {

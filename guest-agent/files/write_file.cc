@@ -4,7 +4,7 @@
 // WriteFile.
 
 #include <fcntl.h>
-#include <poll.h>
+#include <sys/epoll.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -32,8 +32,6 @@ using agent::v1::WriteFile;
 constexpr uint32_t kDefaultMode = 0644;
 constexpr uint32_t kModeBits = 07777;
 constexpr uint32_t kParentMode = 0755;
-// How often a write that has to wait looks whether the host is still there.
-constexpr int kHostCheckMs = 50;
 
 // A new file beside `target` that takes its place, or goes with this object.
 class Replacement {
@@ -110,20 +108,54 @@ absl::Status CheckWritable(const Existing& existing) {
 
 // For a FIFO or a device that takes nothing for now. Perhaps it never will, and whoever opened it
 // in the file's place waits for that: the thread is not his longer than the host's.
-// Some kernels tell a poll of room only when the FIFO is empty, so a write is tried now and then.
-absl::Status WaitForRoom(int fd, const std::string& path, FileChannel& channel) {
-  pollfd writable{.fd = fd, .events = POLLOUT, .revents = 0};
-  const int ready = ::poll(&writable, 1, kHostCheckMs);
-  if (ready < 0 && errno != EINTR) return FileError("wait for room in", path);
-  if (ready > 0 || channel.HostListens()) return absl::OkStatus();
-  return MakeError(Reason::kFrameTruncated, "the host has gone before the end of its data");
-}
+class RoomWait {
+ public:
+  RoomWait(int fd, const std::string& path, FileChannel& channel)
+      : fd_(fd), path_(path), channel_(channel) {}
+
+  // Returns when a write is worth a try.
+  absl::Status Wait() {
+    if (!epoll_.valid()) MSB_RETURN_IF_ERROR(Begin());
+    while (true) {
+      epoll_event events[2];
+      const int ready = ::epoll_wait(epoll_.get(), events, 2, -1);
+      if (ready < 0 && errno != EINTR) return FileError("wait for room in", path_);
+      bool room = false;
+      for (int i = 0; i < ready; ++i) room |= events[i].data.fd == fd_;
+      if (!channel_.HostListens()) {
+        return MakeError(Reason::kFrameTruncated, "the host has gone before the end of its data");
+      }
+      if (room) return absl::OkStatus();
+    }
+  }
+
+ private:
+  absl::Status Begin() {
+    UniqueFd epoll(::epoll_create1(EPOLL_CLOEXEC));
+    epoll_event room{.events = EPOLLOUT, .data = {.fd = fd_}};
+    // Each change of the connection once: a host that has said all shows no other event when it
+    // goes altogether, and its data, of which no more is wanted now, shows none.
+    epoll_event host{.events = EPOLLRDHUP | EPOLLET, .data = {.fd = channel_.poll_fd()}};
+    if (!epoll.valid() || ::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, room.data.fd, &room) != 0 ||
+        ::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, host.data.fd, &host) != 0) {
+      return FileError("wait for room in", path_);
+    }
+    epoll_ = std::move(epoll);
+    return absl::OkStatus();
+  }
+
+  const int fd_;
+  const std::string& path_;
+  FileChannel& channel_;
+  UniqueFd epoll_;  // once there is something to wait for
+};
 
 absl::StatusOr<agent::v1::Done> ReceiveInto(int fd, const std::string& path, FileChannel& channel) {
   agent::v1::AgentFrame opened;
   opened.mutable_opened()->set_protocol_version(agent::v1::WIRE_PROTOCOL_VERSION);
   MSB_RETURN_IF_ERROR(channel.Send(opened));
   agent::v1::Done done;
+  RoomWait room(fd, path, channel);
   while (true) {
     MSB_ASSIGN_OR_RETURN(FileChannel::Input input, channel.Receive());
     if (input.kind == FileChannel::Input::Kind::kEnd) return done;
@@ -135,7 +167,7 @@ absl::StatusOr<agent::v1::Done> ReceiveInto(int fd, const std::string& path, Fil
       const ssize_t written = ::write(fd, input.data.data(), input.data.size());
       if (written < 0 && errno == EINTR) continue;
       if (written < 0 && errno == EAGAIN) {
-        MSB_RETURN_IF_ERROR(WaitForRoom(fd, path, channel));
+        MSB_RETURN_IF_ERROR(room.Wait());
         continue;
       }
       if (written < 0) return FileError("write", path);
