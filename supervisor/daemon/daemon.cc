@@ -21,6 +21,7 @@ namespace msb {
 absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Config& config) {
   std::unique_ptr<Daemon> daemon(new Daemon(config));
   MSB_RETURN_IF_ERROR(daemon->OpenHouse());
+  MSB_RETURN_IF_ERROR(daemon->OpenImages());
   MSB_RETURN_IF_ERROR(daemon->StartThreads());
   MSB_RETURN_IF_ERROR(daemon->RecoverSandboxes());
   MSB_ASSIGN_OR_RETURN(daemon->api_, ApiServer::Start(config, *daemon->registry_));
@@ -41,6 +42,13 @@ absl::Status Daemon::OpenHouse() {
   const auto choice = ChooseEngine(engines_, EnginePreference::kAuto);
   MSB_LOG(kInfo) << (choice.ok() ? choice->explanation : std::string(choice.status().message()));
   MSB_ASSIGN_OR_RETURN(launcher_, JailedLauncher::Create(LaunchOptionsOf(config_, engines_)));
+  return absl::OkStatus();
+}
+
+absl::Status Daemon::OpenImages() {
+  MSB_ASSIGN_OR_RETURN(image_jobs_, JailedImageJobs::Create(LaunchOptionsOf(config_, engines_),
+                                                            ImageJobOptionsOf(config_)));
+  MSB_ASSIGN_OR_RETURN(images_, Images::Open(config_, data_->images(), *image_jobs_, events_));
   return absl::OkStatus();
 }
 
@@ -66,7 +74,8 @@ absl::Status Daemon::RecoverSandboxes() {
                                                         .data = *data_,
                                                         .launcher = *launcher_,
                                                         .engines = engines_,
-                                                        .events = events_});
+                                                        .events = events_,
+                                                        .images = *images_});
   absl::Status recovered;
   absl::Notification done;
   house_->loop().Post([&] {
@@ -78,6 +87,7 @@ absl::Status Daemon::RecoverSandboxes() {
 }
 
 Daemon::~Daemon() {
+  if (images_ != nullptr) images_->EndCalls();
   if (api_ != nullptr) api_->Shutdown();
   // Threads end before what they use; late posts to a stopped loop are harmless.
   if (house_ != nullptr) house_->Stop();
@@ -85,6 +95,7 @@ Daemon::~Daemon() {
   for (const auto& thread : io_) thread->Stop();
   api_.reset();
   registry_.reset();
+  images_.reset();
 }
 
 }  // namespace msb

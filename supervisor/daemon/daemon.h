@@ -14,7 +14,9 @@
 #include "supervisor/api/server.h"
 #include "supervisor/config/config.h"
 #include "supervisor/events/event_ring.h"
+#include "supervisor/images/images.h"
 #include "supervisor/launch/engine_choice.h"
+#include "supervisor/launch/image_jobs.h"
 #include "supervisor/launch/jailed_launcher.h"
 #include "supervisor/sandbox/registry.h"
 #include "supervisor/store/data_directory.h"
@@ -37,6 +39,7 @@ class Daemon {
  private:
   explicit Daemon(const Config& config) : config_(config), events_(config.events.kept) {}
   absl::Status OpenHouse();
+  absl::Status OpenImages();
   absl::Status StartThreads();
   absl::Status RecoverSandboxes();
 
@@ -46,6 +49,8 @@ class Daemon {
   std::unique_ptr<DataDirectory> data_;
   std::unique_ptr<SandboxStore> store_;
   std::unique_ptr<Launcher> launcher_;
+  std::unique_ptr<ImageJobs> image_jobs_;
+  std::unique_ptr<Images> images_;
   std::unique_ptr<LoopThread> house_;
   std::vector<std::unique_ptr<LoopThread>> io_;
   std::unique_ptr<WorkerPool> workers_;

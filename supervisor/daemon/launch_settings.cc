@@ -4,9 +4,15 @@
 #include "supervisor/daemon/launch_settings.h"
 
 #include "absl/strings/str_cat.h"
+#include "supervisor/images/digest.h"
 #include "supervisor/launch/kvm_finding.h"
 
 namespace msb {
+namespace {
+
+constexpr size_t kInstanceBytes = 12;
+
+}  // namespace
 
 std::string QemuDirectory(const Config& config) {
   return absl::StrCat(config.daemon.assets_directory, "/qemu");
@@ -28,6 +34,19 @@ LaunchOptions LaunchOptionsOf(const Config& config, const EngineFacts& engines) 
   options.base_uid = jail.base_uid;
   options.kvm_overhead_mib = jail.kvm_overhead_mib;
   options.qemu_overhead_mib = jail.qemu_overhead_mib;
+  return options;
+}
+
+ImageJobOptions ImageJobOptionsOf(const Config& config) {
+  ImageJobOptions options;
+  options.program = config.daemon.image;
+  // A daemon has its data directory for itself.
+  options.instance =
+      std::string(HexOf(Sha256(config.daemon.data_directory)).substr(0, kInstanceBytes));
+  options.memory_mib = config.images.memory_mib;
+  options.cpu_milli = config.images.cpu_milli;
+  options.pids_max = config.images.pids_max;
+  options.silence_timeout = config.images.silence_timeout;
   return options;
 }
 

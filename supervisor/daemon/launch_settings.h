@@ -10,6 +10,7 @@
 
 #include "supervisor/config/config.h"
 #include "supervisor/launch/engine_choice.h"
+#include "supervisor/launch/image_jobs.h"
 #include "supervisor/launch/launch_options.h"
 
 namespace msb {
@@ -17,6 +18,8 @@ namespace msb {
 std::string QemuDirectory(const Config& config);
 
 LaunchOptions LaunchOptionsOf(const Config& config, const EngineFacts& engines);
+
+ImageJobOptions ImageJobOptionsOf(const Config& config);
 
 }  // namespace msb
 

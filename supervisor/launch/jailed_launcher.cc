@@ -29,7 +29,7 @@ namespace {
 
 constexpr uint32_t kFirstGuestCid = 3;  // VIRTIO 1.2, 5.10.4: 0, 1 and 2 are reserved
 constexpr uint32_t kLowestBaseUid = 1000;
-constexpr uint32_t kHighestBaseUid = static_cast<uint32_t>(INT32_MAX) - 2 * kMaxSlots;
+constexpr uint32_t kHighestBaseUid = static_cast<uint32_t>(INT32_MAX) - 2 * kMaxSlots - 1;
 constexpr size_t kMaxRuntimeRootBytes = 50;
 
 absl::Status CheckOptions(const LaunchOptions& options) {

@@ -3,6 +3,8 @@
 
 #include "supervisor/launch/jailer_command.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
@@ -70,6 +72,14 @@ std::string OpenFlag(const CompanionSource& source) {
                       source.access == SourceAccess::kReadOnly ? "-ro:" : "-rw:", source.path);
 }
 
+// Where Debian and the other distributions have them; what a host lacks is left out.
+constexpr const char* kNetworkFiles[] = {"/etc/resolv.conf",
+                                         "/etc/hosts",
+                                         "/etc/nsswitch.conf",
+                                         "/etc/ssl/certs/ca-certificates.crt",
+                                         "/etc/pki/tls/certs/ca-bundle.crt",
+                                         "/etc/ssl/cert.pem"};
+
 }  // namespace
 
 std::vector<std::string> JailerCommandLine(const LaunchSpec& spec, const LaunchPlan& plan,
@@ -130,6 +140,38 @@ std::vector<std::string> JailerCommandLine(const CompanionSpec& spec, const Laun
   for (const CompanionSource& source : spec.sources) words.push_back(OpenFlag(source));
   words.insert(words.end(), {"--", spec.executable.substr(spec.executable.rfind('/') + 1)});
   words.insert(words.end(), spec.arguments.begin(), spec.arguments.end());
+  return words;
+}
+
+std::vector<std::string> JailerCommandLine(const ImageJobRequest& request, uint32_t uid,
+                                           const std::string& cgroup, const LaunchOptions& launch,
+                                           const ImageJobOptions& options,
+                                           const CgroupLayout& layout) {
+  std::vector<std::string> words = {
+      "msb-jailer",
+      "--id=image",
+      absl::StrCat("--status-fd=", kJailerStatusFd),
+      absl::StrCat("--exec-fd=", kJailerExecFd),
+      absl::StrCat("--root=", launch.runtime_root),
+      absl::StrCat("--uid=", uid),
+      absl::StrCat("--gid=", uid),
+      absl::StrCat("--nofile=", launch.max_open_files),
+      absl::StrCat("--fsize=", request.max_file_bytes),
+  };
+  for (const int fd : {kImageJobSpecFd, kImageJobEventFd}) {
+    words.push_back(absl::StrCat("--keep-fd=", fd));
+  }
+  for (const auto& [number, fd] : request.fds) words.push_back(absl::StrCat("--keep-fd=", number));
+  AppendCgroup(cgroup, {options.memory_mib * kMib, options.cpu_milli, options.pids_max}, layout,
+               words);
+  if (request.network == ImageJobNetwork::kHost) {
+    words.push_back("--net=host");
+    for (const char* file : kNetworkFiles) {
+      if (::access(file, R_OK) != 0) continue;
+      words.push_back(absl::StrCat("--bind-ro=", file, ":", file));
+    }
+  }
+  words.insert(words.end(), {"--", "msb-image", "--job-fd", absl::StrCat(kImageJobSpecFd)});
   return words;
 }
 

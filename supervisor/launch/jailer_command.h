@@ -11,6 +11,7 @@
 
 #include "supervisor/launch/cgroup_layout.h"
 #include "supervisor/launch/companion.h"
+#include "supervisor/launch/image_jobs.h"
 #include "supervisor/launch/launch_options.h"
 #include "supervisor/launch/launcher.h"
 #include "supervisor/launch/vmm_inputs.h"
@@ -28,6 +29,13 @@ std::vector<std::string> JailerCommandLine(const LaunchSpec& spec, const LaunchP
 
 // That of a companion.
 std::vector<std::string> JailerCommandLine(const CompanionSpec& spec, const LaunchPlan& plan,
+                                           const CgroupLayout& layout);
+
+// That of an image job. Of the host it sees what looking up names and trusting certificates takes,
+// and that with a network alone.
+std::vector<std::string> JailerCommandLine(const ImageJobRequest& request, uint32_t uid,
+                                           const std::string& cgroup, const LaunchOptions& launch,
+                                           const ImageJobOptions& options,
                                            const CgroupLayout& layout);
 
 }  // namespace msb

@@ -16,7 +16,7 @@
 namespace msb {
 
 // Descriptors of the new process are below this.
-inline constexpr int kMaxSpawnFd = 96;
+inline constexpr int kMaxSpawnFd = 256;
 
 struct SpawnRequest {
   std::string path;

@@ -53,8 +53,9 @@ class LaunchFixture : public testing::Test {
   TempDir folder_;
   LaunchOptions options_;
 
- private:
   CgroupLayout layout_;
+
+ private:
   std::unique_ptr<JailedLauncher> launcher_;
 };
 
