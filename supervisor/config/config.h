@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/time/time.h"
 
@@ -26,6 +27,7 @@ struct DaemonConfig {
   std::string vmm;
   std::string jailer;
   std::string net;
+  std::string image;
   std::string log_level;
   uint32_t workers = 0;
   absl::Duration shutdown_grace;
@@ -88,6 +90,33 @@ struct NetworkConfig {
   uint32_t packets_per_second = 0;
 };
 
+struct ImagesConfig {
+  std::string pull_policy;           // "missing", "always" or "never"
+  std::vector<std::string> mirrors;  // "REGISTRY=HOST[:PORT]"
+  std::vector<std::string> plain_http;
+  std::vector<std::string> skip_tls_verification;
+  std::string ca_file;  // empty: none
+  uint32_t max_layers = 0;
+  uint32_t max_blob_mib = 0;
+  uint32_t max_image_mib = 0;
+  uint32_t max_layer_mib = 0;
+  uint32_t max_entries = 0;
+  uint32_t max_compression_ratio = 0;
+  uint32_t store_mib = 0;    // 0: no limit
+  uint32_t partial_mib = 0;  // 0: nothing is kept
+  absl::Duration partial_age;
+  uint32_t parallel_jobs = 0;
+  uint32_t parallel_downloads = 0;
+  uint32_t parallel_unpacks = 0;
+  uint32_t max_attempts = 0;
+  absl::Duration connect_timeout;
+  absl::Duration stall_timeout;
+  absl::Duration silence_timeout;
+  uint32_t memory_mib = 0;
+  uint32_t cpu_milli = 0;
+  uint32_t pids_max = 0;
+};
+
 struct EventsConfig {
   uint32_t kept = 0;
 };
@@ -99,6 +128,7 @@ struct Config {
   AgentConfig agent;
   JailConfig jail;
   NetworkConfig network;
+  ImagesConfig images;
   EventsConfig events;
 };
 

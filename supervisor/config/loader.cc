@@ -122,7 +122,14 @@ class TomlReader {
   static std::optional<SettingValue> ValueOf(const toml::node& node) {
     if (const auto* text = node.as_string()) return SettingValue(text->get());
     if (const auto* number = node.as_integer()) return SettingValue(number->get());
-    return std::nullopt;
+    const auto* array = node.as_array();
+    if (array == nullptr) return std::nullopt;
+    std::vector<std::string> list;
+    for (const toml::node& item : *array) {
+      if (!item.is_string()) return std::nullopt;
+      list.push_back(item.as_string()->get());
+    }
+    return SettingValue(std::move(list));
   }
 
   void Complain(const toml::source_region& where, absl::string_view key, absl::string_view what) {
@@ -171,6 +178,7 @@ absl::Status FinishConfig(Config& config) {
   SetIfEmpty(daemon.vmm, daemon.libexec_directory, "msb-vmm");
   SetIfEmpty(daemon.jailer, daemon.libexec_directory, "msb-jailer");
   SetIfEmpty(daemon.net, daemon.libexec_directory, "msb-net");
+  SetIfEmpty(daemon.image, daemon.libexec_directory, "msb-image");
   const SandboxDefaults& sandbox = config.sandbox;
   const LimitsConfig& limits = config.limits;
   MSB_RETURN_IF_ERROR(

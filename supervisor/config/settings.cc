@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/check.h"
@@ -44,13 +45,15 @@ std::vector<Setting> DaemonSettings() {
        "`vmlinux`, `initramfs.cpio`, `disks/`, `images/`, `qemu/`."},
       {"daemon", "libexec_directory", "/usr/libexec/microsandbox",
        PathSetting{MSB_FIELD(daemon.libexec_directory)},
-       "Where `msb-vmm`, `msb-jailer` and `msb-net` are."},
+       "Where `msb-vmm`, `msb-jailer`, `msb-net` and `msb-image` are."},
       {"daemon", "vmm", "", PathSetting{MSB_FIELD(daemon.vmm)},
        "The VMM's program. Empty: `msb-vmm` in the libexec directory."},
       {"daemon", "jailer", "", PathSetting{MSB_FIELD(daemon.jailer)},
        "The jailer's program. Empty: `msb-jailer` in the libexec directory."},
       {"daemon", "net", "", PathSetting{MSB_FIELD(daemon.net)},
        "The network's program. Empty: `msb-net` in the libexec directory."},
+      {"daemon", "image", "", PathSetting{MSB_FIELD(daemon.image)},
+       "The program that fetches and unpacks images. Empty: `msb-image` in the libexec directory."},
       {"daemon", "log_level", "info",
        ChoiceSetting{MSB_FIELD(daemon.log_level), {"debug", "info", "warning", "error"}},
        "Lowest level that is written to stderr."},
@@ -201,14 +204,102 @@ std::vector<Setting> JailSettings() {
        "call, for a developer with `strace` at his own host."},
       {"jail", "base_uid", int64_t{1'880'000'000},
        NumberSetting{MSB_FIELD(jail.base_uid), 1, 4'294'000'000},
-       "First of 65536 user ids that VMM processes run under. Two daemons on one host need two "
-       "ranges."},
+       "First of 131073 user ids: of 65536 VMMs, of as many processes beside them, and of image "
+       "jobs. Two daemons on one host need two ranges."},
       {"jail", "kvm_overhead_mib", int64_t{64},
        NumberSetting{MSB_FIELD(jail.kvm_overhead_mib), 16, 65536},
        "Memory that a VMM may take beside its guest's, MiB."},
       {"jail", "qemu_overhead_mib", int64_t{384},
        NumberSetting{MSB_FIELD(jail.qemu_overhead_mib), 64, 65536},
        "The same with engine `qemu`, whose translated code counts."},
+  };
+}
+
+bool IsHost(absl::string_view word) {
+  return !word.empty() && word.find_first_of("/=@ ") == absl::string_view::npos &&
+         absl::AsciiStrToLower(word) == word;
+}
+
+bool IsMirror(absl::string_view word) {
+  const size_t equals = word.find('=');
+  return equals != absl::string_view::npos && IsHost(word.substr(0, equals)) &&
+         IsHost(word.substr(equals + 1));
+}
+
+std::vector<Setting> RegistrySettings() {
+  return {
+      {"images", "pull_policy", "missing",
+       ChoiceSetting{MSB_FIELD(images.pull_policy), {"missing", "always", "never"}},
+       "When a sandbox is created: pull an image that the store does not have, each time, or "
+       "never."},
+      {"images", "mirrors", std::vector<std::string>(),
+       ListSetting{MSB_FIELD(images.mirrors), "\"REGISTRY=HOST[:PORT]\"", IsMirror},
+       "Hosts that are asked before a registry, in this order, without credentials."},
+      {"images", "plain_http", std::vector<std::string>(),
+       ListSetting{MSB_FIELD(images.plain_http), "\"HOST[:PORT]\"", IsHost},
+       "Registries and mirrors that are asked without TLS: whoever is on the way may change what "
+       "comes, and read credentials."},
+      {"images", "skip_tls_verification", std::vector<std::string>(),
+       ListSetting{MSB_FIELD(images.skip_tls_verification), "\"HOST[:PORT]\"", IsHost},
+       "Registries and mirrors whose certificate is not verified."},
+      {"images", "ca_file", "", TextSetting{MSB_FIELD(images.ca_file), true},
+       "PEM file with certificates of authorities that are trusted beside the host's own. Read at "
+       "each pull."},
+      {"images", "store_mib", int64_t{0}, NumberSetting{MSB_FIELD(images.store_mib), 0, UINT32_MAX},
+       "What all images may take of the disk, MiB. A pull or load that would need more fails. 0: "
+       "no "
+       "limit."},
+      {"images", "partial_mib", int64_t{4096},
+       NumberSetting{MSB_FIELD(images.partial_mib), 0, UINT32_MAX},
+       "What is kept of pulls that broke off, for the next attempt, MiB. The oldest goes first."},
+      {"images", "partial_age", "24h",
+       DurationSetting{MSB_FIELD(images.partial_age), absl::ZeroDuration(), kLongest},
+       "How long it is kept."},
+      {"images", "parallel_jobs", int64_t{4}, NumberSetting{MSB_FIELD(images.parallel_jobs), 1, 64},
+       "Pulls, loads and saves at the same time; more wait."},
+      {"images", "parallel_downloads", int64_t{4},
+       NumberSetting{MSB_FIELD(images.parallel_downloads), 1, 32}, "Layers of one pull."},
+      {"images", "parallel_unpacks", int64_t{2},
+       NumberSetting{MSB_FIELD(images.parallel_unpacks), 1, 64},
+       "Layers that are made into file systems at the same time, of all images."},
+      {"images", "max_layers", int64_t{64}, NumberSetting{MSB_FIELD(images.max_layers), 1, 127},
+       "Of one image."},
+      {"images", "max_blob_mib", int64_t{16384},
+       NumberSetting{MSB_FIELD(images.max_blob_mib), 1, kMaxMemoryMib},
+       "Of one compressed layer, MiB."},
+      {"images", "max_image_mib", int64_t{65536},
+       NumberSetting{MSB_FIELD(images.max_image_mib), 1, kMaxMemoryMib},
+       "Of all that a pull fetches, or of what an archive holds, MiB."},
+      {"images", "max_layer_mib", int64_t{65536},
+       NumberSetting{MSB_FIELD(images.max_layer_mib), 1, kMaxMemoryMib},
+       "Of one layer's file system, MiB."},
+      {"images", "max_entries", int64_t{500'000},
+       NumberSetting{MSB_FIELD(images.max_entries), 1, 16'000'000},
+       "Files, folders and links of one layer."},
+      {"images", "max_compression_ratio", int64_t{1100},
+       NumberSetting{MSB_FIELD(images.max_compression_ratio), 2, 1'000'000},
+       "Bytes of a layer to one compressed byte, beyond which it is a bomb. Deflate cannot do "
+       "better "
+       "than 1032."},
+      {"images", "connect_timeout", "15s",
+       DurationSetting{MSB_FIELD(images.connect_timeout), absl::Milliseconds(100), absl::Hours(1)},
+       "For a connection to a registry."},
+      {"images", "stall_timeout", "30s",
+       DurationSetting{MSB_FIELD(images.stall_timeout), absl::Milliseconds(100), absl::Hours(1)},
+       "Without a byte from a registry, whose connection is made anew then, or of a client's "
+       "archive, which fails."},
+      {"images", "max_attempts", int64_t{5}, NumberSetting{MSB_FIELD(images.max_attempts), 1, 100},
+       "Of one blob; each goes on where the last one broke off."},
+      {"images", "silence_timeout", "10m",
+       DurationSetting{MSB_FIELD(images.silence_timeout), absl::Seconds(1), absl::Hours(24)},
+       "A job that says nothing for so long is ended."},
+      {"images", "memory_mib", int64_t{512},
+       NumberSetting{MSB_FIELD(images.memory_mib), 64, kMaxMemoryMib},
+       "Memory of one job's process, MiB."},
+      {"images", "cpu_milli", int64_t{2000}, NumberSetting{MSB_FIELD(images.cpu_milli), 10, 64000},
+       "CPU time per second of one job, in thousandths of a CPU."},
+      {"images", "pids_max", int64_t{64}, NumberSetting{MSB_FIELD(images.pids_max), 4, 4096},
+       "Processes and threads of one job."},
   };
 }
 
@@ -226,6 +317,9 @@ absl::Status Wrong(const Setting& setting) {
 
 std::string Literal(const SettingValue& value) {
   if (const auto* number = std::get_if<int64_t>(&value)) return absl::StrCat(*number);
+  if (const auto* list = std::get_if<std::vector<std::string>>(&value)) {
+    return list->empty() ? "[]" : absl::StrCat("[\"", absl::StrJoin(*list, "\", \""), "\"]");
+  }
   return absl::StrCat("\"", std::get<std::string>(value), "\"");
 }
 
@@ -246,7 +340,7 @@ absl::Span<const Setting> AllSettings() {
   static const auto& all = *new std::vector<Setting>([] {
     std::vector<Setting> settings;
     for (auto&& part : {DaemonSettings(), SandboxSettings(), NetworkSettings(), LimitSettings(),
-                        AgentSettings(), JailSettings(), EventSettings()}) {
+                        AgentSettings(), JailSettings(), RegistrySettings(), EventSettings()}) {
       settings.insert(settings.end(), part.begin(), part.end());
     }
     return settings;
@@ -264,6 +358,7 @@ const Setting* FindSetting(absl::string_view section, absl::string_view key) {
 absl::Status ApplySetting(const Setting& setting, const SettingValue& value, Config& config) {
   const auto* text = std::get_if<std::string>(&value);
   const auto* number = std::get_if<int64_t>(&value);
+  const auto* list = std::get_if<std::vector<std::string>>(&value);
   return std::visit(Overloaded{[&](const TextSetting& kind) {
                                  if (!text || (text->empty() && !kind.may_be_empty))
                                    return Wrong(setting);
@@ -286,6 +381,14 @@ absl::Status ApplySetting(const Setting& setting, const SettingValue& value, Con
                                    return absl::OkStatus();
                                  }
                                  return Wrong(setting);
+                               },
+                               [&](const ListSetting& kind) {
+                                 if (!list) return Wrong(setting);
+                                 for (const std::string& word : *list) {
+                                   if (!kind.accepts(word)) return Wrong(setting);
+                                 }
+                                 kind.field(config) = *list;
+                                 return absl::OkStatus();
                                },
                                [&](const NumberSetting& kind) {
                                  if (!number || *number < kind.min || *number > kind.max)
@@ -312,6 +415,9 @@ std::string RangeOf(const Setting& setting) {
                  [](const PathSetting&) -> std::string { return "an absolute path"; },
                  [](const ChoiceSetting& kind) -> std::string {
                    return absl::StrCat("one of \"", absl::StrJoin(kind.choices, "\", \""), "\"");
+                 },
+                 [](const ListSetting& kind) -> std::string {
+                   return absl::StrCat("a list of ", kind.item);
                  },
                  [](const NumberSetting& kind) -> std::string {
                    return absl::StrCat("a whole number, ", kind.min, " to ", kind.max);
@@ -344,7 +450,8 @@ std::string PrintSettings(const Config& config) {
         [&](const auto& kind) -> SettingValue {
           auto& field = kind.field(copy);
           using Field = std::decay_t<decltype(field)>;
-          if constexpr (std::is_same_v<Field, std::string>) {
+          if constexpr (std::is_same_v<Field, std::string> ||
+                        std::is_same_v<Field, std::vector<std::string>>) {
             return field;
           } else if constexpr (std::is_same_v<Field, absl::Duration>) {
             return absl::FormatDuration(field);

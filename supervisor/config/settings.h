@@ -19,8 +19,8 @@
 
 namespace msb {
 
-// A value as a file has it: TOML's strings and integers are all that is needed.
-using SettingValue = std::variant<std::string, int64_t>;
+// A value as a file has it: TOML's strings, integers and lists of strings are all that is needed.
+using SettingValue = std::variant<std::string, int64_t, std::vector<std::string>>;
 
 struct TextSetting {
   std::string& (*field)(Config&);
@@ -32,6 +32,12 @@ struct PathSetting {  // absolute
 struct ChoiceSetting {
   std::string& (*field)(Config&);
   std::vector<absl::string_view> choices;
+};
+struct ListSetting {  // of strings
+  std::vector<std::string>& (*field)(Config&);
+  absl::string_view item;  // what each is
+  // Whether a word is one.
+  bool (*accepts)(absl::string_view word);
 };
 struct NumberSetting {
   uint32_t& (*field)(Config&);
@@ -49,7 +55,8 @@ struct Setting {
   absl::string_view section;
   absl::string_view key;
   SettingValue default_value;
-  std::variant<TextSetting, PathSetting, ChoiceSetting, NumberSetting, DurationSetting> kind;
+  std::variant<TextSetting, PathSetting, ChoiceSetting, ListSetting, NumberSetting, DurationSetting>
+      kind;
   absl::string_view meaning;
 };
 

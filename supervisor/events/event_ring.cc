@@ -18,13 +18,21 @@ absl::Time TimeOf(const msb::v1::Event& event) {
 }  // namespace
 
 void EventRing::Publish(msb::v1::Event event, uint32_t owner_uid) {
+  Add({.event = std::move(event), .owner_uid = owner_uid});
+}
+
+void EventRing::PublishToAll(msb::v1::Event event) {
+  Add({.event = std::move(event), .for_everybody = true});
+}
+
+void EventRing::Add(Entry entry) {
   const int64_t now = absl::GetCurrentTimeNanos();
-  event.mutable_at()->set_seconds(now / 1'000'000'000);
-  event.mutable_at()->set_nanos(static_cast<int32_t>(now % 1'000'000'000));
+  entry.event.mutable_at()->set_seconds(now / 1'000'000'000);
+  entry.event.mutable_at()->set_nanos(static_cast<int32_t>(now % 1'000'000'000));
   {
     absl::MutexLock lock(&mutex_);
-    event.set_sequence(next_sequence_++);
-    entries_.push_back(std::make_shared<const Entry>(Entry{std::move(event), owner_uid}));
+    entry.event.set_sequence(next_sequence_++);
+    entries_.push_back(std::make_shared<const Entry>(std::move(entry)));
     if (entries_.size() > kept_) entries_.pop_front();
   }
   absl::MutexLock lock(&listeners_mutex_);

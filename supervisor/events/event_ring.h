@@ -27,6 +27,7 @@ class EventRing {
   struct Entry {
     msb::v1::Event event;
     uint32_t owner_uid = 0;
+    bool for_everybody = false;
   };
   using Listener = std::function<void()>;
   enum class ListenerId : uint64_t {};
@@ -37,6 +38,7 @@ class EventRing {
 
   // Fills in sequence (from 1, without holes) and time.
   void Publish(msb::v1::Event event, uint32_t owner_uid);
+  void PublishToAll(msb::v1::Event event);
 
   // The sequence that the next event will have.
   uint64_t Next() const;
@@ -53,6 +55,8 @@ class EventRing {
   void Unlisten(ListenerId id);
 
  private:
+  void Add(Entry entry);
+
   const size_t kept_;
   mutable absl::Mutex mutex_;
   std::deque<std::shared_ptr<const Entry>> entries_ ABSL_GUARDED_BY(mutex_);

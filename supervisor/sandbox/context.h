@@ -11,6 +11,7 @@
 #include "base/event_loop.h"
 #include "supervisor/config/config.h"
 #include "supervisor/events/event_ring.h"
+#include "supervisor/images/images.h"
 #include "supervisor/launch/engine_choice.h"
 #include "supervisor/launch/launcher.h"
 #include "supervisor/store/data_directory.h"
@@ -30,6 +31,7 @@ struct SandboxContext {
   Launcher& launcher;
   const EngineFacts& engines;  // measured when the daemon started
   EventRing& events;
+  Images& images;
 };
 
 }  // namespace msb

@@ -19,7 +19,7 @@ namespace {
 
 void CheckWhole(const msb::v1::SandboxSpec& spec, const Config& config) {
   MSB_CHECK(spec.name().empty() || ValidateSandboxName(spec.name()).ok());
-  MSB_CHECK(ValidateImageName(spec.image()).ok());
+  MSB_CHECK(ValidateImage(spec.image()).ok());
   MSB_CHECK(ValidateResources(spec.resources(), config.limits).ok());
   MSB_CHECK(spec.engine() != msb::v1::ENGINE_UNSPECIFIED);
   MSB_CHECK(spec.limits().has_idle_timeout() && spec.limits().has_lifetime());

@@ -51,6 +51,13 @@ absl::Status CheckArguments(const std::vector<std::string>& argv) {
   return absl::OkStatus();
 }
 
+// What `docker run` would start.
+std::vector<std::string> CommandOf(const ImageConfig& image) {
+  std::vector<std::string> argv = image.entrypoint;
+  argv.insert(argv.end(), image.cmd.begin(), image.cmd.end());
+  return argv;
+}
+
 absl::Status CheckBytes(const msb::agent::v1::Exec& exec) {
   const size_t bytes = exec.ByteSizeLong();
   if (bytes <= kMaxArgumentBytes) return absl::OkStatus();
@@ -141,7 +148,9 @@ absl::StatusOr<msb::agent::v1::Exec> BuildExec(const ExecSpec& spec, const std::
                                                const msb::v1::SandboxSpec& sandbox,
                                                const ImageConfig& image,
                                                const LimitsConfig& limits) {
-  MSB_RETURN_IF_ERROR(CheckArguments(spec.argv));
+  const std::vector<std::string> argv = spec.argv.empty() ? CommandOf(image) : spec.argv;
+  if (argv.empty()) return Invalid("argv is empty, and the image has no command of its own");
+  MSB_RETURN_IF_ERROR(CheckArguments(argv));
   MSB_RETURN_IF_ERROR(ValidateUser(spec.user));
   if (!spec.workdir.empty()) MSB_RETURN_IF_ERROR(ValidateGuestPath(spec.workdir));
   std::map<std::string, std::string> env = image.env;
@@ -152,7 +161,7 @@ absl::StatusOr<msb::agent::v1::Exec> BuildExec(const ExecSpec& spec, const std::
   }
   msb::agent::v1::Exec exec;
   exec.set_exec_id(exec_id);
-  for (const std::string& argument : spec.argv) exec.add_argv(argument);
+  for (const std::string& argument : argv) exec.add_argv(argument);
   AddEnv(env, exec);
   exec.set_cwd(!spec.workdir.empty()        ? spec.workdir
                : !sandbox.workdir().empty() ? sandbox.workdir()

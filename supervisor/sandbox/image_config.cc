@@ -129,6 +129,12 @@ absl::StatusOr<ImageConfig> LoadImage(const std::string& assets_directory, absl:
   return config;
 }
 
+bool IsBuiltInImage(const std::string& assets_directory, absl::string_view name) {
+  struct stat info {};
+  const std::string folder = absl::StrCat(assets_directory, "/images/", name);
+  return ::stat(folder.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
+}
+
 absl::StatusOr<std::vector<ImageConfig>> ListImages(const std::string& assets_directory) {
   std::vector<ImageConfig> images;
   std::error_code error;

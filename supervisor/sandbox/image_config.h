@@ -21,8 +21,8 @@ namespace msb {
 // starting needs.
 struct ImageConfig {
   std::string name;
-  std::string rootfs;  // path
-  std::string digest;  // "sha256:..." of the file system, when the image says so
+  std::string rootfs;               // path of a built-in image's file system
+  std::string digest;               // "sha256:..." of the file system, when the image says so
   uint64_t size_bytes = 0;
   std::map<std::string, std::string> env;
   std::vector<std::string> entrypoint;
@@ -36,6 +36,9 @@ absl::StatusOr<ImageConfig> ParseImageConfig(absl::string_view json);
 
 // kInvalidArgument for what cannot be a name, kImageNotFound, kImageInvalid. Blocks.
 absl::StatusOr<ImageConfig> LoadImage(const std::string& assets_directory, absl::string_view name);
+
+// Whether there is a folder of this name, which is one that ValidateImageName takes.
+bool IsBuiltInImage(const std::string& assets_directory, absl::string_view name);
 
 // All images that can be read, by name. Blocks.
 absl::StatusOr<std::vector<ImageConfig>> ListImages(const std::string& assets_directory);

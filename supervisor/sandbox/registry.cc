@@ -49,7 +49,12 @@ absl::Status Registry::Recover() {
   MSB_RETURN_IF_ERROR(volumes_.Recover());
   MSB_ASSIGN_OR_RETURN(std::vector<SandboxRecord> records, context_.store.LoadAll());
   std::vector<std::shared_ptr<Sandbox>> sandboxes;
-  for (SandboxRecord& record : records) sandboxes.push_back(Add(std::move(record)));
+  for (SandboxRecord& record : records) {
+    if (const absl::Status pinned = PinImage(record); !pinned.ok()) {
+      MSB_LOG(kError) << "sandbox " << record.id << ": " << pinned.message();
+    }
+    sandboxes.push_back(Add(std::move(record)));
+  }
   for (const auto& sandbox : sandboxes) sandbox->Recover();
   MSB_LOG(kInfo) << "the journal has " << records.size() << " sandboxes";
   ReportOrphans();
@@ -85,7 +90,14 @@ void Registry::Forget(const std::string& id) {
   if (it == by_id_.end()) return;
   slots_.erase(it->second->record().slot);
   id_of_name_.erase(it->second->record().spec.name());
+  context_.images.catalog().Unpin(id);
   by_id_.erase(it);
+}
+
+absl::Status Registry::PinImage(const SandboxRecord& record) const {
+  return context_.images.catalog().Pin(
+      record.id, {.sandbox = record.spec.name(), .owner_uid = record.owner_uid},
+      record.spec.image_digest());
 }
 
 absl::StatusOr<uint32_t> Registry::FreeSlot() const {
@@ -149,6 +161,10 @@ void Registry::CreateNow(Caller caller, msb::v1::SandboxSpec spec, bool start, O
   if (absl::Status mounts = CheckMounts(caller, *complete); !mounts.ok()) {
     return done(std::move(mounts));
   }
+  const auto image = context_.images.catalog().Resolve(caller, complete->image());
+  if (!image.ok()) return done(image.status());
+  complete->set_image(image->name);
+  complete->set_image_digest(image->digest);
   absl::Status admitted =
       start ? AdmitMemory(complete->resources().memory_mib()) : absl::OkStatus();
   const absl::StatusOr<uint32_t> slot = FreeSlot();
@@ -169,8 +185,13 @@ void Registry::CreateNow(Caller caller, msb::v1::SandboxSpec spec, bool start, O
   record.spec = *std::move(complete);
   record.has_disk = !record.spec.resources().disk_in_memory();
   record.created_at = absl::Now();
-  if (absl::Status status = context_.store.Put(record); !status.ok())
-    return done(std::move(status));
+  // Before the row: a row without its image could not be started.
+  absl::Status kept = PinImage(record);
+  if (kept.ok()) kept = context_.store.Put(record);
+  if (!kept.ok()) {
+    context_.images.catalog().Unpin(record.id);
+    return done(std::move(kept));
+  }
   const std::shared_ptr<Sandbox> sandbox = Add(std::move(record));
   sandbox->AnnounceCreation();
   sandbox->MakeFiles([this, sandbox, start, done = std::move(done)](const absl::Status& made) {

@@ -78,6 +78,7 @@ class Registry {
   std::vector<std::string> UsersOf(absl::string_view volume) const;
   absl::Status AdmitMemory(uint32_t memory_mib) const;
   absl::StatusOr<uint32_t> FreeSlot() const;
+  absl::Status PinImage(const SandboxRecord& record) const;
   std::shared_ptr<Sandbox> Add(SandboxRecord record);
   void Forget(const std::string& id);
   void ReportOrphans() const;

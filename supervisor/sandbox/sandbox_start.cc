@@ -240,7 +240,7 @@ void Sandbox::Adopt() {
     return EndRun();
   }
   absl::StatusOr<ImageConfig> image =
-      LoadImage(context_.config.daemon.assets_directory, record_.spec.image());
+      context_.images.ConfigOf(record_.spec.image(), record_.spec.image_digest());
   if (!image.ok()) {
     // The guest has its disk open and runs on; its commands lack the image's variables.
     MSB_LOG(kWarning) << "sandbox " << record_.id << ": " << image.status().message();

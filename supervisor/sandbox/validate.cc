@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "supervisor/images/reference.h"
 #include "supervisor/sandbox/mounts.h"
 #include "supervisor/sandbox/network.h"
 
@@ -108,6 +109,11 @@ absl::Status ValidateImageName(absl::string_view name) {
   if (wrong.empty()) return absl::OkStatus();
   return MakeError(Reason::kInvalidArgument,
                    absl::StrCat("the image name '", EscapeForLog(name), "' ", wrong));
+}
+
+absl::Status ValidateImage(absl::string_view image) {
+  if (IsPlainWord(image) || IsDigestPrefix(image)) return absl::OkStatus();
+  return ParseReference(image).status();
 }
 
 absl::Status ValidateEnvVariable(absl::string_view name, absl::string_view value) {
@@ -237,7 +243,7 @@ absl::Status MergeLimits(const msb::v1::Limits& changes, msb::v1::Limits& limits
 absl::StatusOr<msb::v1::SandboxSpec> CompleteSpec(msb::v1::SandboxSpec spec, const Config& config) {
   if (!spec.name().empty()) MSB_RETURN_IF_ERROR(ValidateSandboxName(spec.name()));
   if (spec.image().empty()) spec.set_image(config.sandbox.image);
-  MSB_RETURN_IF_ERROR(ValidateImageName(spec.image()));
+  MSB_RETURN_IF_ERROR(ValidateImage(spec.image()));
   FillResources(config, *spec.mutable_resources());
   MSB_RETURN_IF_ERROR(ValidateResources(spec.resources(), config.limits));
   if (spec.engine() == msb::v1::ENGINE_UNSPECIFIED) spec.set_engine(DefaultEngine(config));

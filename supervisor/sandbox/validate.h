@@ -22,8 +22,10 @@ namespace msb {
 
 // [a-z0-9][a-z0-9_.-]*, at most 128 bytes. kInvalidName.
 absl::Status ValidateSandboxName(absl::string_view name);
-// The same letters. kInvalidArgument: an image is a folder below the assets.
+// The same letters. kInvalidArgument: a built-in image is a folder below the assets.
 absl::Status ValidateImageName(absl::string_view name);
+// The same, a registry's name of an image, or a digest. kInvalidArgument.
+absl::Status ValidateImage(absl::string_view image);
 // A name that a POSIX environment can carry, both free of NUL. kInvalidArgument.
 absl::Status ValidateEnvVariable(absl::string_view name, absl::string_view value);
 // Key 1 to 128 bytes of printable ASCII without '=', value at most 1024 bytes.

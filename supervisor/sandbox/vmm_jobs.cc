@@ -93,7 +93,7 @@ void AppendVolumes(const SandboxContext& context, const SandboxRecord& record, L
 
 absl::Status MakeSandboxFiles(const SandboxContext& context, const SandboxRecord& record) {
   MSB_RETURN_IF_ERROR(
-      LoadImage(context.config.daemon.assets_directory, record.spec.image()).status());
+      context.images.ConfigOf(record.spec.image(), record.spec.image_digest()).status());
   MSB_RETURN_IF_ERROR(EnsureDirectory(context.data.OfSandbox(record.id), kPrivateMode));
   if (!record.has_disk) return absl::OkStatus();
   return MakeDisk(absl::StrCat(context.config.daemon.assets_directory, "/disks"),
@@ -109,7 +109,7 @@ absl::StatusOr<LaunchOutcome> LaunchVmm(const SandboxContext& context, const San
   MSB_ASSIGN_OR_RETURN(outcome.engine,
                        ChooseEngine(context.engines, PreferenceOf(record.spec.engine())));
   MSB_ASSIGN_OR_RETURN(outcome.image,
-                       LoadImage(context.config.daemon.assets_directory, record.spec.image()));
+                       context.images.ConfigOf(record.spec.image(), record.spec.image_digest()));
   LaunchSpec spec;
   spec.id = record.id;
   spec.slot = record.slot;

@@ -28,7 +28,7 @@ absl::Status MakeParentDirectories(const std::string& path);
 absl::Status RemoveTree(const std::string& path);
 
 // data_directory/: msbd.lock, state.db, sandboxes/<id>/disk.ext4,
-// volumes/<name>/disk.ext4. Readable by the daemon's user
+// volumes/<name>/disk.ext4, images/ (supervisor/images). Readable by the daemon's user
 // alone.
 class DataDirectory {
  public:
@@ -36,6 +36,7 @@ class DataDirectory {
   static absl::StatusOr<DataDirectory> Open(const std::string& path);
 
   std::string database() const { return path_ + "/state.db"; }
+  std::string images() const { return path_ + "/images"; }
   std::string sandboxes() const { return path_ + "/sandboxes"; }
   std::string OfSandbox(absl::string_view id) const;
   std::string DiskOf(absl::string_view id) const;

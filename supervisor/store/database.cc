@@ -101,4 +101,23 @@ absl::StatusOr<Statement> Database::Prepare(absl::string_view sql) {
   return Statement(handle_.get(), statement);
 }
 
+absl::Status Migrate(Database& database, absl::Span<const absl::string_view> steps) {
+  MSB_ASSIGN_OR_RETURN(Statement version_query, database.Prepare("PRAGMA user_version"));
+  MSB_RETURN_IF_ERROR(version_query.Step());
+  const int64_t version = version_query.Integer(0);
+  const auto newest = static_cast<int64_t>(steps.size());
+  if (version > newest) {
+    return MakeError(
+        Reason::kJournalError,
+        absl::StrCat("the database is of schema version ", version, ", this daemon knows up to ",
+                     newest, "; run the newer daemon again, or use another data_directory"));
+  }
+  for (int64_t step = version; step < newest; ++step) {
+    MSB_RETURN_IF_ERROR(
+        database.Execute(absl::StrCat("BEGIN IMMEDIATE;", steps[static_cast<size_t>(step)],
+                                      "PRAGMA user_version = ", step + 1, "; COMMIT;")));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace msb

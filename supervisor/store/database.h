@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 
 struct sqlite3;
 struct sqlite3_stmt;
@@ -67,6 +68,11 @@ class Database {
 
   std::unique_ptr<sqlite3, CloseHandle> handle_;
 };
+
+// Brings the database to this version's schema. Each step leads from the version of its index
+// (PRAGMA user_version) to the next; one that was released never changes. A database of a newer
+// version is refused and left alone.
+absl::Status Migrate(Database& database, absl::Span<const absl::string_view> steps);
 
 }  // namespace msb
 

@@ -62,7 +62,6 @@ CREATE TABLE volumes (
 ) STRICT, WITHOUT ROWID;
 )sql",
 };
-constexpr int64_t kSchemaVersion = std::size(kMigrations);
 
 constexpr absl::string_view kColumns[] = {"id",
                                           "name",
@@ -97,23 +96,6 @@ std::string PutSql() {
   return absl::StrCat("INSERT INTO sandboxes (", absl::StrJoin(kColumns, ", "), ") VALUES (",
                       absl::StrJoin(placeholders, ","), ") ON CONFLICT (id) DO UPDATE SET ",
                       absl::StrJoin(updates, ", "));
-}
-
-absl::Status Migrate(Database& database) {
-  MSB_ASSIGN_OR_RETURN(Statement version_query, database.Prepare("PRAGMA user_version"));
-  MSB_RETURN_IF_ERROR(version_query.Step());
-  const int64_t version = version_query.Integer(0);
-  if (version > kSchemaVersion) {
-    return MakeError(Reason::kJournalError,
-                     absl::StrCat("the database is of schema version ", version,
-                                  ", this daemon knows up to ", kSchemaVersion,
-                                  "; run the newer daemon again, or use another data_directory"));
-  }
-  for (int64_t step = version; step < kSchemaVersion; ++step) {
-    MSB_RETURN_IF_ERROR(database.Execute(absl::StrCat(
-        "BEGIN IMMEDIATE;", kMigrations[step], "PRAGMA user_version = ", step + 1, "; COMMIT;")));
-  }
-  return absl::OkStatus();
 }
 
 // A repeated field needs a message round it to be serialised.
@@ -174,7 +156,7 @@ absl::StatusOr<SandboxRecord> ReadRow(const Statement& row) {
 
 absl::StatusOr<SandboxStore> SandboxStore::Open(const std::string& path) {
   MSB_ASSIGN_OR_RETURN(Database database, Database::Open(path));
-  MSB_RETURN_IF_ERROR(Migrate(database));
+  MSB_RETURN_IF_ERROR(Migrate(database, kMigrations));
   MSB_ASSIGN_OR_RETURN(Statement put, database.Prepare(PutSql()));
   MSB_ASSIGN_OR_RETURN(Statement remove, database.Prepare("DELETE FROM sandboxes WHERE id = ?"));
   MSB_ASSIGN_OR_RETURN(Statement clear,

@@ -38,6 +38,7 @@ void DaemonFixture::Up() {
   data_.emplace(*DataDirectory::Open(data()));
   store_.emplace(*SandboxStore::Open(data_->database()));
   events_ = std::make_unique<EventRing>(config_.events.kept);
+  images_ = *Images::Open(config_, data_->images(), image_jobs_, *events_);
   loop_ = *LoopThread::Start("house");
   io_ = *LoopThread::Start("io");
   workers_ = std::make_unique<WorkerPool>(2);
@@ -49,7 +50,8 @@ void DaemonFixture::Up() {
                                                         .data = *data_,
                                                         .launcher = launcher_,
                                                         .engines = engines_,
-                                                        .events = *events_});
+                                                        .events = *events_,
+                                                        .images = *images_});
   const absl::Status recovered = Await<absl::Status>([&](std::function<void(absl::Status)> done) {
     loop_->loop().Post([this, done] { done(registry_->Recover()); });
   });
@@ -62,6 +64,7 @@ void DaemonFixture::Crash() {
   workers_->Stop();
   io_->Stop();
   registry_.reset();
+  images_.reset();
   workers_.reset();
   io_.reset();
   loop_.reset();

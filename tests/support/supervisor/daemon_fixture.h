@@ -17,6 +17,7 @@
 #include "supervisor/sandbox/guest_operations.h"
 #include "supervisor/sandbox/registry.h"
 #include "supervisor/threads/loop_thread.h"
+#include "tests/support/supervisor/fake_image_jobs.h"
 #include "tests/support/supervisor/fake_launcher.h"
 #include "tests/support/temp_dir.h"
 
@@ -35,6 +36,8 @@ class DaemonFixture {
   Config& config() { return config_; }
   FakeLauncher& launcher() { return launcher_; }
   EventRing& events() { return *events_; }
+  FakeImageJobs& image_jobs() { return image_jobs_; }
+  Images& images() { return *images_; }
   Registry& registry() { return *registry_; }
   const SandboxContext& context() { return registry_->context(); }
   std::string assets() const { return dir_.path() + "/assets"; }
@@ -77,12 +80,14 @@ class DaemonFixture {
   Config config_;
   EngineFacts engines_;
   FakeLauncher launcher_;
+  FakeImageJobs image_jobs_;
   std::unique_ptr<EventRing> events_;
   std::optional<DataDirectory> data_;
   std::optional<SandboxStore> store_;
   std::unique_ptr<LoopThread> loop_;
   std::unique_ptr<LoopThread> io_;
   std::unique_ptr<WorkerPool> workers_;
+  std::unique_ptr<Images> images_;
   std::unique_ptr<Registry> registry_;
 };
 

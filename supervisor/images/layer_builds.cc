@@ -1,0 +1,101 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "supervisor/images/layer_builds.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/error.h"
+#include "base/status_macros.h"
+#include "base/unique_fd.h"
+#include "supervisor/store/ids.h"
+
+namespace msb {
+namespace {
+
+constexpr int kTarFd = kFirstImageJobFd;
+constexpr int kErofsFd = kFirstImageJobFd + 1;
+// What a file system needs beside the data of its files.
+constexpr uint64_t kErofsSlackBytes = 256 * kBytesPerMib;
+
+}  // namespace
+
+LayerBuilds::~LayerBuilds() { Wait().IgnoreError(); }
+
+void LayerBuilds::Begin(const LayerKey& key) {
+  const bool there = house_.content.HasLayer(key) || staging_.HasLayer(key);
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!failure_.ok() || !begun_.insert(key).second) return;
+    if (!there) ++running_;
+  }
+  if (there) return observer_.done(key.blob_digest);
+  house_.unpackers.Run([this, key] { Run(key); });
+}
+
+void LayerBuilds::Run(const LayerKey& key) {
+  const absl::Status built = Build(key);
+  if (built.ok()) observer_.done(key.blob_digest);
+  absl::MutexLock lock(&mutex_);
+  if (!built.ok() && failure_.ok()) {
+    failure_ = built;
+    cancel_.Cancel();  // whoever waits for more of the image
+  }
+  --running_;
+}
+
+absl::Status LayerBuilds::Wait() {
+  absl::MutexLock lock(&mutex_);
+  mutex_.Await(absl::Condition(this, &LayerBuilds::IsIdle));
+  return failure_;
+}
+
+absl::Status LayerBuilds::failure() const {
+  absl::MutexLock lock(&mutex_);
+  return failure_;
+}
+
+absl::Status LayerBuilds::Build(const LayerKey& key) {
+  if (cancel_.cancelled()) return absl::CancelledError("the call was ended");
+  const std::string blob = staging_.HasBlob(key.blob_digest)
+                               ? staging_.BlobPath(key.blob_digest)
+                               : house_.content.BlobPath(key.blob_digest);
+  const UniqueFd tar(::open(blob.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!tar.valid()) return StoreError("the image store", absl::ErrnoToStatus(errno, blob));
+  MSB_ASSIGN_OR_RETURN(const UniqueFd erofs, staging_.NewLayer(key));
+  MSB_RETURN_IF_ERROR(RunJob(key, tar.get(), erofs.get()));
+  // The job is gone: nobody writes any more.
+  return staging_.KeepLayer(key, erofs);
+}
+
+absl::Status LayerBuilds::RunJob(const LayerKey& key, int tar_fd, int erofs_fd) {
+  ImageJobRequest request;
+  request.spec.set_id(NewId());
+  request.spec.mutable_build_layer()->set_tar_fd(kTarFd);
+  request.spec.mutable_build_layer()->set_erofs_fd(kErofsFd);
+  request.spec.mutable_build_layer()->set_diff_id(key.diff_id);
+  *request.spec.mutable_limits() = JobLimitsOf(house_.config);
+  request.fds = {{kTarFd, tar_fd}, {kErofsFd, erofs_fd}};
+  request.max_file_bytes = house_.config.max_layer_mib * kBytesPerMib + kErofsSlackBytes;
+  MSB_ASSIGN_OR_RETURN(const std::unique_ptr<ImageJob> job, house_.jobs.Start(request, cancel_));
+  while (true) {
+    MSB_ASSIGN_OR_RETURN(const msb::image::v1::JobEvent event, job->Next());
+    if (event.has_progress()) {
+      observer_.progress(key.blob_digest, event.progress().done_bytes(),
+                         event.progress().total_bytes());
+    }
+    if (!event.has_done()) continue;
+    if (event.done().layer().diff_id() == key.diff_id) return absl::OkStatus();
+    return MakeError(Reason::kImageDigestMismatch,
+                     absl::StrCat("the layer is not ", key.diff_id, ", as the configuration says"));
+  }
+}
+
+}  // namespace msb
