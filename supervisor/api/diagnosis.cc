@@ -123,6 +123,19 @@ Check CheckDisk(const Config& config) {
   return MakeCheck("disk", Check::RESULT_WARNING, finding, "a full disk stops every sandbox");
 }
 
+Check CheckImageStore(const Config& config, const Images& images) {
+  const uint64_t used_mib = images.content().UsedBytes() >> 20;
+  const uint32_t limit_mib = config.images.store_mib;
+  const std::string finding =
+      absl::StrCat(used_mib, " MiB in ", images.content().path(),
+                   limit_mib == 0 ? "" : absl::StrCat(", limit ", limit_mib, " MiB"));
+  if (limit_mib == 0 || used_mib < limit_mib / 10 * 9) {
+    return MakeCheck("image-store", Check::RESULT_OK, finding);
+  }
+  return MakeCheck("image-store", Check::RESULT_WARNING, finding,
+                   "msbctl image prune, or raise images.store_mib");
+}
+
 Check CheckGroup(const Config& config) {
   const std::string& group = config.daemon.socket_group;
   if (group.empty()) {
@@ -137,7 +150,7 @@ Check CheckGroup(const Config& config) {
 
 }  // namespace
 
-void Diagnose(const Config& config, const EngineFacts& engines,
+void Diagnose(const Config& config, const EngineFacts& engines, const Images& images,
               const std::function<void(Check)>& report) {
   const std::string& assets = config.daemon.assets_directory;
   report(CheckPrivilege());
@@ -148,12 +161,15 @@ void Diagnose(const Config& config, const EngineFacts& engines,
   report(CheckFile("vmm", config.daemon.vmm, X_OK, "set daemon.vmm, or install microsandbox"));
   report(CheckFile("jailer", config.daemon.jailer, X_OK,
                    "set daemon.jailer, or install microsandbox"));
+  report(CheckFile("image", config.daemon.image, X_OK,
+                   "set daemon.image, or install microsandbox; built-in images work without it"));
   for (const char* asset : {"vmlinux", "initramfs.cpio", "disks"}) {
     report(CheckFile("asset", absl::StrCat(assets, "/", asset), R_OK,
                      "deploy/guest.sh builds it; or set daemon.assets_directory"));
   }
   report(CheckImages(config));
   report(CheckDisk(config));
+  report(CheckImageStore(config, images));
   report(CheckGroup(config));
 }
 

@@ -10,12 +10,13 @@
 
 #include "msb/v1/system.pb.h"
 #include "supervisor/config/config.h"
+#include "supervisor/images/images.h"
 #include "supervisor/launch/engine_choice.h"
 
 namespace msb {
 
 // Hands each check to `report` as it ends. Blocks.
-void Diagnose(const Config& config, const EngineFacts& engines,
+void Diagnose(const Config& config, const EngineFacts& engines, const Images& images,
               const std::function<void(msb::v1::Check)>& report);
 
 }  // namespace msb

@@ -56,7 +56,7 @@ void EventCall::Listen() {
 }
 
 bool EventCall::Concerns(const EventRing::Entry& entry) const {
-  return caller_.MaySee(entry.owner_uid) &&
+  return (entry.for_everybody || caller_.MaySee(entry.owner_uid)) &&
          (sandbox_.empty() || entry.event.sandbox_id() == sandbox_);
 }
 

@@ -76,27 +76,79 @@ class WaitCall final : public grpc::ServerUnaryReactor {
   std::shared_ptr<StateWait> wait_ ABSL_GUARDED_BY(mutex_);
 };
 
+// Pulls the image first, if that is asked for; a client that leaves ends the pull.
+class CreateCall final : public grpc::ServerUnaryReactor {
+ public:
+  CreateCall(const ApiContext& house, grpc::CallbackServerContext& context,
+             const api::CreateRequest& request, api::Sandbox* response)
+      : house_(house), context_(context), request_(request), response_(response) {}
+
+  void Begin(std::shared_ptr<CreateCall> self) {
+    self_ = std::move(self);
+    const absl::StatusOr<Caller> caller = house_.authenticator.CallerOf(context_);
+    if (!caller.ok()) return Answer(caller.status());
+    caller_ = *caller;
+    absl::StatusOr<PullTicket> ticket = house_.registry.context().images.Provide(
+        caller_, request_, [call = self_](const absl::Status& provided) {
+          if (!call->EndPull()) return;
+          if (!provided.ok()) return call->Answer(provided);
+          call->Make();
+        });
+    if (!ticket.ok() && EndPull()) return Answer(ticket.status());
+    absl::MutexLock lock(&mutex_);
+    if (ticket.ok() && pulling_) ticket_ = *std::move(ticket);
+  }
+
+ private:
+  // False when it was over already.
+  bool EndPull() {
+    PullTicket leaving;  // outside the lock
+    absl::MutexLock lock(&mutex_);
+    std::swap(leaving, ticket_);
+    return std::exchange(pulling_, false);
+  }
+  void Make() {
+    const bool start = !request_.has_start() || request_.start();
+    house_.registry.Create(
+        caller_, request_.spec(), start,
+        [call = self_](const absl::StatusOr<api::Sandbox>& made) { call->OnMade(made); });
+  }
+  void OnMade(const absl::StatusOr<api::Sandbox>& made) {
+    if (!made.ok()) return Answer(made.status());
+    *response_ = *made;
+    // Nobody waits for it any more, and it was to go when its user does.
+    if (context_.IsCancelled() && made->spec().remove_on_exit()) {
+      house_.registry.With(caller_, made->id(), [](Registry::Found found) {
+        if (found.ok()) Registry::Remove(*found, /*force=*/true, [](const absl::Status&) {});
+      });
+    }
+    Answer(absl::OkStatus());
+  }
+  void Answer(const absl::Status& status) { Finish(Outcome(context_, status)); }
+  void OnCancel() override {
+    if (EndPull()) Answer(absl::CancelledError("the client went away"));
+  }
+  void OnDone() override { self_.reset(); }
+
+  const ApiContext house_;
+  grpc::CallbackServerContext& context_;
+  const api::CreateRequest& request_;
+  api::Sandbox* const response_;
+  std::shared_ptr<CreateCall> self_;
+  Caller caller_;
+  absl::Mutex mutex_;
+  bool pulling_ ABSL_GUARDED_BY(mutex_) = true;
+  PullTicket ticket_ ABSL_GUARDED_BY(mutex_);
+};
+
 }  // namespace
 
 grpc::ServerUnaryReactor* SandboxServiceImpl::Create(grpc::CallbackServerContext* context,
                                                      const api::CreateRequest* request,
                                                      api::Sandbox* response) {
-  return Unary(api_, context, [&](Caller caller, UnaryDone done) {
-    const bool start = !request->has_start() || request->start();
-    api_.registry.Create(
-        caller, request->spec(), start,
-        [this, caller, context, response, done](absl::StatusOr<api::Sandbox> made) {
-          if (!made.ok()) return done(made.status());
-          *response = *made;
-          // Nobody waits for it any more, and it was to go when its user does.
-          if (context->IsCancelled() && made->spec().remove_on_exit()) {
-            api_.registry.With(caller, made->id(), [](Registry::Found found) {
-              if (found.ok()) Registry::Remove(*found, /*force=*/true, [](const absl::Status&) {});
-            });
-          }
-          done(absl::OkStatus());
-        });
-  });
+  const auto call = std::make_shared<CreateCall>(api_, *context, *request, response);
+  call->Begin(call);
+  return call.get();
 }
 
 grpc::ServerUnaryReactor* SandboxServiceImpl::Get(grpc::CallbackServerContext* context,

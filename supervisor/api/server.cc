@@ -19,6 +19,7 @@
 #include "supervisor/api/authenticator.h"
 #include "supervisor/api/exec_service.h"
 #include "supervisor/api/file_service.h"
+#include "supervisor/api/image_service.h"
 #include "supervisor/api/network_service.h"
 #include "supervisor/api/sandbox_service.h"
 #include "supervisor/api/service_base.h"
@@ -54,6 +55,7 @@ class GrpcApiServer final : public ApiServer {
         sandboxes_(context_),
         execs_(context_),
         files_(context_),
+        images_(context_),
         networks_(context_),
         system_(context_, absl::Now()),
         volumes_(context_) {}
@@ -62,7 +64,7 @@ class GrpcApiServer final : public ApiServer {
   absl::Status Start() {
     grpc::ServerBuilder builder;
     for (grpc::Service* service : std::initializer_list<grpc::Service*>{
-             &sandboxes_, &execs_, &files_, &networks_, &system_, &volumes_}) {
+             &sandboxes_, &execs_, &files_, &images_, &networks_, &system_, &volumes_}) {
       builder.RegisterService(service);
     }
     builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
@@ -112,6 +114,7 @@ class GrpcApiServer final : public ApiServer {
   SandboxServiceImpl sandboxes_;
   ExecServiceImpl execs_;
   FileServiceImpl files_;
+  ImageServiceImpl images_;
   NetworkServiceImpl networks_;
   SystemServiceImpl system_;
   VolumeServiceImpl volumes_;

@@ -13,7 +13,6 @@
 #include "base/version.h"
 #include "supervisor/api/diagnosis.h"
 #include "supervisor/api/event_call.h"
-#include "supervisor/sandbox/image_config.h"
 
 namespace msb {
 namespace {
@@ -46,7 +45,7 @@ class DiagnoseCall final : public QueuedCall<grpc::ServerWriteReactor<api::Check
     }
     const SandboxContext& sandboxes = house.registry.context();
     sandboxes.workers.Run([call, &sandboxes] {
-      Diagnose(sandboxes.config, sandboxes.engines,
+      Diagnose(sandboxes.config, sandboxes.engines, sandboxes.images,
                [&](api::Check check) { call->Push(std::move(check)); });
       call->End(absl::OkStatus());
     });
@@ -82,6 +81,7 @@ grpc::ServerUnaryReactor* SystemServiceImpl::GetInfo(grpc::CallbackServerContext
     response->set_host_memory_bytes(static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
                                     static_cast<uint64_t>(::sysconf(_SC_PAGESIZE)));
     response->set_privileged(::geteuid() == 0);
+    response->set_pull_policy(PolicyOf(house.config.images));
     api_.registry.Count([response, done](Registry::Counts counts) {
       response->set_sandboxes(counts.sandboxes);
       response->set_running(counts.running);
@@ -98,30 +98,6 @@ grpc::ServerWriteReactor<api::Check>* SystemServiceImpl::Diagnose(
 grpc::ServerWriteReactor<api::Event>* SystemServiceImpl::WatchEvents(
     grpc::CallbackServerContext* context, const api::WatchEventsRequest* request) {
   return EventCall::Begin(api_, *context, *request);
-}
-
-grpc::ServerUnaryReactor* SystemServiceImpl::ListImages(grpc::CallbackServerContext* context,
-                                                        const api::ListImagesRequest*,
-                                                        api::ListImagesResponse* response) {
-  return Unary(api_, context, [&](Caller, UnaryDone done) {
-    const SandboxContext& house = api_.registry.context();
-    house.workers.Run([&house, response, done] {
-      const auto images = msb::ListImages(house.config.daemon.assets_directory);
-      if (!images.ok()) return done(images.status());
-      for (const ImageConfig& image : *images) {
-        api::Image& out = *response->add_images();
-        out.set_name(image.name);
-        out.set_digest(image.digest);
-        out.set_size_bytes(image.size_bytes);
-        out.mutable_env()->insert(image.env.begin(), image.env.end());
-        out.mutable_entrypoint()->Assign(image.entrypoint.begin(), image.entrypoint.end());
-        out.mutable_cmd()->Assign(image.cmd.begin(), image.cmd.end());
-        out.set_user(image.user);
-        out.set_workdir(image.workdir);
-      }
-      done(absl::OkStatus());
-    });
-  });
 }
 
 }  // namespace msb

@@ -23,9 +23,6 @@ class SystemServiceImpl final : public msb::v1::SystemService::CallbackService {
       grpc::CallbackServerContext* context, const msb::v1::DiagnoseRequest* request) override;
   grpc::ServerWriteReactor<msb::v1::Event>* WatchEvents(
       grpc::CallbackServerContext* context, const msb::v1::WatchEventsRequest* request) override;
-  grpc::ServerUnaryReactor* ListImages(grpc::CallbackServerContext* context,
-                                       const msb::v1::ListImagesRequest* request,
-                                       msb::v1::ListImagesResponse* response) override;
 
  private:
   const ApiContext api_;
