@@ -135,6 +135,7 @@ std::unique_ptr<CLI::App> MakeApplication(Session& session, size_t columns) {
   AddCopyCommand(*app, session);
   AddListCommands(*app, session);
   AddNetworkCommands(*app, session);
+  AddImageCommands(*app, session);
   AddVolumeCommands(*app, session);
   AddObserveCommands(*app, session);
   AddDaemonCommands(*app, session);

@@ -79,6 +79,7 @@ Client::Client(const std::shared_ptr<grpc::Channel>& channel, std::string token)
       sandboxes_(msb::v1::SandboxService::NewStub(channel)),
       execs_(msb::v1::ExecService::NewStub(channel)),
       files_(msb::v1::FileService::NewStub(channel)),
+      images_(msb::v1::ImageService::NewStub(channel)),
       networks_(msb::v1::NetworkService::NewStub(channel)),
       system_(msb::v1::SystemService::NewStub(channel)),
       volumes_(msb::v1::VolumeService::NewStub(channel)) {}

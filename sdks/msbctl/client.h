@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "msb/v1/exec.grpc.pb.h"
 #include "msb/v1/files.grpc.pb.h"
+#include "msb/v1/image.grpc.pb.h"
 #include "msb/v1/network.grpc.pb.h"
 #include "msb/v1/sandbox.grpc.pb.h"
 #include "msb/v1/system.grpc.pb.h"
@@ -39,8 +40,9 @@ class Client {
   msb::v1::SandboxService::Stub& sandboxes() { return *sandboxes_; }
   msb::v1::ExecService::Stub& execs() { return *execs_; }
   msb::v1::FileService::Stub& files() { return *files_; }
+  msb::v1::ImageService::Stub& images() const { return *images_; }
   msb::v1::NetworkService::Stub& networks() { return *networks_; }
-  msb::v1::SystemService::Stub& system() { return *system_; }
+  msb::v1::SystemService::Stub& system() const { return *system_; }
   msb::v1::VolumeService::Stub& volumes() { return *volumes_; }
 
   // A context with the credentials of this connection.
@@ -69,6 +71,7 @@ class Client {
   std::unique_ptr<msb::v1::SandboxService::Stub> sandboxes_;
   std::unique_ptr<msb::v1::ExecService::Stub> execs_;
   std::unique_ptr<msb::v1::FileService::Stub> files_;
+  std::unique_ptr<msb::v1::ImageService::Stub> images_;
   std::unique_ptr<msb::v1::NetworkService::Stub> networks_;
   std::unique_ptr<msb::v1::SystemService::Stub> system_;
   std::unique_ptr<msb::v1::VolumeService::Stub> volumes_;

@@ -67,12 +67,13 @@ inline constexpr char kHostGroup[] = "This host";
 void AddRunCommand(CLI::App& app, Session& session);
 void AddLifecycleCommands(CLI::App& app,
                           Session& session);            // create start stop restart pause resume rm
-void AddListCommands(CLI::App& app, Session& session);  // ls ps inspect images
+void AddListCommands(CLI::App& app, Session& session);  // ls ps inspect
 void AddExecCommands(CLI::App& app, Session& session);  // exec attach shell kill
 void AddCopyCommand(CLI::App& app, Session& session);   // cp
 void AddNetworkCommands(CLI::App& app, Session& session);  // net port
 void AddObserveCommands(CLI::App& app, Session& session);  // logs stats events doctor info
 void AddDaemonCommands(CLI::App& app, Session& session);   // daemon config version
+void AddImageCommands(CLI::App& app, Session& session);    // image pull load save ls inspect rm ...
 void AddVolumeCommands(CLI::App& app, Session& session);   // volume create ls inspect rm
 void AddCompletionCommand(CLI::App& app, Session& session);
 void AddHelpCommand(CLI::App& app, Session& session);

@@ -50,6 +50,12 @@ void SandboxOptions::Declare(CLI::App& command) {
   command.add_option("--image", image, "its image (default: the daemon's)")
       ->type_name("IMAGE")
       ->group(group);
+  command
+      .add_option("--pull", pull,
+                  "fetch its image: missing, always or never (default: the daemon's)")
+      ->type_name("WHEN")
+      ->check(CLI::IsMember({"missing", "always", "never"}))
+      ->group(group);
   command.add_option("-c,--vcpus", vcpus, "virtual CPUs, 1 to 32 (default: the daemon's)")
       ->type_name("N")
       ->group(group);

@@ -20,6 +20,7 @@ namespace msb {
 struct SandboxOptions {
   std::string name;
   std::string image;
+  std::string pull;
   uint32_t vcpus = 0;
   std::string memory;
   std::string disk;

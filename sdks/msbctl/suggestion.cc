@@ -71,7 +71,13 @@ std::string OursFor(absl::string_view word) {
       {"get", "inspect"},
       {"describe", "inspect"},
       {"status", "daemon status"},
-      {"image", "images"},
+      {"images", "image ls"},
+      {"pull", "image pull"},
+      {"load", "image load"},
+      {"save", "image save"},
+      {"rmi", "image rm"},
+      {"tag", "image tag"},
+      {"prune", "image prune"},
       {"check", "doctor"},
       {"diagnose", "doctor"},
   };
@@ -99,7 +105,16 @@ std::string NextStep(const absl::Status& status) {
     case Reason::kSandboxStartTimeout:
       return "msbctl logs NAME has the guest's console, msbctl doctor checks the host";
     case Reason::kImageNotFound:
-      return "msbctl images lists what there is";
+      return "msbctl image ls lists what is here, msbctl image pull NAME fetches one";
+    case Reason::kImageInUse:
+      return "msbctl rm the sandboxes first";
+    case Reason::kImageAccessDenied:
+      return "docker login writes what msbctl sends; or msbctl image pull --username NAME "
+             "--password-stdin";
+    case Reason::kImagePullFailed:
+      return "try again: what came is kept";
+    case Reason::kNoSpace:
+      return "msbctl image prune frees what nobody needs";
     case Reason::kExecNotFound:
       return "msbctl ps NAME lists its commands";
     case Reason::kExecAlreadyAttached:

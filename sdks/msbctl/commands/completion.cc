@@ -74,6 +74,7 @@ std::set<std::string> OptionsWithValue(const CLI::App& app) {
 // What a command takes where no option stands: the shell function below knows these words.
 std::string Takes(const CLI::App& command) {
   if (command.get_name() == "cp") return "place";
+  if (command.get_name() == "image") return "image";
   if (HasPositional(command, "exec")) return "exec";
   return HasPositional(command, "sandbox") ? "sandbox" : "";
 }
@@ -114,13 +115,15 @@ _msbctl() {
   case $previous in
     --format) words="table json" takes= ;;
     --engine) words="auto kvm qemu" takes= ;;
-    --image) words=$("$msbctl" images 2>/dev/null | awk 'NR > 1 { print $1 }') takes= ;;
+    --pull) words="missing always never" takes= ;;
+    --image) words=$("$msbctl" image ls -q 2>/dev/null) takes= ;;
     )",
       absl::StrJoin(OptionsWithValue(app), "|"), R"() return ;;
   esac
   if [[ $current != -* ]]; then
     case $takes in
       sandbox) words=$("$msbctl" ls -aq 2>/dev/null) ;;
+      image) ((count == 0)) || words=$("$msbctl" image ls -q 2>/dev/null) ;;
       exec)
         if ((count == 0)); then words=$("$msbctl" ls -aq 2>/dev/null)
         else words=$("$msbctl" ps -q "$sandbox" 2>/dev/null); fi ;;
@@ -171,6 +174,8 @@ std::string FishScript(const CLI::App& app) {
     const std::string takes = Takes(*command);
     if (takes == "place") {
       absl::StrAppend(&out, seen, " -a '(msbctl ls -q 2>/dev/null | string replace -r \"$\" :)'\n");
+    } else if (takes == "image") {
+      absl::StrAppend(&out, seen, " -f -a '(msbctl image ls -q 2>/dev/null)'\n");
     } else if (!takes.empty()) {
       absl::StrAppend(&out, seen, " -f -a '(msbctl ls -aq 2>/dev/null)'\n");
     }
@@ -194,7 +199,7 @@ void AddCompletionCommand(CLI::App& app, Session& session) {
   auto* command = app.add_subcommand("completion", "a completion script for your shell");
   command->group(kHostGroup);
   command->footer(
-      "Completes commands, options, sandboxes and the ids of commands.\n\n"
+      "Completes commands, options, sandboxes, images and the ids of commands.\n\n"
       "Examples:\n"
       "  source <(msbctl completion bash)                      # in ~/.bashrc\n"
       "  source <(msbctl completion zsh)                       # in ~/.zshrc\n"

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/status_macros.h"
 #include "sdks/msbctl/command_line.h"
+#include "sdks/msbctl/image_pull.h"
 #include "sdks/msbctl/progress.h"
 #include "sdks/msbctl/sandbox_options.h"
 
@@ -45,6 +46,7 @@ absl::StatusOr<int> Create(Session& session, const SandboxOptions& options,
   MSB_RETURN_IF_ERROR(
       ParseAssignments(env, BareName::kFromEnvironment, *request.mutable_spec()->mutable_env()));
   request.set_start(start);
+  MSB_RETURN_IF_ERROR(ProvideImage(*client, options.pull, request));
   absl::StatusOr<msb::v1::Sandbox> sandbox;
   {
     const Progress progress(start ? "starting the sandbox" : "creating the sandbox");

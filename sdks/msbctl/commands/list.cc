@@ -1,7 +1,7 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// msbctl ls, ps, inspect, images.
+// msbctl ls, ps, inspect.
 
 #include <cstdio>
 #include <memory>
@@ -109,23 +109,6 @@ absl::StatusOr<int> Inspect(Session& session, const std::vector<std::string>& na
   return kExitOk;
 }
 
-absl::StatusOr<int> ListImages(Session& session) {
-  MSB_ASSIGN_OR_RETURN(Client * client, session.client());
-  MSB_ASSIGN_OR_RETURN(const msb::v1::ListImagesResponse response,
-                       client->Call(client->system(), &msb::v1::SystemService::Stub::ListImages,
-                                    msb::v1::ListImagesRequest()));
-  if (session.format() == Format::kJson) {
-    std::fputs(ToJson(response).c_str(), stdout);
-    return kExitOk;
-  }
-  Table table({"IMAGE", "SIZE", "COMMAND"});
-  for (const auto& image : response.images()) {
-    table.Add({Printable(image.name()), Bytes(image.size_bytes()), CommandLine(image.cmd())});
-  }
-  table.Print();
-  return kExitOk;
-}
-
 }  // namespace
 
 void AddListCommands(CLI::App& app, Session& session) {
@@ -162,11 +145,6 @@ void AddListCommands(CLI::App& app, Session& session) {
   auto names = std::make_shared<std::vector<std::string>>();
   inspect->add_option("sandbox", *names, "names or ids")->required();
   inspect->callback([&session, names] { session.End(Inspect(session, *names)); });
-
-  auto* images = app.add_subcommand("images", "list the images of this host");
-  images->group(kHostGroup);
-  images->footer("Example:\n  msbctl images && msbctl create --image busybox");
-  images->callback([&session] { session.End(ListImages(session)); });
 }
 
 }  // namespace msb

@@ -108,6 +108,11 @@ std::string EventText(const msb::v1::Event& event) {
     return absl::StrCat("exec ", exec.exec_id(), " exited ", exec.exit_code(), " after ",
                         ForPeople(exec.duration()), ": ", command);
   }
+  if (event.has_image()) {
+    const auto& image = event.image();
+    return absl::StrCat("image ", Printable(image.name()), " ", WordOf(image.kind()), " ",
+                        image.digest());
+  }
   if (event.has_companion()) {
     const auto& companion = event.companion();
     std::string text = absl::StrCat(

@@ -16,6 +16,7 @@
 #include "sdks/msbctl/command_line.h"
 #include "sdks/msbctl/exec_options.h"
 #include "sdks/msbctl/exec_session.h"
+#include "sdks/msbctl/image_pull.h"
 #include "sdks/msbctl/progress.h"
 #include "sdks/msbctl/sandbox_options.h"
 #include "sdks/msbctl/signals.h"
@@ -50,6 +51,12 @@ absl::StatusOr<msb::v1::Sandbox> CreateSandbox(Client& client, const RunOptions&
   if (!options.keep && !spec.limits().has_idle_timeout()) {
     spec.mutable_limits()->mutable_idle_timeout()->set_seconds(kOrphanSeconds);
   }
+  {
+    const SignalThread signals([](int signal) {
+      if (signal != SIGWINCH) ::_exit(kExitSignalBase + signal);
+    });
+    MSB_RETURN_IF_ERROR(ProvideImage(client, options.sandbox.pull, request));
+  }
   const Progress progress("starting a sandbox");
   const std::unique_ptr<grpc::ClientContext> context = client.NewContext();
   std::atomic<int> interrupted = 0;
@@ -67,8 +74,10 @@ absl::StatusOr<msb::v1::Sandbox> CreateSandbox(Client& client, const RunOptions&
 
 absl::StatusOr<int> Run(Session& session, const RunOptions& options) {
   BlockForwardedSignals();
-  MSB_ASSIGN_OR_RETURN(const std::vector<std::string> argv,
-                       GuestCommand(*options.command, session));
+  std::vector<std::string> argv;  // empty: the image's own
+  if (!options.command->remaining().empty() || !session.behind_dashes.empty()) {
+    MSB_ASSIGN_OR_RETURN(argv, GuestCommand(*options.command, session));
+  }
   MSB_ASSIGN_OR_RETURN(Client * client, session.client());
   msb::v1::ExecRequest first;
   MSB_ASSIGN_OR_RETURN(*first.mutable_start(), options.exec.ToStart(argv));
@@ -98,7 +107,8 @@ void AddRunCommand(CLI::App& app, Session& session) {
   TakesGuestCommand(*command);
   options->command = command;
   command->footer(
-      "The exit code is the command's; 124 killed at --timeout, 125 not started, 126 not\n"
+      "Without a command it runs the image's own. The exit code is the command's; 124 killed at "
+      "--timeout, 125 not started, 126 not\n"
       "executable, 127 not found, 128+N killed by signal N.\n\n"
       "  msbctl run -- python3 -c 'print(6*7)'\n"
       "  msbctl run --memory 2G --timeout 60 -- python3 - < script.py\n"
