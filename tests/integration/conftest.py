@@ -41,6 +41,7 @@ assets_directory = "{GUEST}"
 vmm = "{BUILD}/vmm/msb-vmm"
 jailer = "{BUILD}/jailer/msb-jailer"
 net = "{BUILD}/network/msb-net"
+image = "{BUILD}/image/msb-image"
 {extra_config}""")
         self.environment = dict(os.environ, MSB_SOCKET=str(self.socket))
         self.start()
