@@ -21,8 +21,8 @@ namespace msb {
 // starting needs.
 struct ImageConfig {
   std::string name;
-  std::string rootfs;               // path of a built-in image's file system
-  std::string digest;               // "sha256:..." of the file system, when the image says so
+  std::string rootfs;  // path
+  std::string digest;  // "sha256:..." of the file system, when the image says so
   uint64_t size_bytes = 0;
   std::map<std::string, std::string> env;
   std::vector<std::string> entrypoint;
