@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
@@ -29,9 +30,31 @@ absl::StatusOr<BootParameters::Overlay> ParseOverlay(absl::string_view value) {
   return Bad("overlay", value);
 }
 
+// "2,1a,9": hexadecimal digits. None is empty, and all have a place on a disk.
+absl::StatusOr<std::vector<uint64_t>> ParseLayers(absl::string_view value) {
+  constexpr size_t kMaxLayers = 255;  // as many partitions as a disk has
+  constexpr uint64_t kMaxBlocks = uint64_t{1} << 40;
+  std::vector<uint64_t> blocks;
+  uint64_t sum = 0;
+  for (const absl::string_view word : absl::StrSplit(value, ',')) {
+    uint64_t count = 0;
+    if (!absl::SimpleHexAtoi(word, &count) || count == 0 || count > kMaxBlocks - sum ||
+        blocks.size() == kMaxLayers) {
+      return Bad("layers", value);
+    }
+    sum += count;
+    blocks.push_back(count);
+  }
+  return blocks;
+}
+
 absl::Status Set(absl::string_view name, absl::string_view value, BootParameters& parameters) {
   if (name == "overlay") {
     MSB_ASSIGN_OR_RETURN(parameters.overlay, ParseOverlay(value));
+    return absl::OkStatus();
+  }
+  if (name == "layers") {
+    MSB_ASSIGN_OR_RETURN(parameters.layer_blocks, ParseLayers(value));
     return absl::OkStatus();
   }
   const std::pair<absl::string_view, std::string*> strings[] = {

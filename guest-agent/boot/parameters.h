@@ -7,12 +7,16 @@
 #ifndef MSB_GUEST_AGENT_BOOT_PARAMETERS_H_
 #define MSB_GUEST_AGENT_BOOT_PARAMETERS_H_
 
+#include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
 namespace msb {
+
+inline constexpr uint64_t kLayerBlockBytes = 4096;
 
 struct BootParameters {
   enum class Overlay {
@@ -23,6 +27,9 @@ struct BootParameters {
 
   std::string root = "/dev/vda";
   std::string root_type = "erofs";
+  // Sizes of the file systems that `root` holds one after the other, the lowest first. Empty: it
+  // is one.
+  std::vector<uint64_t> layer_blocks;
   Overlay overlay = Overlay::kAuto;
   std::string overlay_device = "/dev/vdb";
   std::string hostname = "sandbox";

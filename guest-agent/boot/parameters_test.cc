@@ -3,10 +3,12 @@
 
 #include "guest-agent/boot/parameters.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <string>
 
+#include "guest-agent/boot/layers.h"
 #include "tests/support/matchers.h"
 
 namespace msb {
@@ -36,6 +38,19 @@ TEST(ParametersTest, TakesEveryWord) {
   EXPECT_EQ(parameters.address, "10.0.2.15/24");
   EXPECT_EQ(parameters.gateway, "10.0.2.2");
   EXPECT_EQ(parameters.dns, "10.0.2.3,1.1.1.1");
+}
+
+TEST(ParametersTest, TakesTheSizesOfLayers) {
+  ASSERT_OK_AND_ASSIGN(const BootParameters parameters, ParseBootParameters("msb.layers=2,1a,9"));
+  EXPECT_THAT(parameters.layer_blocks, testing::ElementsAre(2, 26, 9));
+  for (const char* line : {"msb.layers=", "msb.layers=1,", "msb.layers=0", "msb.layers=x",
+                           "msb.layers=-1", "msb.layers=ffffffffffffffff,1"}) {
+    EXPECT_THAT(ParseBootParameters(line), HasReason(Reason::kInvalidArgument)) << line;
+  }
+}
+
+TEST(ParametersTest, PutsLayersBehindEachOther) {
+  EXPECT_THAT(LayerOffsets({2, 26, 9}), testing::ElementsAre(0, 8192, 114688, 151552));
 }
 
 TEST(ParametersTest, RefusesWhatItDoesNotKnow) {

@@ -16,13 +16,14 @@
 #include "base/error.h"
 #include "base/status_macros.h"
 #include "guest-agent/boot/ext4_grow.h"
+#include "guest-agent/boot/layers.h"
 #include "guest-agent/console.h"
 #include "guest-agent/errno_status.h"
 
 namespace msb {
 namespace {
 
-constexpr char kLower[] = "/lower";       // the image
+constexpr char kLower[] = "/lower";       // the image's layers
 constexpr char kUpper[] = "/upper";       // file system of the writable layer
 constexpr char kNewRoot[] = "/new-root";  // both, merged
 constexpr size_t kMaxCommandLineBytes = 4096;
@@ -105,11 +106,13 @@ absl::StatusOr<BootParameters> PrepareInitramfs() {
 }
 
 absl::StatusOr<UniqueFd> SwitchToImage(const BootParameters& parameters) {
-  MSB_RETURN_IF_ERROR(
-      Mount({parameters.root.c_str(), kLower, parameters.root_type.c_str(), MS_RDONLY, ""}));
+  ::mkdir(kLower, 0755);
+  if (::chdir(kLower) != 0) return ErrnoError(Reason::kSandboxStartFailed, kLower, errno);
+  MSB_ASSIGN_OR_RETURN(const std::string lower, MountImage(parameters));
   MSB_ASSIGN_OR_RETURN(UniqueFd upper, MountWritableLayer(parameters));
-  MSB_RETURN_IF_ERROR(Mount({"overlay", kNewRoot, "overlay", 0,
-                             "lowerdir=/lower,upperdir=/upper/upper,workdir=/upper/work"}));
+  const std::string options =
+      absl::StrCat("lowerdir=", lower, ",upperdir=/upper/upper,workdir=/upper/work");
+  MSB_RETURN_IF_ERROR(Mount({"overlay", kNewRoot, "overlay", 0, options.c_str()}));
   if (::chdir(kNewRoot) != 0) {
     return ErrnoError(Reason::kSandboxStartFailed, "enter the image", errno);
   }

@@ -8,7 +8,9 @@
 #ifndef MSB_SUPERVISOR_LAUNCH_COMMAND_LINE_H_
 #define MSB_SUPERVISOR_LAUNCH_COMMAND_LINE_H_
 
+#include <cstdint>
 #include <string>
+#include <vector>
 
 #include "supervisor/launch/launcher.h"
 
@@ -16,7 +18,8 @@ namespace msb {
 
 // From the disks: the first is the image's root, the first writable one its writable layer; without
 // a writable one that layer is in memory. `spec.command_line` comes last, and the later word wins.
-std::string GuestCommandLine(const LaunchSpec& spec);
+// `layer_bytes`: of the first disk's files, multiples of 4096.
+std::string GuestCommandLine(const LaunchSpec& spec, const std::vector<uint64_t>& layer_bytes);
 
 }  // namespace msb
 

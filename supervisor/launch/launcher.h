@@ -26,6 +26,8 @@ struct LaunchDisk {
   std::string id;
   std::string path;
   bool read_only = true;
+  // Files that continue a read-only disk: an image's layers are one disk, lowest first.
+  std::vector<std::string> more_paths = {};
 };
 
 struct LaunchSpec {

@@ -34,7 +34,8 @@ constexpr uint32_t kMaxMemoryMib = 1u << 20;
 constexpr size_t kMaxDiskIdBytes = 20;
 // Keeps the paths of sockets short enough, and is the limit of the jailer's --id.
 constexpr size_t kMaxIdBytes = 40;
-constexpr uint32_t kMinCpuMilli = 10;  // the shortest quota that the kernel takes
+constexpr uint32_t kMinCpuMilli = 10;       // the shortest quota that the kernel takes
+constexpr uint64_t kLayerAlignment = 4096;  // what the guest mounts begins with a block
 
 bool IsId(absl::string_view id) {
   return !id.empty() && id.size() <= kMaxIdBytes && id != "." && id != ".." &&
@@ -56,36 +57,60 @@ absl::StatusOr<UniqueFd> OpenAsset(absl::string_view what, const std::string& pa
                    absl::StrCat("the ", what, " ", path, " is no file that all users may read"));
 }
 
-absl::Status Lock(const UniqueFd& fd, const LaunchDisk& disk) {
-  if (::flock(fd.get(), (disk.read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0) {
-    return absl::OkStatus();
-  }
+absl::Status Lock(const UniqueFd& fd, const std::string& path, bool read_only) {
+  if (::flock(fd.get(), (read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0) return absl::OkStatus();
   if (errno == EWOULDBLOCK) {
     return MakeError(Reason::kHostError,
-                     absl::StrCat("disk ", disk.path, " is in use by another sandbox"));
+                     absl::StrCat("disk ", path, " is in use by another sandbox"));
   }
-  return WithReason(Reason::kHostError, "lock a disk", absl::ErrnoToStatus(errno, disk.path));
+  return WithReason(Reason::kHostError, "lock a disk", absl::ErrnoToStatus(errno, path));
 }
 
-absl::StatusOr<UniqueFd> OpenDisk(const LaunchDisk& disk) {
-  auto fd = OpenHostFile(disk.path, disk.read_only ? O_RDONLY : O_RDWR);
+absl::StatusOr<UniqueFd> OpenDiskFile(const std::string& path, bool read_only) {
+  auto fd = OpenHostFile(path, read_only ? O_RDONLY : O_RDWR);
   if (!fd.ok()) return WithReason(Reason::kHostError, "open a disk", fd.status());
   struct stat info {};
-  MSB_RETURN_IF_ERROR(Syscall(disk.path, [&] { return ::fstat(fd->get(), &info); }));
+  MSB_RETURN_IF_ERROR(Syscall(path, [&] { return ::fstat(fd->get(), &info); }));
   if (!S_ISREG(info.st_mode) && !S_ISBLK(info.st_mode)) {
     return MakeError(Reason::kHostError,
-                     absl::StrCat("disk ", disk.path, " is neither a file nor a block device"));
+                     absl::StrCat("disk ", path, " is neither a file nor a block device"));
   }
-  MSB_RETURN_IF_ERROR(Lock(*fd, disk));
+  MSB_RETURN_IF_ERROR(Lock(*fd, path, read_only));
   return fd;
 }
 
 // Of a file or a block device alike.
-absl::StatusOr<uint64_t> SizeOf(const UniqueFd& fd, const LaunchDisk& disk) {
+absl::StatusOr<uint64_t> SizeOf(const UniqueFd& fd, const std::string& path) {
   MSB_ASSIGN_OR_RETURN(const off_t size,
-                       Syscall(disk.path, [&] { return ::lseek(fd.get(), 0, SEEK_END); }));
-  MSB_RETURN_IF_ERROR(Syscall(disk.path, [&] { return ::lseek(fd.get(), 0, SEEK_SET); }));
+                       Syscall(path, [&] { return ::lseek(fd.get(), 0, SEEK_END); }));
+  MSB_RETURN_IF_ERROR(Syscall(path, [&] { return ::lseek(fd.get(), 0, SEEK_SET); }));
   return static_cast<uint64_t>(size);
+}
+
+absl::Status OpenDisks(const LaunchSpec& spec, VmmInputs& inputs) {
+  int disk_fd = kFirstDiskFd;
+  int more_fd = kFirstMoreFd;
+  for (const LaunchDisk& disk : spec.disks) {
+    std::vector<uint64_t> sizes;
+    const auto open = [&](const std::string& path, int number) -> absl::Status {
+      if (!sizes.empty() && sizes.back() % kLayerAlignment != 0) {
+        return MakeError(Reason::kImageInvalid,
+                         absl::StrCat("a layer of ", sizes.back(),
+                                      " bytes, which is no multiple of ", kLayerAlignment));
+      }
+      MSB_ASSIGN_OR_RETURN(UniqueFd fd, OpenDiskFile(path, disk.read_only));
+      MSB_ASSIGN_OR_RETURN(sizes.emplace_back(), SizeOf(fd, path));
+      inputs.fds[number] = std::move(fd);
+      return absl::OkStatus();
+    };
+    MSB_RETURN_IF_ERROR(open(disk.path, disk_fd++));
+    for (const std::string& path : disk.more_paths) MSB_RETURN_IF_ERROR(open(path, more_fd++));
+    if (!disk.read_only) {
+      inputs.largest_disk_bytes = std::max(inputs.largest_disk_bytes, sizes[0]);
+    }
+    if (&disk == &spec.disks[0]) inputs.layer_bytes = std::move(sizes);
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<UniqueFd> OpenKvm() {
@@ -98,7 +123,16 @@ absl::Status CheckDisks(const LaunchSpec& spec) {
   if (spec.disks.size() > kMaxDisks) {
     return MakeError(Reason::kInvalidResources, absl::StrCat("at most ", kMaxDisks, " disks"));
   }
+  size_t more = 0;
   for (const LaunchDisk& disk : spec.disks) {
+    more += disk.more_paths.size();
+    if (more >= kMaxLayers) {
+      return MakeError(Reason::kImageTooLarge,
+                       absl::StrCat("an image of more than ", kMaxLayers, " layers"));
+    }
+    if (!disk.more_paths.empty() && !disk.read_only) {
+      return MakeError(Reason::kInvalidArgument, "a disk that can be written to is one file");
+    }
     if (disk.id.empty() || disk.id.size() > kMaxDiskIdBytes) {
       return MakeError(Reason::kInvalidArgument,
                        absl::StrCat("a disk's id has 1 to ", kMaxDiskIdBytes, " bytes"));
@@ -140,20 +174,13 @@ absl::StatusOr<VmmInputs> OpenVmmInputs(const LaunchSpec& spec, const LaunchPlan
   VmmInputs inputs;
   MSB_ASSIGN_OR_RETURN(inputs.fds[kKernelFd], OpenAsset("kernel", spec.kernel_path));
   MSB_ASSIGN_OR_RETURN(inputs.fds[kInitramfsFd], OpenAsset("initramfs", spec.initramfs_path));
-  int disk_fd = kFirstDiskFd;
-  for (const LaunchDisk& disk : spec.disks) {
-    MSB_ASSIGN_OR_RETURN(UniqueFd fd, OpenDisk(disk));
-    if (!disk.read_only) {
-      MSB_ASSIGN_OR_RETURN(const uint64_t size, SizeOf(fd, disk));
-      inputs.largest_disk_bytes = std::max(inputs.largest_disk_bytes, size);
-    }
-    inputs.fds[disk_fd++] = std::move(fd);
-  }
+  MSB_RETURN_IF_ERROR(OpenDisks(spec, inputs));
   if (spec.engine == pb::ENGINE_KVM) {
     MSB_ASSIGN_OR_RETURN(inputs.fds[kKvmFd], OpenKvm());
   }
-  MSB_ASSIGN_OR_RETURN(inputs.fds[kSpecFd],
-                       MakeSealedFrame(MakeVmSpec(spec, plan, options).SerializeAsString()));
+  MSB_ASSIGN_OR_RETURN(
+      inputs.fds[kSpecFd],
+      MakeSealedFrame(MakeVmSpec(spec, plan, options, inputs.layer_bytes).SerializeAsString()));
   inputs.fds[kControlFd] = std::move(files.control_listener);
   if (spec.net.has_value()) inputs.fds[kLinkFd] = std::move(files.link_listener);
   inputs.fds[kVsockFd] = std::move(files.vsock_listener);
@@ -162,8 +189,8 @@ absl::StatusOr<VmmInputs> OpenVmmInputs(const LaunchSpec& spec, const LaunchPlan
   return inputs;
 }
 
-pb::VmSpec MakeVmSpec(const LaunchSpec& spec, const LaunchPlan& plan,
-                      const LaunchOptions& options) {
+pb::VmSpec MakeVmSpec(const LaunchSpec& spec, const LaunchPlan& plan, const LaunchOptions& options,
+                      const std::vector<uint64_t>& layer_bytes) {
   pb::VmSpec message;
   message.set_id(spec.id);
   message.set_engine(spec.engine);
@@ -171,13 +198,15 @@ pb::VmSpec MakeVmSpec(const LaunchSpec& spec, const LaunchPlan& plan,
   message.set_memory_mib(spec.memory_mib);
   message.set_kernel_fd(kKernelFd);
   message.set_initramfs_fd(kInitramfsFd);
-  message.set_command_line(GuestCommandLine(spec));
+  message.set_command_line(GuestCommandLine(spec, layer_bytes));
   int disk_fd = kFirstDiskFd;
+  int more_fd = kFirstMoreFd;
   for (const LaunchDisk& disk : spec.disks) {
     pb::Disk& entry = *message.add_disks();
     entry.set_id(disk.id);
     entry.set_fd(disk_fd++);
     entry.set_read_only(disk.read_only);
+    for (size_t i = 0; i < disk.more_paths.size(); ++i) entry.add_more_fds(more_fd++);
   }
   message.mutable_vsock()->set_guest_cid(plan.guest_cid);
   message.mutable_vsock()->set_listener_fd(kVsockFd);

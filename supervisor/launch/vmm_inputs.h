@@ -31,9 +31,13 @@ inline constexpr int kKvmFd = 10;   // engine kvm alone
 inline constexpr int kLinkFd = 11;  // with a network alone
 inline constexpr int kFirstDiskFd = 16;
 inline constexpr size_t kMaxDisks = 12;
+inline constexpr size_t kMaxLayers = 128;  // files of all disks, beside the first of each
 // Beyond the numbers of the jailer's own (jailer_command.h).
 inline constexpr int kFirstCompanionFd = 48;
 inline constexpr size_t kMaxCompanions = 32;
+
+// Files that continue a disk, in the disks' order.
+inline constexpr int kFirstMoreFd = 96;
 
 constexpr int VmmFdOfCompanion(size_t index) { return kFirstCompanionFd + static_cast<int>(index); }
 
@@ -45,6 +49,8 @@ struct VmmInputs {
   std::map<int, UniqueFd> fds;
   // The largest of the disks that can be written to.
   uint64_t largest_disk_bytes = 0;
+  // Of the files of the first disk, the image's.
+  std::vector<uint64_t> layer_bytes;
 };
 
 // kInvalidArgument, kInvalidResources or kUnsupportedByEngine when no VMM could run this.
@@ -52,13 +58,15 @@ absl::Status CheckLaunchSpec(const LaunchSpec& spec);
 
 // Opens kernel, initramfs (which all users must be able to read), disks and /dev/kvm. A disk is
 // locked (flock) as long as a VMM has it: read-only ones against writers, a writable one against
-// all. kAssetMissing, kKvmUnavailable, or kHostError for a disk that is in use or cannot be opened.
+// all. kAssetMissing, kKvmUnavailable, kHostError for a disk that is in use or cannot be opened,
+// kImageInvalid for a layer whose end no other can follow.
 absl::StatusOr<VmmInputs> OpenVmmInputs(const LaunchSpec& spec, const LaunchPlan& plan,
                                         const LaunchOptions& options, RuntimeFiles files);
 
-// The message that OpenVmmInputs passes as kSpecFd.
+// The message that OpenVmmInputs passes as kSpecFd. `layer_bytes`: as in VmmInputs.
 msb::vmm::v1::VmSpec MakeVmSpec(const LaunchSpec& spec, const LaunchPlan& plan,
-                                const LaunchOptions& options);
+                                const LaunchOptions& options,
+                                const std::vector<uint64_t>& layer_bytes);
 
 }  // namespace msb
 

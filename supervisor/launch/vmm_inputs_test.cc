@@ -48,7 +48,7 @@ TEST_F(VmmInputsTest, PassesTheSpecAsAFrame) {
                        ReadFrame(inputs.fds.at(kSpecFd).get(), absl::InfiniteFuture()));
   pb::VmSpec spec;
   ASSERT_TRUE(frame && spec.ParseFromString(*frame));
-  EXPECT_EQ(spec.SerializeAsString(), MakeVmSpec(spec_, plan_, options_).SerializeAsString());
+  EXPECT_EQ(spec.SerializeAsString(), MakeVmSpec(spec_, plan_, options_, {}).SerializeAsString());
   EXPECT_EQ(spec.id(), "box");
   EXPECT_EQ(spec.vsock().guest_cid(), 12u);
   EXPECT_EQ(spec.qemu().directory(), "/qemu");
@@ -68,10 +68,10 @@ TEST_F(VmmInputsTest, SealsTheSpec) {
 
 TEST_F(VmmInputsTest, SaysWhatARing0ByEmulationNeeds) {
   spec_.engine = pb::ENGINE_KVM;
-  EXPECT_FALSE(MakeVmSpec(spec_, plan_, options_).kvm().emulated_ring0());
+  EXPECT_FALSE(MakeVmSpec(spec_, plan_, options_, {}).kvm().emulated_ring0());
   options_.kvm_kind = KvmKind::kEmulatedRing0;
-  EXPECT_TRUE(MakeVmSpec(spec_, plan_, options_).kvm().emulated_ring0());
-  EXPECT_FALSE(MakeVmSpec(spec_, plan_, options_).has_qemu());
+  EXPECT_TRUE(MakeVmSpec(spec_, plan_, options_, {}).kvm().emulated_ring0());
+  EXPECT_FALSE(MakeVmSpec(spec_, plan_, options_, {}).has_qemu());
 }
 
 TEST_F(VmmInputsTest, OpensDisksAsTheSpecSays) {
@@ -80,6 +80,28 @@ TEST_F(VmmInputsTest, OpensDisksAsTheSpecSays) {
   EXPECT_EQ(::fcntl(inputs.fds.at(kFirstDiskFd).get(), F_GETFL) & O_ACCMODE, O_RDONLY);
   EXPECT_EQ(::fcntl(inputs.fds.at(kFirstDiskFd + 1).get(), F_GETFL) & O_ACCMODE, O_RDWR);
   EXPECT_EQ(inputs.largest_disk_bytes, 5000u);
+}
+
+TEST_F(VmmInputsTest, PassesAnImagesLayersAsOneDisk) {
+  folder_.Write("image", std::string(4096, 'i'));
+  folder_.Write("upper", std::string(12288, 'u'));
+  spec_.disks[0].more_paths = {folder_.path() + "/upper", folder_.path() + "/image"};
+  ASSERT_OK_AND_ASSIGN(const VmmInputs inputs, Open());
+
+  EXPECT_THAT(inputs.layer_bytes, ElementsAre(4096, 12288, 4096));
+  EXPECT_EQ(inputs.fds.count(kFirstMoreFd + 1), 1u);
+  ASSERT_OK_AND_ASSIGN(const auto frame,
+                       ReadFrame(inputs.fds.at(kSpecFd).get(), absl::InfiniteFuture()));
+  pb::VmSpec spec;
+  ASSERT_TRUE(frame && spec.ParseFromString(*frame));
+  EXPECT_THAT(spec.disks(0).more_fds(), ElementsAre(kFirstMoreFd, kFirstMoreFd + 1));
+  EXPECT_THAT(spec.command_line(), HasSubstr(" msb.layers=1,3,1 "));
+}
+
+TEST_F(VmmInputsTest, RefusesALayerThatNoOtherCanFollow) {
+  spec_.disks[0].more_paths = {folder_.path() + "/disk"};  // "image" has 5 bytes
+
+  EXPECT_THAT(Open(), HasReason(Reason::kImageInvalid));
 }
 
 TEST_F(VmmInputsTest, ManyMayReadADiskAndOneMayWriteIt) {
@@ -130,6 +152,11 @@ TEST_F(VmmInputsTest, ChecksTheSpec) {
   EXPECT_THAT(with([](LaunchSpec& s) { s.cpu_milli = 9; }), HasReason(Reason::kInvalidResources));
   EXPECT_THAT(with([](LaunchSpec& s) { s.disks.resize(kMaxDisks + 1, s.disks[0]); }),
               HasReason(Reason::kInvalidResources));
+  EXPECT_THAT(with([](LaunchSpec& s) { s.disks[0].more_paths.resize(kMaxLayers); }),
+              HasReason(Reason::kImageTooLarge));
+  EXPECT_OK(with([](LaunchSpec& s) { s.disks[0].more_paths.resize(kMaxLayers - 1); }));
+  EXPECT_THAT(with([](LaunchSpec& s) { s.disks[1].more_paths.resize(1); }),
+              HasReason(Reason::kInvalidArgument));
   EXPECT_THAT(with([](LaunchSpec& s) { s.disks[0].id = std::string(21, 'x'); }),
               HasReason(Reason::kInvalidArgument));
 }

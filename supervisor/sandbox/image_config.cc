@@ -77,6 +77,23 @@ absl::Status ReadEnv(const Json& object, std::map<std::string, std::string>& out
   return absl::OkStatus();
 }
 
+// From names in the image's folder to paths.
+absl::Status FindLayers(const std::string& folder, ImageConfig& config) {
+  if (config.layers.empty()) config.layers = {"rootfs.erofs"};
+  for (std::string& layer : config.layers) {
+    const std::string path = absl::StrCat(folder, "/", layer);
+    struct stat info {};
+    if (absl::StrContains(layer, '/') || ::stat(path.c_str(), &info) != 0 ||
+        !S_ISREG(info.st_mode)) {
+      return MakeError(Reason::kImageInvalid,
+                       absl::StrCat("image '", config.name, "' has no file ", EscapeForLog(layer)));
+    }
+    config.size_bytes += static_cast<uint64_t>(info.st_size);
+    layer = path;
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<ImageConfig> ParseImageConfig(absl::string_view json) {
@@ -94,6 +111,7 @@ absl::StatusOr<ImageConfig> ParseImageConfig(absl::string_view json) {
   MSB_RETURN_IF_ERROR(ReadString(document, "user", config.user));
   MSB_RETURN_IF_ERROR(ReadString(document, "workdir", config.workdir));
   MSB_RETURN_IF_ERROR(ReadString(document, "digest", config.digest));
+  MSB_RETURN_IF_ERROR(ReadStrings(document, "layers", config.layers));
   for (const auto& [name, value] : config.env) {
     if (const absl::Status status = ValidateEnvVariable(name, value); !status.ok()) {
       return Invalid(status.message());
@@ -105,14 +123,9 @@ absl::StatusOr<ImageConfig> ParseImageConfig(absl::string_view json) {
 absl::StatusOr<ImageConfig> LoadImage(const std::string& assets_directory, absl::string_view name) {
   MSB_RETURN_IF_ERROR(ValidateImageName(name));
   const std::string folder = absl::StrCat(assets_directory, "/images/", name);
-  const std::string rootfs = absl::StrCat(folder, "/rootfs.erofs");
   struct stat info {};
   if (::stat(folder.c_str(), &info) != 0) {
     return MakeError(Reason::kImageNotFound, absl::StrCat("there is no image '", name, "'"));
-  }
-  if (::stat(rootfs.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) {
-    return MakeError(Reason::kImageInvalid,
-                     absl::StrCat("image '", name, "' has no file rootfs.erofs"));
   }
   std::ifstream file(folder + "/image.json", std::ios::binary);
   std::string json(kMaxImageJsonBytes + 1, '\0');
@@ -124,8 +137,7 @@ absl::StatusOr<ImageConfig> LoadImage(const std::string& assets_directory, absl:
   }
   MSB_ASSIGN_OR_RETURN(ImageConfig config, ParseImageConfig(json));
   config.name = std::string(name);
-  config.rootfs = rootfs;
-  config.size_bytes = static_cast<uint64_t>(info.st_size);
+  MSB_RETURN_IF_ERROR(FindLayers(folder, config));
   return config;
 }
 

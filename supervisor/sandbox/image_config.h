@@ -1,7 +1,8 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Images: folders assets/images/<name> with rootfs.erofs and image.json.
+// Images: folders assets/images/<name> with image.json, and rootfs.erofs or the layers that it
+// names.
 
 #ifndef MSB_SUPERVISOR_SANDBOX_IMAGE_CONFIG_H_
 #define MSB_SUPERVISOR_SANDBOX_IMAGE_CONFIG_H_
@@ -21,7 +22,7 @@ namespace msb {
 // starting needs.
 struct ImageConfig {
   std::string name;
-  std::string rootfs;  // path
+  std::vector<std::string> layers;  // paths of EROFS files, lowest first; at least one
   std::string digest;  // "sha256:..." of the file system, when the image says so
   uint64_t size_bytes = 0;
   std::map<std::string, std::string> env;

@@ -52,12 +52,27 @@ TEST(LoadImageTest, TellsAMissingImageFromADamagedOne) {
   assets.Write("images/good/image.json", kImage);
   ASSERT_OK_AND_ASSIGN(const ImageConfig image, LoadImage(assets.path(), "good"));
   EXPECT_EQ(image.name, "good");
+  EXPECT_THAT(image.layers, ElementsAre(assets.path() + "/images/good/rootfs.erofs"));
   EXPECT_EQ(image.size_bytes, 5u);
   EXPECT_THAT(LoadImage(assets.path(), "other"), HasReason(Reason::kImageNotFound));
   EXPECT_THAT(LoadImage(assets.path(), "bare"), HasReason(Reason::kImageInvalid));
   EXPECT_THAT(LoadImage(assets.path(), "../images"), HasReason(Reason::kInvalidArgument));
   assets.Write("images/bare/rootfs.erofs", "");
   EXPECT_THAT(LoadImage(assets.path(), "bare"), HasReason(Reason::kImageInvalid));
+}
+
+TEST(LoadImageTest, TakesTheLayersThatTheImageNames) {
+  const TempDir assets;
+  std::filesystem::create_directories(assets.path() + "/images/two");
+  assets.Write("images/two/base", "123");
+  assets.Write("images/two/top", "4567");
+  assets.Write("images/two/image.json", R"({"layers": ["base", "top"]})");
+  ASSERT_OK_AND_ASSIGN(const ImageConfig image, LoadImage(assets.path(), "two"));
+  EXPECT_THAT(image.layers,
+              ElementsAre(assets.path() + "/images/two/base", assets.path() + "/images/two/top"));
+  EXPECT_EQ(image.size_bytes, 7u);
+  assets.Write("images/two/image.json", R"({"layers": ["base", "../two/top"]})");
+  EXPECT_THAT(LoadImage(assets.path(), "two"), HasReason(Reason::kImageInvalid));
 }
 
 TEST(ListImagesTest, LeavesOutWhatCannotBeRead) {

@@ -120,7 +120,11 @@ absl::StatusOr<LaunchOutcome> LaunchVmm(const SandboxContext& context, const San
   MSB_ASSIGN_OR_RETURN(spec.kernel_path, Asset(context.config, "vmlinux"));
   MSB_ASSIGN_OR_RETURN(spec.initramfs_path, Asset(context.config, "initramfs.cpio"));
   spec.command_line = absl::StrCat("msb.hostname=", HostnameOf(record.spec.name()));
-  spec.disks = {{.id = "rootfs", .path = outcome.image.rootfs, .read_only = true}};
+  const std::vector<std::string>& layers = outcome.image.layers;
+  spec.disks = {{.id = "rootfs",
+                 .path = layers.front(),
+                 .read_only = true,
+                 .more_paths = {layers.begin() + 1, layers.end()}}};
   if (record.has_disk) {
     const std::string disk = context.data.DiskOf(record.id);
     MSB_RETURN_IF_ERROR(GrowDisk(disk, DiskBytes(record)));

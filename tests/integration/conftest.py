@@ -21,7 +21,7 @@ ENGINES = os.environ.get("MSB_ENGINES", "qemu,kvm").split(",")
 class Daemon:
     """msbd with directories of its own; `msbctl` talks to it."""
 
-    def __init__(self, extra_config=""):
+    def __init__(self, extra_config="", assets=GUEST):
         self.base = pathlib.Path(tempfile.mkdtemp(prefix="msb-e2e-", dir="/run"))
         self.base.chmod(0o755)
         self.data = pathlib.Path(tempfile.mkdtemp(prefix="msb-e2e-", dir="/var/tmp"))
@@ -37,7 +37,7 @@ tcp_address = ""
 token_file = "{self.data}/token"
 runtime_directory = "{self.runtime}"
 data_directory = "{self.data}/state"
-assets_directory = "{GUEST}"
+assets_directory = "{assets}"
 vmm = "{BUILD}/vmm/msb-vmm"
 jailer = "{BUILD}/jailer/msb-jailer"
 net = "{BUILD}/network/msb-net"
@@ -135,8 +135,8 @@ def new_daemon():
     """Makes further daemons, for what would disturb the shared one."""
     made = []
 
-    def make(extra_config=""):
-        made.append(Daemon(extra_config))
+    def make(extra_config="", **options):
+        made.append(Daemon(extra_config, **options))
         return made[-1]
 
     yield make

@@ -45,12 +45,13 @@ absl::StatusOr<std::unique_ptr<DeviceSet>> DeviceSet::Create(EventLoop& loop,
 }
 
 absl::Status DeviceSet::AddDisks(EventLoop& loop, const msb::vmm::v1::VmSpec& spec,
-                                 std::vector<UniqueFd> files, Seccomp seccomp) {
+                                 std::vector<std::vector<UniqueFd>> files, Seccomp seccomp) {
   for (int i = 0; i < spec.disks_size(); ++i) {
     const msb::vmm::v1::Disk& wanted = spec.disks(i);
-    absl::StatusOr<DiskFile> file = DiskFile::Open(
-        std::move(files[static_cast<size_t>(i)]),
-        wanted.read_only() ? DiskFile::Access::kReadOnly : DiskFile::Access::kReadWrite);
+    std::vector<UniqueFd>& parts = files[static_cast<size_t>(i)];
+    absl::StatusOr<DiskFile> file =
+        wanted.read_only() ? DiskFile::OpenParts(std::move(parts))
+                           : DiskFile::Open(std::move(parts[0]), DiskFile::Access::kReadWrite);
     if (!file.ok()) {
       return WithReason(Reason::kVmSpecInvalid, absl::StrCat("disks[", i, "].fd"), file.status());
     }

@@ -50,7 +50,7 @@ class DeviceSet {
  private:
   explicit DeviceSet(BootMarkObserver& marks) : mark_service_(marks) {}
   absl::Status AddDisks(EventLoop& loop, const msb::vmm::v1::VmSpec& spec,
-                        std::vector<UniqueFd> files, Seccomp seccomp);
+                        std::vector<std::vector<UniqueFd>> files, Seccomp seccomp);
   absl::Status AddFileSystems(EventLoop& loop, const msb::vmm::v1::VmSpec& spec,
                               std::vector<UniqueFd> servers);
   absl::Status AddVsock(EventLoop& loop, const msb::vmm::v1::VmSpec& spec, UniqueFd listener);

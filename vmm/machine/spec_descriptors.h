@@ -26,7 +26,11 @@ struct SpecDescriptors {
         net_listener(Named(spec.net().listener_fd())),
         console(Named(spec.console().fd())),
         exit_event(Named(spec.exit_event_fd())) {
-    for (const msb::vmm::v1::Disk& disk : spec.disks()) disks.push_back(UniqueFd(disk.fd()));
+    for (const msb::vmm::v1::Disk& disk : spec.disks()) {
+      std::vector<UniqueFd>& files = disks.emplace_back();
+      files.emplace_back(disk.fd());
+      for (const int fd : disk.more_fds()) files.emplace_back(fd);
+    }
     for (const msb::vmm::v1::FileSystem& file_system : spec.file_systems()) {
       file_systems.push_back(UniqueFd(file_system.fd()));
     }
@@ -41,7 +45,7 @@ struct SpecDescriptors {
   UniqueFd net_listener;
   UniqueFd console;
   UniqueFd exit_event;
-  std::vector<UniqueFd> disks;
+  std::vector<std::vector<UniqueFd>> disks;  // each of one file or more
   std::vector<UniqueFd> file_systems;
 
  private:

@@ -64,6 +64,19 @@ class Descriptors {
   std::set<int> named_;
 };
 
+absl::Status CheckMoreFiles(const std::string& field, const msb::vmm::v1::Disk& disk,
+                            Descriptors& descriptors) {
+  MSB_RETURN_IF_ERROR(
+      CheckRange(field, static_cast<uint64_t>(disk.more_fds_size()), 0, kMaxDiskFiles - 1));
+  if (disk.more_fds_size() > 0 && !disk.read_only()) {
+    return Invalid(field, "a disk that can be written to is one file");
+  }
+  for (const int fd : disk.more_fds()) {
+    MSB_RETURN_IF_ERROR(descriptors.Check(field, fd, Presence::kRequired));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckDisks(const VmSpec& spec, Descriptors& descriptors) {
   MSB_RETURN_IF_ERROR(CheckRange("disks", static_cast<uint64_t>(spec.disks_size()), 0, kMaxDisks));
   for (int i = 0; i < spec.disks_size(); ++i) {
@@ -71,6 +84,8 @@ absl::Status CheckDisks(const VmSpec& spec, Descriptors& descriptors) {
     MSB_RETURN_IF_ERROR(CheckText(absl::StrCat(field, ".id"), spec.disks(i).id(), kMaxDiskIdBytes));
     MSB_RETURN_IF_ERROR(
         descriptors.Check(absl::StrCat(field, ".fd"), spec.disks(i).fd(), Presence::kRequired));
+    MSB_RETURN_IF_ERROR(
+        CheckMoreFiles(absl::StrCat(field, ".more_fds"), spec.disks(i), descriptors));
   }
   return absl::OkStatus();
 }

@@ -114,6 +114,18 @@ TEST_F(VmSpecTest, NamesTheDescriptorThatIsNone) {
   });
 }
 
+TEST_F(VmSpecTest, TakesADiskOfManyFilesWhenItIsReadOnly) {
+  auto* const disk = spec_.mutable_disks(0);
+  disk->set_read_only(true);
+  for (int i = 1; i < kMaxDiskFiles; ++i) disk->add_more_fds(Fd());
+  EXPECT_OK(ValidateSpec(spec_));
+  ExpectInvalid("disks[0].more_fds", [](VmSpec& s) { s.mutable_disks(0)->set_read_only(false); });
+  ExpectInvalid("disks[0].more_fds", [](VmSpec& s) { s.mutable_disks(0)->set_more_fds(5, 0); });
+  ExpectInvalid("disks[0].more_fds",
+                [](VmSpec& s) { s.mutable_disks(0)->set_more_fds(5, s.kernel_fd()); });
+  ExpectInvalid("disks[0].more_fds", [this](VmSpec& s) { s.mutable_disks(0)->add_more_fds(Fd()); });
+}
+
 TEST_F(VmSpecTest, ChecksWhatQemuNeeds) {
   spec_.set_engine(msb::vmm::v1::ENGINE_QEMU);
   spec_.mutable_qemu()->set_directory("/qemu");

@@ -36,14 +36,24 @@ int DiskFd() {
   return fd;
 }
 
+// An image's layers: as long together as the one that can be written.
+std::vector<UniqueFd> LayerFds() {
+  std::vector<UniqueFd> fds;
+  for (const off_t bytes : {off_t{4096}, off_t{0}, off_t{12288}, kDiskBytes - 16384}) {
+    fds.emplace_back(::memfd_create("layer", MFD_CLOEXEC));
+    MSB_CHECK(fds.back().valid() && ::ftruncate(fds.back().get(), bytes) == 0);
+  }
+  return fds;
+}
+
 const DiskFile& Disk(DiskFile::Access access) {
-  const auto open = [](DiskFile::Access wanted) {
-    auto disk = DiskFile::Open(UniqueFd(::dup(DiskFd())), wanted);
+  const auto keep = [](absl::StatusOr<DiskFile> disk) {
     MSB_CHECK(disk.ok());
     return new DiskFile(*std::move(disk));
   };
-  static const DiskFile* const writable = open(DiskFile::Access::kReadWrite);
-  static const DiskFile* const read_only = open(DiskFile::Access::kReadOnly);
+  static const DiskFile* const writable =
+      keep(DiskFile::Open(UniqueFd(::dup(DiskFd())), DiskFile::Access::kReadWrite));
+  static const DiskFile* const read_only = keep(DiskFile::OpenParts(LayerFds()));
   return access == DiskFile::Access::kReadWrite ? *writable : *read_only;
 }
 

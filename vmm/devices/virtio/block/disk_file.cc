@@ -61,7 +61,20 @@ class Transfer {
   bool done() const { return next_ == vectors_.size(); }
   const iovec* vectors() const { return &vectors_[next_]; }
   int count() const { return static_cast<int>(std::min(vectors_.size() - next_, kMaxVectors)); }
-  off_t offset() const { return static_cast<off_t>(offset_); }
+  uint64_t offset() const { return offset_; }
+
+  // The same, of at most `max_bytes` (not 0).
+  absl::Span<const iovec> Within(uint64_t max_bytes) {
+    const auto all = absl::MakeConstSpan(vectors(), static_cast<size_t>(count()));
+    size_t whole = 0;
+    for (; whole < all.size() && all[whole].iov_len <= max_bytes; ++whole) {
+      max_bytes -= all[whole].iov_len;
+    }
+    if (whole == all.size() || max_bytes == 0) return all.first(whole);
+    cut_.assign(all.begin(), all.begin() + static_cast<ptrdiff_t>(whole) + 1);
+    cut_.back().iov_len = max_bytes;
+    return cut_;
+  }
 
   void Advance(size_t bytes) {
     offset_ += bytes;
@@ -77,28 +90,70 @@ class Transfer {
 
  private:
   std::vector<iovec> vectors_;
+  std::vector<iovec> cut_;
   size_t next_ = 0;
   uint64_t offset_;
 };
 
-absl::Status FileEndsEarly(off_t offset) {
+absl::Status FileEndsEarly(uint64_t offset) {
   return absl::DataLossError(absl::StrCat("disk file ends at ", offset));
 }
 
 }  // namespace
 
+DiskFile::DiskFile(std::vector<Part> parts, Access access)
+    : parts_(std::move(parts)),
+      access_(access),
+      sectors_((parts_.back().start + parts_.back().bytes) / virtio::kSectorBytes) {}
+
 absl::StatusOr<DiskFile> DiskFile::Open(UniqueFd fd, Access access) {
   MSB_ASSIGN_OR_RETURN(const uint64_t bytes, SizeOf(fd.get()));
   MSB_RETURN_IF_ERROR(CheckOpenFor(fd.get(), access));
-  return DiskFile(std::move(fd), access, bytes / virtio::kSectorBytes);
+  std::vector<Part> parts;
+  parts.push_back({.fd = std::move(fd), .start = 0, .bytes = bytes});
+  return DiskFile(std::move(parts), access);
+}
+
+absl::StatusOr<DiskFile> DiskFile::OpenParts(std::vector<UniqueFd> fds) {
+  std::vector<Part> parts;
+  uint64_t end = 0;
+  for (UniqueFd& fd : fds) {
+    if (end % kPartAlignment != 0) {
+      return MakeError(Reason::kVmSpecInvalid,
+                       absl::StrCat("part ", parts.size(), " of the disk would begin at ", end,
+                                    ", no multiple of ", kPartAlignment));
+    }
+    MSB_ASSIGN_OR_RETURN(const uint64_t bytes, SizeOf(fd.get()));
+    MSB_RETURN_IF_ERROR(CheckOpenFor(fd.get(), Access::kReadOnly));
+    if (bytes > static_cast<uint64_t>(std::numeric_limits<off_t>::max()) - end) {
+      return MakeError(Reason::kVmSpecInvalid, "the disk's parts are too large");
+    }
+    parts.push_back({.fd = std::move(fd), .start = end, .bytes = bytes});
+    end += bytes;
+  }
+  if (parts.empty()) return MakeError(Reason::kVmSpecInvalid, "the disk has no part");
+  return DiskFile(std::move(parts), Access::kReadOnly);
+}
+
+// The last one that begins at or before `offset`: for what is behind its end, the last of all.
+const DiskFile::Part& DiskFile::PartAt(uint64_t offset) const {
+  const auto behind =
+      std::upper_bound(parts_.begin(), parts_.end(), offset,
+                       [](uint64_t value, const Part& part) { return value < part.start; });
+  return *std::prev(behind);
 }
 
 absl::Status DiskFile::Read(uint64_t offset, Buffers buffers) const {
   Transfer transfer(buffers, offset);
   while (!transfer.done()) {
+    const Part& part = PartAt(transfer.offset());
+    const uint64_t in_part = transfer.offset() - part.start;
+    if (in_part >= part.bytes) return FileEndsEarly(transfer.offset());
+    const absl::Span<const iovec> vectors = transfer.Within(part.bytes - in_part);
     MSB_ASSIGN_OR_RETURN(const ssize_t got, Syscall("preadv disk", [&] {
-                           return ::preadv(fd_.get(), transfer.vectors(), transfer.count(),
-                                           transfer.offset());
+                           return ::preadv(part.fd.get(), vectors.data(),
+                                           static_cast<int>(vectors.size()),
+                                           static_cast<off_t>(in_part));
                          }));
     if (got == 0) return FileEndsEarly(transfer.offset());
     transfer.Advance(static_cast<size_t>(got));
@@ -110,8 +165,12 @@ absl::StatusOr<bool> DiskFile::ReadCached(uint64_t offset, Buffers buffers) cons
   if (!can_ask_cache_.load(std::memory_order_relaxed)) return false;
   Transfer transfer(buffers, offset);
   while (!transfer.done()) {
-    const ssize_t got =
-        ::preadv2(fd_.get(), transfer.vectors(), transfer.count(), transfer.offset(), RWF_NOWAIT);
+    const Part& part = PartAt(transfer.offset());
+    const uint64_t in_part = transfer.offset() - part.start;
+    if (in_part >= part.bytes) return FileEndsEarly(transfer.offset());
+    const absl::Span<const iovec> vectors = transfer.Within(part.bytes - in_part);
+    const ssize_t got = ::preadv2(part.fd.get(), vectors.data(), static_cast<int>(vectors.size()),
+                                  static_cast<off_t>(in_part), RWF_NOWAIT);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0 && errno == EOPNOTSUPP) can_ask_cache_.store(false, std::memory_order_relaxed);
     if (got < 0 && (errno == EAGAIN || errno == EOPNOTSUPP)) return false;
@@ -127,8 +186,8 @@ absl::Status DiskFile::Write(uint64_t offset, Buffers buffers, Durability durabi
   Transfer transfer(buffers, offset);
   while (!transfer.done()) {
     MSB_ASSIGN_OR_RETURN(const ssize_t written, Syscall("pwritev2 disk", [&] {
-                           return ::pwritev2(fd_.get(), transfer.vectors(), transfer.count(),
-                                             transfer.offset(), flags);
+                           return ::pwritev2(fd(), transfer.vectors(), transfer.count(),
+                                             static_cast<off_t>(transfer.offset()), flags);
                          }));
     transfer.Advance(static_cast<size_t>(written));
   }
@@ -136,14 +195,13 @@ absl::Status DiskFile::Write(uint64_t offset, Buffers buffers, Durability durabi
 }
 
 absl::Status DiskFile::Flush() const {
-  return status_internal::ToStatus(
-      Syscall("fdatasync disk", [&] { return ::fdatasync(fd_.get()); }));
+  return status_internal::ToStatus(Syscall("fdatasync disk", [&] { return ::fdatasync(fd()); }));
 }
 
 absl::Status DiskFile::Discard(uint64_t offset, uint64_t bytes) const {
   const absl::Status punched = status_internal::ToStatus(Syscall("punch hole in disk", [&] {
-    return ::fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                       static_cast<off_t>(offset), static_cast<off_t>(bytes));
+    return ::fallocate(fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
+                       static_cast<off_t>(bytes));
   }));
   // 5.2.6.2: a hint, and no promise about what is read there afterwards.
   if (absl::IsUnimplemented(punched)) return absl::OkStatus();
@@ -154,7 +212,7 @@ absl::Status DiskFile::WriteZeroes(uint64_t offset, uint64_t bytes, Allocation a
   const int mode = allocation == Allocation::kMayDrop ? FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
                                                       : FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
   const absl::Status zeroed = status_internal::ToStatus(Syscall("zero a range of disk", [&] {
-    return ::fallocate(fd_.get(), mode, static_cast<off_t>(offset), static_cast<off_t>(bytes));
+    return ::fallocate(fd(), mode, static_cast<off_t>(offset), static_cast<off_t>(bytes));
   }));
   if (absl::IsUnimplemented(zeroed)) return WriteZeroPages(offset, bytes);
   return zeroed;

@@ -1,7 +1,7 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The file or host block device behind a disk of the guest.
+// The file or host block device behind a disk of the guest, or several files one after the other.
 //
 // Threading: safe on any thread; the kernel orders what touches the same bytes. All calls but
 // ReadCached may wait for the host's storage.
@@ -12,6 +12,7 @@
 #include <atomic>
 #include <cstdint>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -39,8 +40,12 @@ class DiskFile {
   // kVmSpecInvalid when `fd` is neither a regular file nor a block device, or is not open for
   // `access`.
   static absl::StatusOr<DiskFile> Open(UniqueFd fd, Access access);
+  // To be read alone. As above, and kVmSpecInvalid when a file but the last does not end with a
+  // block of kPartAlignment bytes: what the guest mounts has to begin with one.
+  static absl::StatusOr<DiskFile> OpenParts(std::vector<UniqueFd> fds);
+  static constexpr uint64_t kPartAlignment = 4096;
   DiskFile(DiskFile&& other) noexcept
-      : fd_(std::move(other.fd_)),
+      : parts_(std::move(other.parts_)),
         access_(other.access_),
         sectors_(other.sectors_),
         can_ask_cache_(other.can_ask_cache_.load()) {}
@@ -61,11 +66,19 @@ class DiskFile {
   absl::Status WriteZeroes(uint64_t offset, uint64_t bytes, Allocation allocation) const;
 
  private:
-  DiskFile(UniqueFd fd, Access access, uint64_t sectors)
-      : fd_(std::move(fd)), access_(access), sectors_(sectors) {}
+  struct Part {
+    UniqueFd fd;
+    uint64_t start = 0;  // in the disk
+    uint64_t bytes = 0;
+  };
+
+  DiskFile(std::vector<Part> parts, Access access);
+  const Part& PartAt(uint64_t offset) const;
+  // The whole of a disk that can be written.
+  int fd() const { return parts_[0].fd.get(); }
   absl::Status WriteZeroPages(uint64_t offset, uint64_t bytes) const;
 
-  UniqueFd fd_;
+  std::vector<Part> parts_;  // at least one
   Access access_;
   uint64_t sectors_;
   mutable std::atomic<bool> can_ask_cache_ = true;  // until the file system says that it cannot

@@ -86,6 +86,46 @@ TEST_F(DiskFileTest, ReadsFromTheCacheOrSaysThatItCannot) {
   EXPECT_EQ(got, std::string(4096, 'c'));
 }
 
+TEST_F(DiskFileTest, ReadsAcrossTheFilesThatItIsMadeOf) {
+  std::vector<UniqueFd> parts;
+  std::string all;
+  for (const size_t pages : {1, 0, 3, 1}) {
+    const std::string name = "part" + std::to_string(parts.size());
+    const std::string content(pages * 4096, static_cast<char>('a' + parts.size()));
+    directory_.Write(name, content);
+    all += content;
+    parts.push_back(OpenFile(name, O_RDONLY));
+  }
+  directory_.Write("last", "end, no page");
+  parts.push_back(OpenFile("last", O_RDONLY));
+  all += "end, no page";
+  ASSERT_OK_AND_ASSIGN(const DiskFile disk, DiskFile::OpenParts(std::move(parts)));
+  EXPECT_EQ(disk.sectors(), all.size() / 512);
+  EXPECT_TRUE(disk.read_only());
+  for (const size_t offset : {0, 4000, 4096, 8192, 16'000}) {
+    std::string got(all.size() - offset, '\0');
+    ASSERT_OK(disk.Read(offset, InPieces(got, 1000)));
+    EXPECT_EQ(got, all.substr(offset));
+    ASSERT_OK_AND_ASSIGN(const bool cached, disk.ReadCached(offset, InPieces(got, 777)));
+    if (cached) EXPECT_EQ(got, all.substr(offset));
+  }
+  std::string beyond(4096, '\0');
+  EXPECT_EQ(disk.Read(all.size() - 10, InPieces(beyond, 4096)).code(), absl::StatusCode::kDataLoss);
+}
+
+TEST_F(DiskFileTest, RefusesFilesThatCannotFollowEachOther) {
+  directory_.Write("odd", "123");
+  directory_.Write("page", std::string(4096, 'x'));
+  const auto open = [this](const std::vector<std::string>& names) {
+    std::vector<UniqueFd> parts;
+    for (const std::string& name : names) parts.push_back(OpenFile(name, O_RDONLY));
+    return DiskFile::OpenParts(std::move(parts)).status();
+  };
+  EXPECT_OK(open({"page", "odd"}));
+  EXPECT_THAT(open({"odd", "page"}), HasReason(Reason::kVmSpecInvalid));
+  EXPECT_THAT(open({}), HasReason(Reason::kVmSpecInvalid));
+}
+
 TEST_F(DiskFileTest, SaysWhenTheFileEndsEarly) {
   const DiskFile disk = MakeDisk(std::string(1024, 'c'));
   std::string got(1024, '\0');
