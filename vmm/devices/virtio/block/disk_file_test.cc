@@ -107,7 +107,7 @@ TEST_F(DiskFileTest, ReadsAcrossTheFilesThatItIsMadeOf) {
     ASSERT_OK(disk.Read(offset, InPieces(got, 1000)));
     EXPECT_EQ(got, all.substr(offset));
     ASSERT_OK_AND_ASSIGN(const bool cached, disk.ReadCached(offset, InPieces(got, 777)));
-    if (cached) EXPECT_EQ(got, all.substr(offset));
+    EXPECT_TRUE(!cached || got == all.substr(offset));
   }
   std::string beyond(4096, '\0');
   EXPECT_EQ(disk.Read(all.size() - 10, InPieces(beyond, 4096)).code(), absl::StatusCode::kDataLoss);
