@@ -24,26 +24,29 @@
 #include "absl/strings/string_view.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/served_file_systems.h"
 #include "base/status_macros.h"
 #include "base/syscall.h"
 #include "base/version.h"
 #include "file-server/server.h"
 #include "file-server/session/session.h"
-#include "file-server/tree/served_file_systems.h"
 
 namespace msb {
 namespace {
 
 constexpr char kUsage[] =
-    "usage: msb-fs --socket-fd N --export FD:ro|rw [--export ...] [option...]\n"
+    "usage: msb-fs --socket-fd N --export FD:ro|rw[:UID:GID] [--export ...] [option...]\n"
     "       msb-fs --version | --help\n"
     "\n"
     "  --socket-fd N       connected stream socket: FUSE messages, one after the other\n"
-    "  --export FD:ro|rw   a directory (O_PATH will do) or regular file; the first is entry \"0\" "
+    "  --export FD:ro|rw[:UID:GID]\n"
+    "                      a directory (O_PATH will do) or regular file; the first is entry \"0\" "
     "of\n"
-    "                      the root that the guest mounts, the next \"1\", ...\n"
-    "  --owner UID:GID     whom the guest sees as the owner of what is this process's user's\n"
-    "                      (default 0:0); all else is 65534's\n"
+    "                      the root that the guest mounts, the next \"1\", ... Whom the guest "
+    "sees\n"
+    "                      as the owner of what is this process's user's: UID, GID (default 0, "
+    "0);\n"
+    "                      all else is 65534's\n"
     "  --pass-ids          owners are the same numbers on both sides; needs CAP_CHOWN and others\n"
     "  --max-inodes N      inodes that the guest may hold (default 262144), cut to the limit of\n"
     "                      open files\n"
@@ -65,10 +68,10 @@ struct Arguments {
   struct NamedExport {
     int fd = -1;
     Access access = Access::kReadOnly;
+    Owner owner;
   };
   int socket_fd = -1;
   std::vector<NamedExport> exports;
-  IdentityMap::Owner owner;
   bool pass_ids = false;
   SessionLimits limits;
   int threads = 4;
@@ -80,18 +83,17 @@ struct Arguments {
 std::optional<Arguments::NamedExport> ParseExport(absl::string_view text) {
   const std::vector<std::string> parts = absl::StrSplit(text, ':');
   Arguments::NamedExport result;
-  if (parts.size() != 2 || !absl::SimpleAtoi(parts[0], &result.fd) || result.fd < 3) {
+  if ((parts.size() != 2 && parts.size() != 4) || !absl::SimpleAtoi(parts[0], &result.fd) ||
+      result.fd < 3) {
     return std::nullopt;
   }
   if (parts[1] != "ro" && parts[1] != "rw") return std::nullopt;
   result.access = parts[1] == "rw" ? Access::kReadWrite : Access::kReadOnly;
+  if (parts.size() == 4 && (!absl::SimpleAtoi(parts[2], &result.owner.uid) ||
+                            !absl::SimpleAtoi(parts[3], &result.owner.gid))) {
+    return std::nullopt;
+  }
   return result;
-}
-
-bool ParseOwner(absl::string_view text, IdentityMap::Owner& owner) {
-  const std::vector<std::string> parts = absl::StrSplit(text, ':');
-  return parts.size() == 2 && absl::SimpleAtoi(parts[0], &owner.uid) &&
-         absl::SimpleAtoi(parts[1], &owner.gid);
 }
 
 // A flag with a value; false when one of the two is not understood.
@@ -104,7 +106,6 @@ bool ParseFlag(absl::string_view flag, absl::string_view value, Arguments& argum
     if (parsed.has_value()) arguments.exports.push_back(*parsed);
     return parsed.has_value() && arguments.exports.size() <= kMaxExports;
   }
-  if (flag == "--owner") return ParseOwner(value, arguments.owner);
   if (flag == "--max-inodes") return absl::SimpleAtoi(value, &arguments.limits.inodes);
   if (flag == "--max-handles") return absl::SimpleAtoi(value, &arguments.limits.handles);
   if (flag == "--threads") {
@@ -154,7 +155,7 @@ absl::StatusOr<std::vector<Export>> TakeExports(const Arguments& arguments) {
       return MakeError(Reason::kInvalidArgument,
                        absl::StrCat("export ", named.fd, " is of a file system of the kernel's"));
     }
-    exports.push_back({UniqueFd(named.fd), named.access});
+    exports.push_back({UniqueFd(named.fd), named.access, named.owner});
   }
   return exports;
 }
@@ -185,10 +186,9 @@ absl::Status Serve(const Arguments& arguments) {
   MSB_RETURN_IF_ERROR(FitLimits(limits));
   MSB_LOG(kInfo) << "msb-fs " << Version() << " serves " << exports.size() << " exports, at most "
                  << limits.inodes << " inodes";
-  const IdentityMap identity =
-      arguments.pass_ids
-          ? IdentityMap::PassThrough()
-          : IdentityMap::Single({.uid = ::geteuid(), .gid = ::getegid()}, arguments.owner);
+  const IdentityMap identity = arguments.pass_ids
+                                   ? IdentityMap::PassThrough()
+                                   : IdentityMap::Single({.uid = ::geteuid(), .gid = ::getegid()});
   Session session(std::move(exports), identity, limits);
   return Server(UniqueFd(arguments.socket_fd), session).Run(arguments.threads);
 }

@@ -135,16 +135,70 @@ TEST_F(JailCompanionTest, RefusesAFileThatTheUserMayNotWrite) {
 }
 
 TEST_F(JailCompanionTest, RefusesWhatIsNoDirectory) {
-  ExpectRefused("dir-ro:" + Path("mine/note"), "is no directory");
+  ExpectRefused("dir-ro:" + Path("mine/note"), "source 20: it is no directory");
 }
 
 TEST_F(JailCompanionTest, RefusesWhatIsNoFile) {
   ASSERT_EQ(::mkfifo(Path("pipe").c_str(), 0666), 0);
-  ExpectRefused("file-ro:" + Path("pipe"), "is no file");
+  ExpectRefused("file-ro:" + Path("pipe"), "source 20: it is no regular file");
 }
 
 TEST_F(JailCompanionTest, RefusesWhatIsNotThere) {
-  ExpectRefused("dir-ro:" + Path("nowhere"), "nowhere: No such file");
+  ExpectRefused("dir-ro:" + Path("nowhere"), "source 20: No such file");
+}
+
+TEST_F(JailCompanionTest, OpensWhateverIsThereWhenEitherWillDo) {
+  auto said = Sources("any-rw:" + Path("mine"));
+  EXPECT_EQ(said["create 20"], "0");
+  EXPECT_EQ(said["parent is itself 20"], "1");
+
+  run_.Remove("--open=");
+  said = Sources("any-ro:" + Path("mine/note"));
+  EXPECT_EQ(said["text 20"], "content");
+  EXPECT_EQ(said["write 20"], absl::StrCat(EBADF));
+}
+
+TEST_F(JailCompanionTest, RefusesWhatIsNeitherDirectoryNorFile) {
+  ASSERT_EQ(::mkfifo(Path("pipe").c_str(), 0666), 0);
+  ExpectRefused("any-rw:" + Path("pipe"), "neither a directory nor a regular file");
+}
+
+TEST_F(JailCompanionTest, RefusesWhatIsTheKernels) {
+  ExpectRefused("any-ro:/proc", "belongs to the host's kernel");
+}
+
+TEST_F(JailCompanionTest, FollowsNoLinkThatIsADoorOfThisVeryProcess) {
+  for (const char* door : {"/proc/self/cwd", "/proc/self/root/etc", "/proc/self/fd/0"}) {
+    run_.Remove("--open=");
+    ExpectRefused(absl::StrCat("any-ro:", door), "Too many levels of symbolic links");
+  }
+}
+
+TEST_F(JailCompanionTest, TellsNoPathInItsReport) {
+  run_.flags.push_back("--open=20:any-ro:" + Path("a-name-of-mine"));
+  EXPECT_THAT(run_.Run().error, testing::Not(HasSubstr("a-name-of-mine")));
+}
+
+TEST_F(JailCompanionTest, OpensThePathsOfTheDaemonForAUserWhoCannotReachThem) {
+  MakeDirectory("closed", 0, 0700);
+  MakeDirectory("closed/inner", kUser, 0755);
+  run_.flags.push_back("--open-own=20:dir-rw:" + Path("closed/inner"));
+  run_.argv = {"probe", "sources", "20"};
+
+  auto said = run_.Run().said;
+
+  EXPECT_EQ(said["create 20"], "0");
+  EXPECT_EQ(said["parent is itself 20"], "1");
+}
+
+TEST_F(JailCompanionTest, AQuestionWhetherItWouldOpenRunsNothing) {
+  run_.flags.push_back("--open-only");
+  run_.flags.push_back("--open=20:dir-rw:" + Path("mine"));
+
+  const JailResult result = run_.Run();
+
+  EXPECT_EQ(result.exit_code, 0) << result.error;
+  EXPECT_EQ(result.output, "") << "the probe ran";
 }
 
 TEST_F(JailCompanionTest, ReachesWithItsGroupsWhatIsTheirs) {

@@ -26,7 +26,8 @@ constexpr uint64_t kMaxId = 0x7fffffff;
 constexpr uint64_t kMaxFd = 1 << 20;
 constexpr uint64_t kMaxNumber = uint64_t{1} << 62;  // fits every signed file of the kernel's
 constexpr size_t kMaxGroups = 4096;
-constexpr absl::string_view kKindNames[] = {"dir-ro", "dir-rw", "file-ro", "file-rw"};
+constexpr absl::string_view kKindNames[] = {"dir-ro",  "dir-rw", "file-ro",
+                                            "file-rw", "any-ro", "any-rw"};
 
 struct CapabilityName {
   absl::string_view name;
@@ -181,10 +182,10 @@ absl::Status ParseNetwork(absl::string_view text, Plan& plan) {
 }
 
 // The path is a user's, for whom the kernel looks it up: it may have any form.
-absl::Status ParseOpen(absl::string_view text, Plan& plan) {
+absl::Status ParseOpen(absl::string_view text, OpenRights rights, Plan& plan) {
   const std::vector<absl::string_view> parts = absl::StrSplit(text, absl::MaxSplits(':', 2));
   if (parts.size() != 3) return Wrong("not of the form N:KIND:PATH");
-  OpenRequest open;
+  OpenRequest open{.rights = rights};
   MSB_ASSIGN_OR_RETURN(open.fd, ParseFd(parts[0]));
   const auto kind = std::find(std::begin(kKindNames), std::end(kKindNames), parts[1]);
   if (kind == std::end(kKindNames)) return Wrong(absl::StrCat("\"", parts[1], "\" is no kind"));
@@ -252,7 +253,12 @@ constexpr Flag kFlags[] = {
     {"groups", Times::kOnce, ParseGroups},
     {"keep-caps", Times::kOnce, ParseCapabilities},
     {"net", Times::kOnce, ParseNetwork},
-    {"open", Times::kMany, ParseOpen},
+    {"open", Times::kMany,
+     [](absl::string_view value, Plan& plan) { return ParseOpen(value, OpenRights::kUser, plan); }},
+    {"open-own", Times::kMany,
+     [](absl::string_view value, Plan& plan) {
+       return ParseOpen(value, OpenRights::kJailer, plan);
+     }},
     {"nofile", Times::kOnce, Number<&Plan::nofile, 16, kMaxFd>},
     {"fsize", Times::kOnce, Number<&Plan::fsize, 1, kMaxNumber>},
 };
@@ -264,6 +270,10 @@ absl::Status ParseFlag(absl::string_view argument, std::set<absl::string_view>& 
   }
   if (argument == "--as-root") {
     plan.as_root = true;
+    return absl::OkStatus();
+  }
+  if (argument == "--open-only") {
+    plan.open_only = true;
     return absl::OkStatus();
   }
   for (const Flag& flag : kFlags) {

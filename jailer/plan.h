@@ -33,16 +33,24 @@
 //                                  setuid, net_bind_service, net_raw; separated by commas
 //    --net=own|host                network namespace; default: own, with nothing in it
 //   +--open=N:KIND:PATH            descriptor N (>= 3) is PATH of the host, looked up with the
-//                                  rights of the jail's user alone; symbolic links are followed.
-//                                  KIND is dir-ro, dir-rw (an O_PATH directory), file-ro or file-rw
-//                                  (a regular file, opened). Of a mount of its own without devices
-//                                  and setuid, the -ro kinds read-only; ".." does not leave it
+//                                  rights of the jail's user alone; symbolic links are followed,
+//                                  those of /proc are not. KIND is dir-ro, dir-rw (an O_PATH
+//                                  directory), file-ro, file-rw (a regular file, opened), any-ro or
+//                                  any-rw (what of the two is there). Of a mount of its own without
+//                                  devices and setuid, the -ro kinds read-only; ".." does not leave
+//                                  it
+//   +--open-own=N:KIND:PATH        the same, looked up with the jailer's own rights: a path that no
+//                                  user named
+//    --open-only                   ends, with success, behind these: would they be opened?
 //    --nofile=N                    open files; default 1024; cut to the hard limit of the caller
+//                                  where root may not raise that
 //    --fsize=BYTES                 largest size that a file can be grown to; default: no limit
 //
 // The report: "pid=N\n" once the jailed process exists, N as the caller sees it, then, if a step
-// fails, "error=LINE\n" with the line of stderr. The end of the stream without an error means that
-// the executable runs. The jailed process is a child of the caller's (CLONE_PARENT), who reaps it.
+// fails, "error=LINE\n" with the line of stderr. That of an --open has "source N: CAUSE; " in it,
+// with its descriptor and, unlike others, without its path, which not everybody may see. The end of
+// the stream without an error means that the executable runs. The jailed process is a child of the
+// caller's (CLONE_PARENT), who reaps it.
 
 #ifndef MSB_JAILER_PLAN_H_
 #define MSB_JAILER_PLAN_H_
@@ -77,11 +85,20 @@ struct TmpfsMount {
 };
 
 // In the order of the names in kKindNames (plan.cc).
-enum class OpenKind { kDirectoryReadOnly, kDirectoryReadWrite, kFileReadOnly, kFileReadWrite };
+enum class OpenKind {
+  kDirectoryReadOnly,
+  kDirectoryReadWrite,
+  kFileReadOnly,
+  kFileReadWrite,
+  kAnyReadOnly,
+  kAnyReadWrite,
+};
+enum class OpenRights { kUser, kJailer };
 
 struct OpenRequest {
   int fd = -1;
   OpenKind kind = OpenKind::kDirectoryReadOnly;
+  OpenRights rights = OpenRights::kUser;
   std::string path;
 };
 
@@ -112,6 +129,7 @@ struct Plan {
   std::vector<int> keep_capabilities;  // CAP_... of linux/capability.h
   Network network = Network::kOwn;
   std::vector<OpenRequest> opens;
+  bool open_only = false;
   uint64_t nofile = 1024;
   std::optional<uint64_t> fsize;
 

@@ -62,6 +62,7 @@ std::optional<Failure> RunSteps(const StepCall (&calls)[kCount], const Plan& pla
   for (const StepCall& call : calls) {
     const absl::Status status = call.run(plan);
     if (!status.ok()) return Failure{call.step, FailureLine(call.step, status)};
+    if (plan.open_only && call.step == Step::kSources) ::_exit(0);
   }
   return std::nullopt;
 }

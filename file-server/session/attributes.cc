@@ -17,7 +17,7 @@ constexpr uint32_t kBlockBytes = 4096;
 
 }  // namespace
 
-fuse_attr Session::AttributesOf(const struct stat& info) {
+fuse_attr Session::AttributesOf(const struct stat& info, uint32_t export_index) {
   fuse_attr attributes = {};
   attributes.ino = inodes_.GuestInodeNumber(info.st_dev, info.st_ino);
   attributes.size = static_cast<uint64_t>(info.st_size);
@@ -30,8 +30,8 @@ fuse_attr Session::AttributesOf(const struct stat& info) {
   attributes.ctimensec = static_cast<uint32_t>(info.st_ctim.tv_nsec);
   attributes.mode = info.st_mode;
   attributes.nlink = static_cast<uint32_t>(info.st_nlink);
-  attributes.uid = identity_.GuestUid(info.st_uid);
-  attributes.gid = identity_.GuestGid(info.st_gid);
+  attributes.uid = identity_.GuestUid(info.st_uid, exports_[export_index].owner);
+  attributes.gid = identity_.GuestGid(info.st_gid, exports_[export_index].owner);
   attributes.blksize = static_cast<uint32_t>(info.st_blksize);
   return attributes;
 }
@@ -58,7 +58,7 @@ Errno Session::GetAttributes(Call& call) {
   MSB_ASSIGN_OR_ERRNO(const InodeRef inode, FindInode(call.header.nodeid));
   struct stat info;
   if (::fstat(inode->fd(), &info) != 0) return LastErrno();
-  return ReplyAttributes(call, AttributesOf(info));
+  return ReplyAttributes(call, AttributesOf(info, inode->export_index()));
 }
 
 Errno Session::SetAttributes(Call& call) {
@@ -77,7 +77,7 @@ Errno Session::SetAttributes(Call& call) {
   }
   struct stat info;
   if (::fstat(inode->fd(), &info) != 0) return LastErrno();
-  return ReplyAttributes(call, AttributesOf(info));
+  return ReplyAttributes(call, AttributesOf(info, inode->export_index()));
 }
 
 // Neither setuid nor setgid: a program that a guest leaves on the host gives nobody its owner's
@@ -105,8 +105,9 @@ Errno Session::ChangeOwner(const Inode& inode, const fuse_setattr_in& wanted) co
   // A server without rights gives nothing away; what is so already, is.
   struct stat info;
   if (::fstat(inode.fd(), &info) != 0) return LastErrno();
-  if (uid_given && wanted.uid != identity_.GuestUid(info.st_uid)) return ErrnoValue(EPERM);
-  if (gid_given && wanted.gid != identity_.GuestGid(info.st_gid)) return ErrnoValue(EPERM);
+  const Owner owner = exports_[inode.export_index()].owner;
+  if (uid_given && wanted.uid != identity_.GuestUid(info.st_uid, owner)) return ErrnoValue(EPERM);
+  if (gid_given && wanted.gid != identity_.GuestGid(info.st_gid, owner)) return ErrnoValue(EPERM);
   return Errno::kNone;
 }
 

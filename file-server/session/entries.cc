@@ -11,9 +11,9 @@
 #include <utility>
 
 #include "absl/strings/numbers.h"
+#include "base/served_file_systems.h"
 #include "file-server/session/open_flags.h"
 #include "file-server/session/session.h"
-#include "file-server/tree/served_file_systems.h"
 
 namespace msb {
 namespace {
@@ -56,7 +56,7 @@ ErrnoOr<Session::Found> Session::FindEntry(const Inode& directory, const std::st
 ErrnoOr<fuse_entry_out> Session::AddEntry(const InodeRef& directory, Found found) {
   fuse_entry_out entry = {};
   entry.entry_valid = entry.attr_valid = kValidSeconds;
-  entry.attr = AttributesOf(found.info);
+  entry.attr = AttributesOf(found.info, directory->export_index());
   const Access access = directory->writable() ? Access::kReadWrite : Access::kReadOnly;
   MSB_ASSIGN_OR_ERRNO(
       const InodeTable::Looked looked,
@@ -85,7 +85,7 @@ ErrnoOr<fuse_entry_out> Session::LookUpExport(const std::string& name) {
                       inodes_.Lookup(UniqueFd(copy), info, index, shown.access));
   fuse_entry_out entry = {};
   entry.entry_valid = entry.attr_valid = kValidSeconds;
-  entry.attr = AttributesOf(info);
+  entry.attr = AttributesOf(info, index);
   entry.nodeid = looked.node;
   return entry;
 }

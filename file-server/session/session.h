@@ -109,7 +109,7 @@ class Session {
   Errno ChangeOwner(const Inode& inode, const fuse_setattr_in& wanted) const;
   Errno ChangeSize(const Inode& inode, uint64_t node, const fuse_setattr_in& wanted) const;
   Errno ChangeTimes(const Inode& inode, const fuse_setattr_in& wanted) const;
-  fuse_attr AttributesOf(const struct stat& info);
+  fuse_attr AttributesOf(const struct stat& info, uint32_t export_index);
   fuse_attr RootAttributes() const;
   Errno ReplyAttributes(Call& call, const fuse_attr& attributes) const;
 

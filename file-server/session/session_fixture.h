@@ -61,9 +61,7 @@ class SessionTest : public testing::Test {
     exports.push_back(
         {UniqueFd(::open(outside("single").c_str(), O_RDWR | O_CLOEXEC)), Access::kReadWrite});
     session_ = std::make_unique<Session>(
-        std::move(exports),
-        IdentityMap::Single({.uid = ::geteuid(), .gid = ::getegid()}, {.uid = 0, .gid = 0}),
-        limits);
+        std::move(exports), IdentityMap::Single({.uid = ::geteuid(), .gid = ::getegid()}), limits);
     fuse_init_in init = {};
     init.major = FUSE_KERNEL_VERSION;
     init.minor = FUSE_KERNEL_MINOR_VERSION;

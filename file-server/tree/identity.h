@@ -12,40 +12,38 @@
 
 namespace msb {
 
+struct Owner {
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+};
+
 class IdentityMap {
  public:
   // What the guest sees of ids that are not the server's own.
   static constexpr uint32_t kNobody = 65534;
 
   // The same numbers on both sides: for a server that may chown.
-  static IdentityMap PassThrough() { return IdentityMap(Kind::kPassThrough, {}, {}); }
-  // The server's own ids are those of `guest`; every other id is nobody's.
-  struct Owner {
-    uint32_t uid = 0;
-    uint32_t gid = 0;
-  };
-  static IdentityMap Single(Owner host, Owner guest) {
-    return IdentityMap(Kind::kSingle, host, guest);
-  }
+  static IdentityMap PassThrough() { return IdentityMap(Kind::kPassThrough, {}); }
+  // The server's own ids, `host`, are those of an export's owner; every other id is nobody's.
+  static IdentityMap Single(Owner host) { return IdentityMap(Kind::kSingle, host); }
 
   bool passes_through() const { return kind_ == Kind::kPassThrough; }
 
-  uint32_t GuestUid(uid_t uid) const {
+  uint32_t GuestUid(uid_t uid, Owner owner) const {
     if (passes_through()) return uid;
-    return uid == host_.uid ? guest_.uid : kNobody;
+    return uid == host_.uid ? owner.uid : kNobody;
   }
-  uint32_t GuestGid(gid_t gid) const {
+  uint32_t GuestGid(gid_t gid, Owner owner) const {
     if (passes_through()) return gid;
-    return gid == host_.gid ? guest_.gid : kNobody;
+    return gid == host_.gid ? owner.gid : kNobody;
   }
 
  private:
   enum class Kind { kPassThrough, kSingle };
-  IdentityMap(Kind kind, Owner host, Owner guest) : kind_(kind), host_(host), guest_(guest) {}
+  IdentityMap(Kind kind, Owner host) : kind_(kind), host_(host) {}
 
   Kind kind_;
   Owner host_;
-  Owner guest_;
 };
 
 }  // namespace msb

@@ -26,6 +26,7 @@
 #include "absl/synchronization/mutex.h"
 #include "base/unique_fd.h"
 #include "file-server/fuse/errno_or.h"
+#include "file-server/tree/identity.h"
 
 namespace msb {
 
@@ -35,6 +36,8 @@ enum class Access { kReadOnly, kReadWrite };
 struct Export {
   UniqueFd fd;
   Access access = Access::kReadOnly;
+  // Whom the guest sees as the owner of what is the server's user's.
+  Owner owner;
 };
 
 // Immutable but for the stamp.

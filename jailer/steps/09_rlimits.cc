@@ -14,12 +14,14 @@
 namespace msb {
 namespace {
 
-// Sets both limits to `wanted`, or to what the caller was allowed itself when that is less: raising
-// a hard limit needs CAP_SYS_RESOURCE, which root does not have everywhere.
+// Sets both limits to `wanted`; where that is more than the caller was allowed itself, and root may
+// not raise it (CAP_SYS_RESOURCE, which root does not have everywhere), to as much as that.
 absl::Status Limit(int resource, absl::string_view name, rlim_t wanted) {
   rlimit limit{};
   MSB_RETURN_IF_ERROR(
       Syscall(absl::StrCat("getrlimit ", name), [&] { return ::getrlimit(resource, &limit); }));
+  const rlimit whole{.rlim_cur = wanted, .rlim_max = wanted};
+  if (::setrlimit(resource, &whole) == 0) return absl::OkStatus();
   const rlim_t value = std::min(wanted, limit.rlim_max);
   limit = {.rlim_cur = value, .rlim_max = value};
   return Syscall(absl::StrCat("setrlimit ", name), [&] { return ::setrlimit(resource, &limit); })

@@ -1,7 +1,7 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include "file-server/tree/served_file_systems.h"
+#include "base/served_file_systems.h"
 
 #include <linux/magic.h>
 #include <sys/vfs.h>
