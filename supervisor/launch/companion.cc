@@ -19,7 +19,7 @@ namespace {
 // So that the paths of its sockets fit (sockaddr_un) below the longest runtime directory.
 constexpr size_t kMaxNameBytes = 6;
 // They name the VMM's own files.
-constexpr absl::string_view kTakenNames[] = {"vsock", "vmm"};
+constexpr absl::string_view kTakenNames[] = {"vsock", "vmm", "check"};
 
 absl::Status Invalid(const CompanionSpec& spec, absl::string_view what) {
   return MakeError(Reason::kInvalidArgument, absl::StrCat("companion ", spec.name, ": ", what));

@@ -40,16 +40,22 @@ struct CompanionIdentity {
 
 enum class CompanionNetwork { kNone, kHost };
 
-enum class SourceKind { kDirectory, kFile };
+enum class SourceKind { kDirectory, kFile, kAny };
 enum class SourceAccess { kReadOnly, kReadWrite };
+// With whose rights its path is looked up: those of the companion's identity and no other, or the
+// daemon's, for a path that no user named.
+enum class SourceRights { kIdentity, kDaemon };
 
-// What the jailer opens on the host with the rights of the companion's identity and no other
-// (jailer/plan.h, --open): a directory as an O_PATH descriptor, a regular file opened for its use.
+// What the jailer opens on the host (jailer/plan.h, --open): a directory as an O_PATH descriptor, a
+// regular file opened for its use.
 struct CompanionSource {
   int fd = -1;
   std::string path;  // absolute; symbolic links are followed
   SourceKind kind = SourceKind::kDirectory;
   SourceAccess access = SourceAccess::kReadOnly;
+  SourceRights rights = SourceRights::kIdentity;
+  // What an error calls it, since not everybody who reads that may see the path.
+  std::string label;
 };
 
 struct CompanionBind {

@@ -113,6 +113,31 @@ TEST(CompanionTest, ItsJailIsToldWhoItIsAndWhatItMayHave) {
   EXPECT_THAT(end, ElementsAreArray({"--", "msb-net", "--tag=home"}));
 }
 
+TEST(CompanionTest, SourcesOfTheDaemonAreLookedUpWithItsRights) {
+  CompanionSpec spec = Least("fs");
+  spec.sources = {{.fd = 8,
+                   .path = "/var/lib/x",
+                   .kind = SourceKind::kAny,
+                   .access = SourceAccess::kReadWrite,
+                   .rights = SourceRights::kDaemon}};
+
+  EXPECT_THAT(JailerCommandLine(spec, SomePlan(), CgroupLayout()),
+              Contains("--open-own=8:any-rw:/var/lib/x"));
+}
+
+TEST(CompanionTest, AQuestionAboutItsSourcesRunsNothing) {
+  CompanionSpec spec = Least("fs");
+  spec.identity = CompanionIdentity{.uid = 1000, .gid = 100, .groups = {}};
+  spec.sources = {{.fd = 8, .path = "/home/a", .kind = SourceKind::kAny}};
+
+  const std::vector<std::string> words =
+      SourceCheckCommandLine(spec, SomePlan(), "/run/msb", CgroupLayout());
+
+  EXPECT_THAT(words, IsSupersetOf({"--open-only", "--uid=1000", "--root=/run/msb",
+                                   "--open=8:any-ro:/home/a"}));
+  EXPECT_THAT(words, Not(Contains("--keep-fd=3")));
+}
+
 TEST(CompanionTest, IsAUserOfTheSandboxsOwnUnlessItIsToldOtherwise) {
   const std::vector<std::string> words = JailerCommandLine(Least(), SomePlan(), CgroupLayout());
 

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -77,10 +78,22 @@ JailRequest RequestOf(const CompanionSpec& spec, const CompanionFds& fds) {
   return request;
 }
 
+// The jailer's own, or that it could not open a source, by the name that the source goes by.
+absl::Status StatusOf(const JailerOutcome& outcome, const std::vector<CompanionSource>& sources) {
+  if (!outcome.failed_source) return outcome.status;
+  const auto failed = std::find_if(
+      sources.begin(), sources.end(),
+      [&](const CompanionSource& source) { return source.fd == outcome.failed_source->fd; });
+  if (failed == sources.end()) return outcome.status;
+  return MakeError(Reason::kMountSourceInvalid,
+                   absl::StrCat(failed->label, ": ", outcome.failed_source->cause));
+}
+
 }  // namespace
 
 struct JailedLauncher::PendingCompanion {
   std::string name;
+  std::vector<CompanionSource> sources;
   CompanionFds fds;
   JailerRun jailer;
 };
@@ -100,13 +113,14 @@ absl::StatusOr<JailedLauncher::PendingCompanion> JailedLauncher::BeginCompanion(
   JailRequest request = RequestOf(spec, *fds);
   request.command_line = JailerCommandLine(spec, plan, layout_);
   MSB_ASSIGN_OR_RETURN(JailerRun jailer, JailerRun::Start(request, options_));
-  return PendingCompanion{spec.name, *std::move(fds), std::move(jailer)};
+  return PendingCompanion{spec.name, spec.sources, *std::move(fds), std::move(jailer)};
 }
 
 absl::StatusOr<Launcher::StartedCompanion> JailedLauncher::FinishCompanion(
     const LaunchPlan& plan, PendingCompanion pending) {
   const JailerOutcome outcome = std::move(pending.jailer).Finish();
-  if (!outcome.pid) return outcome.status;
+  const absl::Status status = StatusOf(outcome, pending.sources);
+  if (!outcome.pid) return status;
   StartedCompanion started;
   started.companion.name = pending.name;
   started.vmm_socket = std::move(pending.fds.vmm_socket);
@@ -114,7 +128,7 @@ absl::StatusOr<Launcher::StartedCompanion> JailedLauncher::FinishCompanion(
   MSB_ASSIGN_OR_RETURN(started.companion.pidfd, OpenPidfd(*outcome.pid));
   MSB_RETURN_IF_ERROR(Remember(PathsOf(plan, pending.name).cgroup, started.companion.pidfd,
                                std::move(pending.fds.log)));
-  MSB_RETURN_IF_ERROR(outcome.status);
+  MSB_RETURN_IF_ERROR(status);
   started.companion.process.pid = *outcome.pid;
   MSB_ASSIGN_OR_RETURN(started.companion.process.start_time_ticks, ReadStartTime(*outcome.pid));
   return started;
@@ -140,6 +154,25 @@ absl::StatusOr<std::vector<Launcher::StartedCompanion>> JailedLauncher::StartCom
   }
   if (!first_error.ok()) return first_error;
   return companions;
+}
+
+absl::Status JailedLauncher::CheckSources(const LaunchPlan& plan, const CompanionSpec& spec) {
+  MSB_RETURN_IF_ERROR(CheckCompanions({spec}));
+  MSB_ASSIGN_OR_RETURN(const UniqueFd log, MakeCompanionLog(options_.companion_log_bytes));
+  const JailRequest request{
+      .command_line = SourceCheckCommandLine(spec, plan, options_.runtime_root, layout_),
+      .executable = spec.executable,
+      .fds = {},
+      .log_fd = log.get()};
+  MSB_ASSIGN_OR_RETURN(JailerRun jailer, JailerRun::Start(request, options_));
+  const JailerOutcome outcome = std::move(jailer).Finish();
+  Known known;
+  if (outcome.pid) {
+    MSB_ASSIGN_OR_RETURN(known.pidfd, OpenPidfd(*outcome.pid));
+  }
+  absl::Status status = StatusOf(outcome, spec.sources);
+  status.Update(ClearCgroup(PathsOf(plan, kSourceCheckName).cgroup, known).status());
+  return status;
 }
 
 absl::StatusOr<Launcher::StartedCompanion> JailedLauncher::StartCompanion(

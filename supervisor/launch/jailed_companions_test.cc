@@ -120,6 +120,21 @@ TEST_F(JailedCompanionsTest, AreNotStartedOnWhatTheirUserMayNotOpen) {
   ExpectCleared(plan());
 }
 
+TEST_F(JailedCompanionsTest, CanBeAskedWhetherTheirUserMayOpenWhatTheyServe) {
+  CompanionSpec spec = CompanionOf("fs");
+  spec.identity = CompanionIdentity{.uid = 4244, .gid = 4244, .groups = {}};
+  spec.sources = {{.fd = 8, .path = "/usr", .kind = SourceKind::kAny, .label = "the first"}};
+  EXPECT_OK(launcher().CheckSources(plan(), spec));
+
+  spec.sources.push_back(
+      {.fd = 9, .path = "/root/a-name-of-mine", .kind = SourceKind::kAny, .label = "the second"});
+  const absl::Status refused = launcher().CheckSources(plan(), spec);
+
+  EXPECT_THAT(refused, HasReason(Reason::kMountSourceInvalid));
+  EXPECT_EQ(refused.message(), "the second: Permission denied");
+  ExpectCleared(plan());
+}
+
 TEST_F(JailedCompanionsTest, EndWithTheirSandbox) {
   ASSERT_OK_AND_ASSIGN(const LaunchedVmm vmm,
                        launcher().Launch(SpecWith({CompanionOf("net", {"--stay"})})));

@@ -46,6 +46,7 @@ class JailedLauncher final : public Launcher {
   // Read the exit event and ReadUsage before: both are gone afterwards.
   absl::StatusOr<std::optional<int>> CleanUp(const LaunchPlan& plan) override;
   absl::Status RemoveLogs(const LaunchPlan& plan) override;
+  absl::Status CheckSources(const LaunchPlan& plan, const CompanionSpec& spec) override;
   absl::StatusOr<StartedCompanion> StartCompanion(const LaunchPlan& plan,
                                                   const CompanionSpec& spec) override;
   absl::StatusOr<LaunchedCompanion> AdoptCompanion(absl::string_view name,

@@ -67,8 +67,11 @@ void AppendIdentity(const CompanionSpec& spec, const LaunchPlan& plan,
 }
 
 std::string OpenFlag(const CompanionSource& source) {
-  return absl::StrCat("--open=", source.fd, ":",
-                      source.kind == SourceKind::kDirectory ? "dir" : "file",
+  const char* const flag = source.rights == SourceRights::kIdentity ? "--open=" : "--open-own=";
+  const char* const kind = source.kind == SourceKind::kDirectory ? "dir"
+                           : source.kind == SourceKind::kFile    ? "file"
+                                                                 : "any";
+  return absl::StrCat(flag, source.fd, ":", kind,
                       source.access == SourceAccess::kReadOnly ? "-ro:" : "-rw:", source.path);
 }
 
@@ -79,6 +82,10 @@ constexpr const char* kNetworkFiles[] = {"/etc/resolv.conf",
                                          "/etc/ssl/certs/ca-certificates.crt",
                                          "/etc/pki/tls/certs/ca-bundle.crt",
                                          "/etc/ssl/cert.pem"};
+
+void AppendSources(const CompanionSpec& spec, std::vector<std::string>& words) {
+  for (const CompanionSource& source : spec.sources) words.push_back(OpenFlag(source));
+}
 
 }  // namespace
 
@@ -137,7 +144,7 @@ std::vector<std::string> JailerCommandLine(const CompanionSpec& spec, const Laun
     words.push_back(absl::StrCat("--bind-ro=", bind.source, ":", bind.target));
   }
   if (spec.proc) words.push_back("--proc");
-  for (const CompanionSource& source : spec.sources) words.push_back(OpenFlag(source));
+  AppendSources(spec, words);
   words.insert(words.end(), {"--", spec.executable.substr(spec.executable.rfind('/') + 1)});
   words.insert(words.end(), spec.arguments.begin(), spec.arguments.end());
   return words;
@@ -172,6 +179,25 @@ std::vector<std::string> JailerCommandLine(const ImageJobRequest& request, uint3
     }
   }
   words.insert(words.end(), {"--", "msb-image", "--job-fd", absl::StrCat(kImageJobSpecFd)});
+  return words;
+}
+
+std::vector<std::string> SourceCheckCommandLine(const CompanionSpec& spec, const LaunchPlan& plan,
+                                                const std::string& root,
+                                                const CgroupLayout& layout) {
+  std::vector<std::string> words = {
+      "msb-jailer",
+      absl::StrCat("--id=", plan.id, "-", kSourceCheckName),
+      absl::StrCat("--status-fd=", kJailerStatusFd),
+      absl::StrCat("--exec-fd=", kJailerExecFd),
+      absl::StrCat("--root=", root),
+      "--open-only",
+  };
+  AppendIdentity(spec, plan, words);
+  AppendCgroup(PathsOf(plan, kSourceCheckName).cgroup,
+               {spec.memory_mib * kMib, spec.cpu_milli, spec.pids_max}, layout, words);
+  AppendSources(spec, words);
+  words.insert(words.end(), {"--", kSourceCheckName});
   return words;
 }
 

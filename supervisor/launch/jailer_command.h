@@ -38,6 +38,12 @@ std::vector<std::string> JailerCommandLine(const ImageJobRequest& request, uint3
                                            const ImageJobOptions& options,
                                            const CgroupLayout& layout);
 
+// That of a jailer which only opens the companion's sources; `root` is any directory of ours.
+inline constexpr char kSourceCheckName[] = "check";
+std::vector<std::string> SourceCheckCommandLine(const CompanionSpec& spec, const LaunchPlan& plan,
+                                                const std::string& root,
+                                                const CgroupLayout& layout);
+
 }  // namespace msb
 
 #endif  // MSB_SUPERVISOR_LAUNCH_JAILER_COMMAND_H_

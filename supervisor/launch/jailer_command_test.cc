@@ -100,8 +100,19 @@ TEST(JailerReportTest, ReadsPidAndError) {
   EXPECT_EQ(failed.pid, 4711);
   EXPECT_EQ(failed.error, "step 7: a=b");
 
+  EXPECT_FALSE(failed.failed_source.has_value());
   EXPECT_FALSE(ParseJailerReport("").pid.has_value());
   EXPECT_FALSE(ParseJailerReport("pid=-1\npid=0\npid=x\n").pid.has_value());
+}
+
+TEST(JailerReportTest, ReadsWhichSourceFailedAndWhy) {
+  const JailerReport report = ParseJailerReport(
+      "pid=1\nerror=msb-jailer: step 14 (sources): source 9: open: a; b; check that it exists\n");
+
+  ASSERT_TRUE(report.failed_source.has_value());
+  EXPECT_EQ(report.failed_source->fd, 9);
+  EXPECT_EQ(report.failed_source->cause, "open: a; b");
+  EXPECT_FALSE(ParseJailerReport("error=x (sources): source : y; z\n").failed_source.has_value());
 }
 
 }  // namespace

@@ -31,13 +31,29 @@ constexpr int kSourcesExitCode = 78;
 absl::Status StatusOfJailer(const JailerReport& report, std::optional<int> wait_status) {
   const auto failed = [](absl::string_view what) { return MakeError(Reason::kJailFailed, what); };
   const int code = wait_status && WIFEXITED(*wait_status) ? WEXITSTATUS(*wait_status) : -1;
-  if (code == kSourcesExitCode) return MakeError(Reason::kMountSourceInvalid, report.error);
+  if (code == kSourcesExitCode) {
+    return MakeError(Reason::kMountSourceInvalid,
+                     report.failed_source ? report.failed_source->cause : report.error);
+  }
   if (!report.error.empty()) return failed(report.error);
   if (code == 0 && report.pid) return absl::OkStatus();
   if (wait_status && WIFSIGNALED(*wait_status)) {
     return failed(absl::StrCat("msb-jailer was killed by signal ", WTERMSIG(*wait_status)));
   }
   return failed(absl::StrCat("msb-jailer ended with code ", code, " (jailer/README.md)"));
+}
+
+// "... (sources): source 8: CAUSE; what to do" (jailer/plan.h).
+std::optional<FailedSource> ParseFailedSource(absl::string_view line) {
+  constexpr absl::string_view kMark = "(sources): source ";
+  const size_t mark = line.find(kMark);
+  if (mark == absl::string_view::npos) return std::nullopt;
+  const std::pair<absl::string_view, absl::string_view> parts =
+      absl::StrSplit(line.substr(mark + kMark.size()), absl::MaxSplits(": ", 1));
+  FailedSource failed;
+  if (!absl::SimpleAtoi(parts.first, &failed.fd)) return std::nullopt;
+  failed.cause = std::string(parts.second.substr(0, parts.second.rfind("; ")));
+  return failed;
 }
 
 }  // namespace
@@ -49,7 +65,9 @@ JailerReport ParseJailerReport(absl::string_view text) {
         absl::StrSplit(line, absl::MaxSplits('=', 1));
     int pid = 0;
     if (pair.first == "pid" && absl::SimpleAtoi(pair.second, &pid) && pid > 0) report.pid = pid;
-    if (pair.first == "error") report.error = std::string(pair.second);
+    if (pair.first != "error") continue;
+    report.error = std::string(pair.second);
+    report.failed_source = ParseFailedSource(report.error);
   }
   return report;
 }
@@ -85,9 +103,9 @@ JailerOutcome JailerRun::Finish() && {
   WaitForEnd(jailer_.pidfd, absl::InfiniteFuture()).IgnoreError();
   const std::optional<int> wait_status = Reap(jailer_.pidfd);
   if (!text.ok())
-    return {std::nullopt, WithReason(Reason::kJailFailed, "the jailer", text.status())};
+    return {std::nullopt, WithReason(Reason::kJailFailed, "the jailer", text.status()), {}};
   const JailerReport report = ParseJailerReport(*text);
-  return {report.pid, StatusOfJailer(report, wait_status)};
+  return {report.pid, StatusOfJailer(report, wait_status), report.failed_source};
 }
 
 }  // namespace msb

@@ -21,9 +21,16 @@
 
 namespace msb {
 
+// A file of a user's that the jailer could not open for that user.
+struct FailedSource {
+  int fd = -1;  // as in CompanionSource
+  std::string cause;
+};
+
 struct JailerReport {
   std::optional<int> pid;  // of the jailed process; known before anything can go wrong in it
   std::string error;       // a line; empty: the executable runs
+  std::optional<FailedSource> failed_source;
 };
 
 JailerReport ParseJailerReport(absl::string_view text);
@@ -41,6 +48,7 @@ struct JailRequest {
 struct JailerOutcome {
   std::optional<int> pid;
   absl::Status status;  // kJailFailed, or kMountSourceInvalid for a file that its user cannot open
+  std::optional<FailedSource> failed_source;
 };
 
 // A jailer on its way. Several may run at the same time. Finish must be called: it waits.

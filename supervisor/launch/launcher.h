@@ -50,6 +50,12 @@ struct LaunchSpec {
     size_t companion = 0;
   };
   std::optional<Net> net;
+  // A virtio-fs device, whose server is companions[companion].
+  struct FileSystem {
+    std::string tag;  // what the guest mounts
+    size_t companion = 0;
+  };
+  std::optional<FileSystem> file_system;
   // Started before the VMM, in no order. The VMM has its side of the link with the one of
   // index i as descriptor VmmFdOfCompanion(i) (vmm_inputs.h); MakeVmSpec tells it what for.
   std::vector<CompanionSpec> companions;
@@ -124,6 +130,10 @@ class Launcher {
   // daemon's that nobody has reaped before.
   virtual absl::StatusOr<std::optional<int>> CleanUp(const LaunchPlan& plan) = 0;
   virtual absl::Status RemoveLogs(const LaunchPlan& plan) = 0;
+
+  // Whether the companion's sources could be opened now: kMountSourceInvalid with the label of the
+  // first that could not. Starts nothing and needs no VMM. Blocks like Launch.
+  virtual absl::Status CheckSources(const LaunchPlan& plan, const CompanionSpec& spec) = 0;
 
   // Starts one more companion, or an ended one again, beside a VMM that runs. With
   // VmmLink::kListener it is connected with the VMM already; with kSocketpair `vmm_socket` is the

@@ -217,6 +217,11 @@ pb::VmSpec MakeVmSpec(const LaunchSpec& spec, const LaunchPlan& plan, const Laun
     net.set_mac(spec.net->mac);
     net.set_mtu(spec.net->mtu);
   }
+  if (spec.file_system.has_value()) {
+    pb::FileSystem& file_system = *message.add_file_systems();
+    file_system.set_tag(spec.file_system->tag);
+    file_system.set_fd(VmmFdOfCompanion(spec.file_system->companion));
+  }
   message.mutable_balloon()->set_enabled(true);
   message.mutable_balloon()->set_deflate_on_oom(true);
   message.mutable_balloon()->set_free_page_reporting(true);

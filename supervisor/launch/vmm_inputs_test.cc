@@ -74,6 +74,16 @@ TEST_F(VmmInputsTest, SaysWhatARing0ByEmulationNeeds) {
   EXPECT_FALSE(MakeVmSpec(spec_, plan_, options_, {}).has_qemu());
 }
 
+TEST_F(VmmInputsTest, TellsTheVmmWhichCompanionServesItsFiles) {
+  spec_.file_system = LaunchSpec::FileSystem{.tag = "msb", .companion = 1};
+
+  const pb::VmSpec message = MakeVmSpec(spec_, plan_, options_);
+
+  ASSERT_EQ(message.file_systems_size(), 1);
+  EXPECT_EQ(message.file_systems(0).tag(), "msb");
+  EXPECT_EQ(message.file_systems(0).fd(), VmmFdOfCompanion(1));
+}
+
 TEST_F(VmmInputsTest, OpensDisksAsTheSpecSays) {
   ASSERT_OK_AND_ASSIGN(const VmmInputs inputs, Open());
 

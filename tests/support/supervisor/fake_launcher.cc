@@ -161,6 +161,10 @@ LaunchedCompanion FakeLauncher::NewCompanion(const LaunchPlan& plan, const std::
   return {.name = name, .process = handle.process, .pidfd = std::move(handle.pidfd)};
 }
 
+absl::Status FakeLauncher::CheckSources(const LaunchPlan&, const CompanionSpec& spec) {
+  return check_sources ? check_sources(spec) : absl::OkStatus();
+}
+
 absl::StatusOr<Launcher::StartedCompanion> FakeLauncher::StartCompanion(const LaunchPlan& plan,
                                                                         const CompanionSpec& spec) {
   StartedCompanion started;

@@ -63,6 +63,7 @@ class FakeLauncher : public Launcher {
                                     const LaunchPlan& plan) override;
   absl::StatusOr<std::optional<int>> CleanUp(const LaunchPlan& plan) override;
   absl::Status RemoveLogs(const LaunchPlan& plan) override;
+  absl::Status CheckSources(const LaunchPlan& plan, const CompanionSpec& spec) override;
   absl::StatusOr<StartedCompanion> StartCompanion(const LaunchPlan& plan,
                                                   const CompanionSpec& spec) override;
   absl::StatusOr<LaunchedCompanion> AdoptCompanion(absl::string_view name,
@@ -74,6 +75,7 @@ class FakeLauncher : public Launcher {
 
   // What the next launches do: called in Launch before and after the process is made.
   std::function<absl::Status(const LaunchSpec&)> before_launch;
+  std::function<absl::Status(const CompanionSpec&)> check_sources;
   std::function<void(FakeMachine&)> after_launch = [](FakeMachine& machine) { machine.Boot(); };
   Usage usage;
   std::optional<int> wait_status;  // what CleanUp says
