@@ -65,12 +65,6 @@ absl::Status EnsureDirectory(const std::string& path, unsigned mode) {
       Syscall(absl::StrCat("chmod ", path), [&] { return ::fchmod(fd.get(), mode); }));
 }
 
-absl::Status RemoveTree(const std::string& path) {
-  std::error_code error;
-  std::filesystem::remove_all(path, error);
-  return error ? HostError(absl::StrCat("cannot delete ", path), error) : absl::OkStatus();
-}
-
 absl::StatusOr<DataDirectory> DataDirectory::Open(const std::string& path) {
   MSB_RETURN_IF_ERROR(EnsureDirectory(path, kPrivateMode));
   MSB_RETURN_IF_ERROR(EnsureDirectory(path + "/sandboxes", kPrivateMode));
@@ -109,6 +103,10 @@ std::string DataDirectory::OfVolume(absl::string_view name) const {
 
 std::string DataDirectory::DiskOfVolume(absl::string_view name) const {
   return absl::StrCat(OfVolume(name), "/disk.ext4");
+}
+
+std::string DataDirectory::FilesOfVolume(absl::string_view name) const {
+  return absl::StrCat(OfVolume(name), "/files");
 }
 
 absl::StatusOr<std::vector<std::string>> DataDirectory::ListSandboxes() const {

@@ -24,12 +24,13 @@ absl::Status EnsureDirectory(const std::string& path, unsigned mode);
 // The folders above `path`, where they are missing, with mode 0755.
 absl::Status MakeParentDirectories(const std::string& path);
 
-// Deletes a folder with everything below; it is no error when there is none. Blocks.
+// Deletes a folder with everything below, however deep; it is no error when there is none. Nobody
+// else may change it meanwhile. Blocks.
 absl::Status RemoveTree(const std::string& path);
 
-// data_directory/: msbd.lock, state.db, sandboxes/<id>/disk.ext4,
-// volumes/<name>/disk.ext4, images/ (supervisor/images). Readable by the daemon's user
-// alone.
+// data_directory/: msbd.lock, state.db, sandboxes/<id>/disk.ext4, volumes/<name>/disk.ext4 or
+// volumes/<name>/files/, which is its owner's, images/ (supervisor/images). Readable by the daemon's
+// user alone.
 class DataDirectory {
  public:
   // kConfigInvalid when another daemon has the lock.
@@ -43,6 +44,7 @@ class DataDirectory {
   // A volume's name is fit for a file's.
   std::string OfVolume(absl::string_view name) const;
   std::string DiskOfVolume(absl::string_view name) const;
+  std::string FilesOfVolume(absl::string_view name) const;
   // Names of the folders in sandboxes().
   absl::StatusOr<std::vector<std::string>> ListSandboxes() const;
 

@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "base/error.h"
 #include "msb/v1/sandbox.pb.h"
+#include "msb/v1/volume.pb.h"
 
 namespace msb {
 
@@ -62,8 +63,10 @@ struct VolumeRecord {
   enum class State { kMaking = 0, kReady = 1, kRemoving = 2 };
   std::string name;
   State state = State::kMaking;
-  uint32_t size_mib = 0;
+  msb::v1::VolumeKind kind = msb::v1::VOLUME_KIND_DISK;
+  uint32_t size_mib = 0;  // of a disk
   uint32_t owner_uid = 0;
+  uint32_t owner_gid = 0;
   absl::Time created_at = absl::UnixEpoch();
 };
 

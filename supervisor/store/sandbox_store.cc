@@ -61,6 +61,11 @@ CREATE TABLE volumes (
   created_at_ns INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 )sql",
+    // Volumes from before are disks (VOLUME_KIND_DISK), for which the group does not count.
+    R"sql(
+ALTER TABLE volumes ADD COLUMN kind INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE volumes ADD COLUMN owner_gid INTEGER NOT NULL DEFAULT 65534;
+)sql",
 };
 
 constexpr absl::string_view kColumns[] = {"id",
