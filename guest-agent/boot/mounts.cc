@@ -10,7 +10,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <memory>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -66,12 +68,72 @@ absl::Status MountDisk(const agent::v1::Mount& mount, unsigned long flags) {
   return absl::OkStatus();
 }
 
-absl::Status MountOne(const agent::v1::Mount& mount) {
-  MSB_RETURN_IF_ERROR(MakeDirectories(mount.path()));
+// The root of a virtio-fs device, mounted out of sight for as long as its entries are being bound:
+// a bound entry keeps the file system alive.
+class FsRoot {
+ public:
+  explicit FsRoot(std::string tag) : tag_(std::move(tag)) {}
+  FsRoot(const FsRoot&) = delete;
+  FsRoot& operator=(const FsRoot&) = delete;
+  ~FsRoot() {
+    if (mounted_) ::umount2(place_.c_str(), MNT_DETACH);
+    if (!place_.empty()) ::rmdir(place_.c_str());
+  }
+  absl::Status Mount() {
+    std::string place = "/.msb-mounts-XXXXXX";
+    if (::mkdtemp(place.data()) == nullptr) {
+      return ErrnoError(Reason::kSandboxStartFailed, absl::StrCat("make ", place), errno);
+    }
+    place_ = std::move(place);
+    MSB_RETURN_IF_ERROR(msb::Mount({tag_, "virtiofs", MS_NODEV | MS_NOSUID, ""}, place_));
+    mounted_ = true;
+    return absl::OkStatus();
+  }
+  const std::string& tag() const { return tag_; }
+  std::string PathOf(uint32_t index) const { return absl::StrCat(place_, "/", index); }
+
+ private:
+  const std::string tag_;
+  std::string place_;
+  bool mounted_ = false;
+};
+
+// What a bind mount adds it has to be told apart.
+absl::Status MountEntry(const FsRoot& root, const agent::v1::Mount& mount, unsigned long flags) {
+  const std::string entry = root.PathOf(mount.fs_entry().index());
+  struct stat info {};
+  if (::stat(entry.c_str(), &info) != 0) {
+    return ErrnoError(Reason::kSandboxStartFailed,
+                      absl::StrCat("what is to be mounted on ", mount.path()), errno);
+  }
+  MSB_RETURN_IF_ERROR(S_ISDIR(info.st_mode) ? MakeDirectories(mount.path())
+                                            : MakeFile(mount.path()));
+  MSB_RETURN_IF_ERROR(Mount({entry, "", MS_BIND, ""}, mount.path()));
+  return Mount({"", "", flags | MS_BIND | MS_REMOUNT, ""}, mount.path());
+}
+
+// In one file system, whichever entry comes first.
+class Mounter {
+ public:
+  absl::Status MountOne(const agent::v1::Mount& mount);
+
+ private:
+  absl::Status FindRoot(const std::string& tag) {
+    if (root_ != nullptr && root_->tag() == tag) return absl::OkStatus();
+    root_ = std::make_unique<FsRoot>(tag);
+    return root_->Mount();
+  }
+  std::unique_ptr<FsRoot> root_;
+};
+
+absl::Status Mounter::MountOne(const agent::v1::Mount& mount) {
   const unsigned long flags = MS_NODEV | MS_NOSUID | (mount.read_only() ? MS_RDONLY : 0);
+  if (mount.has_fs_entry()) {
+    MSB_RETURN_IF_ERROR(FindRoot(mount.fs_entry().tag()));
+    return MountEntry(*root_, mount, flags);
+  }
+  MSB_RETURN_IF_ERROR(MakeDirectories(mount.path()));
   switch (mount.source_case()) {
-    case agent::v1::Mount::kFsTag:
-      return Mount({mount.fs_tag(), "virtiofs", flags, ""}, mount.path());
     case agent::v1::Mount::kDiskSerial:
       return MountDisk(mount, flags);
     case agent::v1::Mount::kTmpfsBytes: {
@@ -80,6 +142,7 @@ absl::Status MountOne(const agent::v1::Mount& mount) {
       if (mount.tmpfs_bytes() != 0) absl::StrAppend(&data, ",size=", mount.tmpfs_bytes());
       return Mount({"tmpfs", "tmpfs", flags, data}, mount.path());
     }
+    case agent::v1::Mount::kFsEntry:
     case agent::v1::Mount::SOURCE_NOT_SET:
       break;
   }
@@ -116,8 +179,28 @@ absl::Status MakeDirectories(const std::string& path) {
   return MakeError(Reason::kPathInvalid, absl::StrCat(path, " is no directory"));
 }
 
+absl::Status MakeFile(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos || slash + 1 == path.size()) {
+    return MakeError(Reason::kPathInvalid, absl::StrCat("'", path, "' is no path of a file"));
+  }
+  if (slash > 0) MSB_RETURN_IF_ERROR(MakeDirectories(path.substr(0, slash)));
+  struct stat info {};
+  if (::stat(path.c_str(), &info) == 0) {
+    if (!S_ISDIR(info.st_mode)) return absl::OkStatus();
+    return MakeError(Reason::kPathInvalid,
+                     absl::StrCat(path, " is a directory, and what is mounted there a file"));
+  }
+  const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+  if (file.valid()) return absl::OkStatus();
+  return ErrnoError(Reason::kPathInvalid, absl::StrCat("make ", path), errno);
+}
+
 absl::Status MountAll(const agent::v1::MountAll& request) {
-  for (const agent::v1::Mount& mount : request.mounts()) MSB_RETURN_IF_ERROR(MountOne(mount));
+  Mounter mounter;
+  for (const agent::v1::Mount& mount : request.mounts()) {
+    MSB_RETURN_IF_ERROR(mounter.MountOne(mount));
+  }
   return absl::OkStatus();
 }
 

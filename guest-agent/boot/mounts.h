@@ -25,6 +25,9 @@ absl::StatusOr<std::string> DiskWithSerial(const std::string& sys_block, absl::s
 // Makes the directories of an absolute path, where they are missing, with mode 0755. kPathInvalid
 // for one that is not absolute, or where something else is in the way.
 absl::Status MakeDirectories(const std::string& path);
+// Makes an empty file, and the directories above it, where there is nothing. kPathInvalid where a
+// directory is in the way.
+absl::Status MakeFile(const std::string& path);
 
 }  // namespace msb
 

@@ -48,6 +48,22 @@ TEST(MountsTest, RefusesPathsThatCannotBeMountedOn) {
   }
 }
 
+TEST(MountsTest, MakesAFileWhereThereIsNothing) {
+  const TempDir dir;
+  ASSERT_OK(MakeFile(dir.path() + "/a/b"));
+  EXPECT_TRUE(fs::is_regular_file(dir.path() + "/a/b"));
+  dir.Write("kept", "content");
+  ASSERT_OK(MakeFile(dir.path() + "/kept"));
+  EXPECT_EQ(dir.Read("kept"), "content");
+}
+
+TEST(MountsTest, RefusesAFileWhereADirectoryIs) {
+  const TempDir dir;
+  for (const std::string& path : {dir.path(), dir.path() + "/", std::string("name")}) {
+    EXPECT_THAT(MakeFile(path), HasReason(Reason::kPathInvalid)) << path;
+  }
+}
+
 TEST(MountsTest, RefusesAMountWithoutASource) {
   const TempDir dir;
   agent::v1::MountAll request;

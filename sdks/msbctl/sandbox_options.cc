@@ -10,37 +10,11 @@
 #include "absl/strings/str_split.h"
 #include "base/error.h"
 #include "base/status_macros.h"
+#include "sdks/msbctl/mount_argument.h"
 #include "sdks/msbctl/output.h"
 #include "sdks/msbctl/port_argument.h"
 
 namespace msb {
-namespace {
-
-absl::Status AddVolume(const std::string& word, msb::v1::SandboxSpec& spec) {
-  const std::vector<std::string> parts = absl::StrSplit(word, ':');
-  const bool read_only = parts.size() == 3 && parts[2] == "ro";
-  if (parts.size() < 2 || parts.size() > 3 || (parts.size() == 3 && !read_only)) {
-    return MakeError(Reason::kInvalidArgument, absl::StrCat("'", word, "' is no NAME:PATH[:ro]"));
-  }
-  msb::v1::Mount& mount = *spec.add_mounts();
-  mount.mutable_volume()->set_name(parts[0]);
-  mount.set_path(parts[1]);
-  mount.set_read_only(read_only);
-  return absl::OkStatus();
-}
-
-absl::Status AddTmpfs(const std::string& word, msb::v1::SandboxSpec& spec) {
-  const std::pair<std::string, std::string> parts = absl::StrSplit(word, absl::MaxSplits(':', 1));
-  msb::v1::Mount& mount = *spec.add_mounts();
-  mount.set_path(parts.first);
-  mount.mutable_tmpfs();
-  if (parts.second.empty()) return absl::OkStatus();
-  MSB_ASSIGN_OR_RETURN(const uint32_t mib, ParseMebibytes(parts.second));
-  mount.mutable_tmpfs()->set_size_mib(mib);
-  return absl::OkStatus();
-}
-
-}  // namespace
 
 void SandboxOptions::Declare(CLI::App& command) {
   const char* group = "Sandbox";
@@ -77,8 +51,14 @@ void SandboxOptions::Declare(CLI::App& command) {
       ->type_name("KEY[=VALUE]")
       ->allow_extra_args(false)
       ->group(group);
-  command.add_option("-v,--volume", volumes, "mounts a volume (msbctl volume); repeatable")
-      ->type_name("NAME:PATH[:ro]")
+  command
+      .add_option("-v,--volume", volumes,
+                  "mounts a volume (msbctl volume), or, with a '/' or '.', as --mount; repeatable")
+      ->type_name("SOURCE:PATH[:ro|rw]")
+      ->allow_extra_args(false)
+      ->group(group);
+  command.add_option("--mount", mounts, "mounts a directory or file of this host; repeatable")
+      ->type_name("SOURCE:PATH[:ro|rw]")
       ->allow_extra_args(false)
       ->group(group);
   command.add_option("--tmpfs", tmpfs, "mounts memory of the guest; repeatable")
@@ -133,8 +113,7 @@ absl::StatusOr<msb::v1::SandboxSpec> SandboxOptions::ToSpec() const {
   if (engine == "kvm") spec.set_engine(msb::v1::ENGINE_KVM);
   if (engine == "qemu") spec.set_engine(msb::v1::ENGINE_QEMU);
   MSB_RETURN_IF_ERROR(ParseAssignments(labels, BareName::kIsEmpty, *spec.mutable_labels()));
-  for (const std::string& word : volumes) MSB_RETURN_IF_ERROR(AddVolume(word, spec));
-  for (const std::string& word : tmpfs) MSB_RETURN_IF_ERROR(AddTmpfs(word, spec));
+  MSB_RETURN_IF_ERROR(AddMounts(spec));
   if (!idle_timeout.empty()) {
     MSB_ASSIGN_OR_RETURN(*spec.mutable_limits()->mutable_idle_timeout(),
                          ParseDuration(idle_timeout));
@@ -148,6 +127,20 @@ absl::StatusOr<msb::v1::SandboxSpec> SandboxOptions::ToSpec() const {
     MSB_ASSIGN_OR_RETURN(*spec.mutable_limits()->mutable_lifetime(), ParseDuration(lifetime));
   }
   return spec;
+}
+
+absl::Status SandboxOptions::AddMounts(msb::v1::SandboxSpec& spec) const {
+  for (const std::string& word : volumes) {
+    MSB_ASSIGN_OR_RETURN(*spec.add_mounts(), ParseMount(word, MountSource::kPathOrVolume));
+  }
+  for (const std::string& word : mounts) {
+    MSB_ASSIGN_OR_RETURN(*spec.add_mounts(), ParseMount(word, MountSource::kHostPath));
+  }
+  for (const std::string& word : tmpfs) {
+    MSB_ASSIGN_OR_RETURN(*spec.add_mounts(), ParseTmpfs(word));
+  }
+  SortMounts(*spec.mutable_mounts());
+  return absl::OkStatus();
 }
 
 absl::Status ParseAssignments(const std::vector<std::string>& words, BareName bare,

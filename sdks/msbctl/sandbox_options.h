@@ -33,11 +33,15 @@ struct SandboxOptions {
   std::vector<std::string> allow;
   std::vector<std::string> deny;
   std::vector<std::string> ports;
-  std::vector<std::string> volumes;  // NAME:PATH[:ro]
+  std::vector<std::string> volumes;  // SOURCE:PATH[:ro|rw]
+  std::vector<std::string> mounts;   // the same, of the host
   std::vector<std::string> tmpfs;    // PATH[:SIZE]
 
   void Declare(CLI::App& command);
   absl::StatusOr<msb::v1::SandboxSpec> ToSpec() const;
+
+ private:
+  absl::Status AddMounts(msb::v1::SandboxSpec& spec) const;
 };
 
 // "NAME=VALUE" words into `map`. A bare NAME takes its value from this process's environment, or is

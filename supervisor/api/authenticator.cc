@@ -79,7 +79,11 @@ absl::StatusOr<std::string> MakeToken(const std::string& path, const std::string
 }
 
 Caller DaemonItself() {
-  Caller caller{.uid = ::geteuid(), .gid = ::getegid(), .groups = {}, .sees_all = true};
+  Caller caller{.uid = ::geteuid(),
+                .gid = ::getegid(),
+                .groups = {},
+                .sees_all = true,
+                .way = Caller::Way::kToken};
   const int count = ::getgroups(0, nullptr);
   if (count <= 0) return caller;
   caller.groups.resize(static_cast<size_t>(count));

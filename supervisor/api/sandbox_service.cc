@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "supervisor/api/log_call.h"
 #include "supervisor/api/metrics_call.h"
+#include "supervisor/sandbox/mounts.h"
 #include "supervisor/sandbox/state_wait.h"
 #include "supervisor/sandbox/validate.h"
 
@@ -17,12 +18,23 @@ namespace {
 
 namespace api = msb::v1;
 
-// A verb's answer: the sandbox as it is afterwards.
-Sandbox::Done AnswerWithView(const SandboxPtr& sandbox, api::Sandbox* response, UnaryDone done) {
-  return [sandbox, response, done = std::move(done)](const absl::Status& status) {
-    if (status.ok()) *response = sandbox->View();
-    done(status);
-  };
+// A call on one sandbox whose answer is that sandbox as it is afterwards, as the caller may see it.
+grpc::ServerUnaryReactor* UnaryView(const ApiContext& house, grpc::CallbackServerContext* context,
+                                    const std::string& name, api::Sandbox* response,
+                                    std::function<void(const SandboxPtr&, UnaryDone)> body) {
+  return Unary(house, context, [&](Caller caller, UnaryDone done) {
+    house.registry.With(
+        caller, name,
+        [caller, response, body = std::move(body), done = std::move(done)](Registry::Found found) {
+          if (!found.ok()) return done(found.status());
+          body(*found, [caller, response, sandbox = *found, done](const absl::Status& status) {
+            if (!status.ok()) return done(status);
+            *response = sandbox->View();
+            HideHostPaths(caller, *response);
+            done(status);
+          });
+        });
+  });
 }
 
 // Lets a Wait go when its client does: a wait may last for days.
@@ -39,19 +51,21 @@ class WaitCall final : public grpc::ServerUnaryReactor {
     for (const int state : request.states())
       states.push_back(static_cast<api::SandboxState>(state));
     house.registry.With(*caller, request.sandbox(),
-                        [self = self_, states, response](Registry::Found found) {
+                        [self = self_, caller = *caller, states, response](Registry::Found found) {
                           if (!found.ok()) return self->Answer(found.status());
-                          self->BeginOn(*found, states, response);
+                          self->BeginOn(*found, caller, states, response);
                         });
   }
 
  private:
-  void BeginOn(const SandboxPtr& sandbox, const std::vector<api::SandboxState>& states,
-               api::Sandbox* response) {
+  void BeginOn(const SandboxPtr& sandbox, const Caller& caller,
+               const std::vector<api::SandboxState>& states, api::Sandbox* response) {
     const auto wait = StateWait::Begin(
-        sandbox, states, [self = self_, response](absl::StatusOr<api::Sandbox> result) {
-          if (result.ok()) *response = *std::move(result);
-          self->Answer(result.status());
+        sandbox, states, [self = self_, caller, response](absl::StatusOr<api::Sandbox> result) {
+          const absl::Status status = result.status();
+          if (status.ok()) *response = *std::move(result);
+          HideHostPaths(caller, *response);
+          self->Answer(status);
         });
     absl::MutexLock lock(&mutex_);
     wait_ = wait;
@@ -154,11 +168,8 @@ grpc::ServerUnaryReactor* SandboxServiceImpl::Create(grpc::CallbackServerContext
 grpc::ServerUnaryReactor* SandboxServiceImpl::Get(grpc::CallbackServerContext* context,
                                                   const api::GetRequest* request,
                                                   api::Sandbox* response) {
-  return UnaryOn(api_, context, request->sandbox(),
-                 [response](const SandboxPtr& sandbox, const UnaryDone& done) {
-                   *response = sandbox->View();
-                   done(absl::OkStatus());
-                 });
+  return UnaryView(api_, context, request->sandbox(), response,
+                   [](const SandboxPtr&, const UnaryDone& done) { done(absl::OkStatus()); });
 }
 
 grpc::ServerUnaryReactor* SandboxServiceImpl::List(grpc::CallbackServerContext* context,
@@ -175,44 +186,41 @@ grpc::ServerUnaryReactor* SandboxServiceImpl::List(grpc::CallbackServerContext* 
 grpc::ServerUnaryReactor* SandboxServiceImpl::Start(grpc::CallbackServerContext* context,
                                                     const api::StartRequest* request,
                                                     api::Sandbox* response) {
-  return UnaryOn(api_, context, request->sandbox(),
-                 [this, response](const SandboxPtr& sandbox, UnaryDone done) {
-                   api_.registry.Start(sandbox, AnswerWithView(sandbox, response, std::move(done)));
-                 });
+  return UnaryView(api_, context, request->sandbox(), response,
+                   [this](const SandboxPtr& sandbox, UnaryDone done) {
+                     api_.registry.Start(sandbox, std::move(done));
+                   });
 }
 
 grpc::ServerUnaryReactor* SandboxServiceImpl::Stop(grpc::CallbackServerContext* context,
                                                    const api::StopRequest* request,
                                                    api::Sandbox* response) {
-  return UnaryOn(api_, context, request->sandbox(),
-                 [request, response](const SandboxPtr& sandbox, UnaryDone done) {
-                   Sandbox::StopOptions options{.force = request->force()};
-                   if (request->has_grace()) {
-                     const auto grace = DurationFromProto(request->grace(), "grace");
-                     if (!grace.ok()) return done(grace.status());
-                     options.grace = *grace;
-                   }
-                   sandbox->Stop(std::move(options),
-                                 AnswerWithView(sandbox, response, std::move(done)));
-                 });
+  return UnaryView(api_, context, request->sandbox(), response,
+                   [request](const SandboxPtr& sandbox, UnaryDone done) {
+                     Sandbox::StopOptions options{.force = request->force()};
+                     if (request->has_grace()) {
+                       const auto grace = DurationFromProto(request->grace(), "grace");
+                       if (!grace.ok()) return done(grace.status());
+                       options.grace = *grace;
+                     }
+                     sandbox->Stop(std::move(options), std::move(done));
+                   });
 }
 
 grpc::ServerUnaryReactor* SandboxServiceImpl::Pause(grpc::CallbackServerContext* context,
                                                     const api::PauseRequest* request,
                                                     api::Sandbox* response) {
-  return UnaryOn(api_, context, request->sandbox(),
-                 [response](const SandboxPtr& sandbox, UnaryDone done) {
-                   sandbox->Pause(AnswerWithView(sandbox, response, std::move(done)));
-                 });
+  return UnaryView(
+      api_, context, request->sandbox(), response,
+      [](const SandboxPtr& sandbox, UnaryDone done) { sandbox->Pause(std::move(done)); });
 }
 
 grpc::ServerUnaryReactor* SandboxServiceImpl::Resume(grpc::CallbackServerContext* context,
                                                      const api::ResumeRequest* request,
                                                      api::Sandbox* response) {
-  return UnaryOn(api_, context, request->sandbox(),
-                 [response](const SandboxPtr& sandbox, UnaryDone done) {
-                   sandbox->Resume(AnswerWithView(sandbox, response, std::move(done)));
-                 });
+  return UnaryView(
+      api_, context, request->sandbox(), response,
+      [](const SandboxPtr& sandbox, UnaryDone done) { sandbox->Resume(std::move(done)); });
 }
 
 grpc::ServerUnaryReactor* SandboxServiceImpl::Remove(grpc::CallbackServerContext* context,
@@ -235,12 +243,10 @@ grpc::ServerUnaryReactor* SandboxServiceImpl::Wait(grpc::CallbackServerContext* 
 grpc::ServerUnaryReactor* SandboxServiceImpl::Update(grpc::CallbackServerContext* context,
                                                      const api::UpdateRequest* request,
                                                      api::Sandbox* response) {
-  return UnaryOn(api_, context, request->sandbox(),
-                 [request, response](const SandboxPtr& sandbox, const UnaryDone& done) {
-                   const absl::Status status = sandbox->Update(*request);
-                   if (status.ok()) *response = sandbox->View();
-                   done(status);
-                 });
+  return UnaryView(api_, context, request->sandbox(), response,
+                   [request](const SandboxPtr& sandbox, const UnaryDone& done) {
+                     done(sandbox->Update(*request));
+                   });
 }
 
 grpc::ServerWriteReactor<api::LogsChunk>* SandboxServiceImpl::Logs(

@@ -28,6 +28,7 @@ struct DaemonConfig {
   std::string jailer;
   std::string net;
   std::string image;
+  std::string fs;
   std::string log_level;
   uint32_t workers = 0;
   absl::Duration shutdown_grace;
@@ -117,6 +118,15 @@ struct ImagesConfig {
   uint32_t pids_max = 0;
 };
 
+struct MountsConfig {
+  std::string host;  // whose directories: "none", "socket" or "all"
+  uint32_t memory_mib = 0;
+  uint32_t cpu_milli = 0;
+  uint32_t max_inodes = 0;
+  uint32_t max_open_files = 0;
+  uint32_t threads = 0;
+};
+
 struct EventsConfig {
   uint32_t kept = 0;
 };
@@ -129,6 +139,7 @@ struct Config {
   JailConfig jail;
   NetworkConfig network;
   ImagesConfig images;
+  MountsConfig mounts;
   EventsConfig events;
 };
 

@@ -179,6 +179,7 @@ absl::Status FinishConfig(Config& config) {
   SetIfEmpty(daemon.jailer, daemon.libexec_directory, "msb-jailer");
   SetIfEmpty(daemon.net, daemon.libexec_directory, "msb-net");
   SetIfEmpty(daemon.image, daemon.libexec_directory, "msb-image");
+  SetIfEmpty(daemon.fs, daemon.libexec_directory, "msb-fs");
   const SandboxDefaults& sandbox = config.sandbox;
   const LimitsConfig& limits = config.limits;
   MSB_RETURN_IF_ERROR(

@@ -45,7 +45,7 @@ std::vector<Setting> DaemonSettings() {
        "`vmlinux`, `initramfs.cpio`, `disks/`, `images/`, `qemu/`."},
       {"daemon", "libexec_directory", "/usr/libexec/microsandbox",
        PathSetting{MSB_FIELD(daemon.libexec_directory)},
-       "Where `msb-vmm`, `msb-jailer`, `msb-net` and `msb-image` are."},
+       "Where `msb-vmm`, `msb-jailer`, `msb-net`, `msb-fs` and `msb-image` are."},
       {"daemon", "vmm", "", PathSetting{MSB_FIELD(daemon.vmm)},
        "The VMM's program. Empty: `msb-vmm` in the libexec directory."},
       {"daemon", "jailer", "", PathSetting{MSB_FIELD(daemon.jailer)},
@@ -54,6 +54,8 @@ std::vector<Setting> DaemonSettings() {
        "The network's program. Empty: `msb-net` in the libexec directory."},
       {"daemon", "image", "", PathSetting{MSB_FIELD(daemon.image)},
        "The program that fetches and unpacks images. Empty: `msb-image` in the libexec directory."},
+      {"daemon", "fs", "", PathSetting{MSB_FIELD(daemon.fs)},
+       "The mounts' program. Empty: `msb-fs` in the libexec directory."},
       {"daemon", "log_level", "info",
        ChoiceSetting{MSB_FIELD(daemon.log_level), {"debug", "info", "warning", "error"}},
        "Lowest level that is written to stderr."},
@@ -124,6 +126,33 @@ std::vector<Setting> NetworkSettings() {
       {"network", "packets_per_second", int64_t{0},
        NumberSetting{MSB_FIELD(network.packets_per_second), 0, UINT32_MAX},
        "Packets that one sandbox may send per second. 0: no limit."},
+  };
+}
+
+std::vector<Setting> MountSettings() {
+  return {
+      {"mounts", "host", "socket", ChoiceSetting{MSB_FIELD(mounts.host), {"none", "socket", "all"}},
+       "Who may mount directories and files of the host (docs/mounts.md): nobody, callers on the "
+       "Unix socket, each with its own rights, or callers by token too, whose rights are the "
+       "daemon's: `all` makes the token as good as root."},
+      {"mounts", "memory_mib", int64_t{384},
+       NumberSetting{MSB_FIELD(mounts.memory_mib), 16, kMaxMemoryMib},
+       "Memory of the process that serves a sandbox's mounts, MiB, with what the host caches for "
+       "it."},
+      {"mounts", "cpu_milli", int64_t{1000}, NumberSetting{MSB_FIELD(mounts.cpu_milli), 10, 32000},
+       "CPU time per second of that process, in thousandths of a CPU."},
+      {"mounts", "max_inodes", int64_t{131072},
+       NumberSetting{MSB_FIELD(mounts.max_inodes), 64, 1u << 19},
+       "Files and directories of its mounts that one guest's kernel may know at the same time, all "
+       "that "
+       "it has seen until it needs the memory. Each is a descriptor, and some 2 KiB of "
+       "`memory_mib`; "
+       "cut to the daemon's own hard limit of open files where the jailer may not raise that."},
+      {"mounts", "max_open_files", int64_t{16384},
+       NumberSetting{MSB_FIELD(mounts.max_open_files), 16, 1u << 18},
+       "Files that one guest may have open in its mounts."},
+      {"mounts", "threads", int64_t{4}, NumberSetting{MSB_FIELD(mounts.threads), 1, 16},
+       "Slow requests of one guest that are served at once."},
   };
 }
 
@@ -339,8 +368,9 @@ std::string DurationText(absl::Duration duration) {
 absl::Span<const Setting> AllSettings() {
   static const auto& all = *new std::vector<Setting>([] {
     std::vector<Setting> settings;
-    for (auto&& part : {DaemonSettings(), SandboxSettings(), NetworkSettings(), LimitSettings(),
-                        AgentSettings(), JailSettings(), RegistrySettings(), EventSettings()}) {
+    for (auto&& part :
+         {DaemonSettings(), SandboxSettings(), NetworkSettings(), MountSettings(), LimitSettings(),
+          AgentSettings(), JailSettings(), RegistrySettings(), EventSettings()}) {
       settings.insert(settings.end(), part.begin(), part.end());
     }
     return settings;

@@ -18,6 +18,8 @@ struct Caller {
   uint32_t gid = 0;
   std::vector<uint32_t> groups;
   bool sees_all = false;  // root and the daemon's own user
+  enum class Way { kSocket, kToken };
+  Way way = Way::kSocket;
 
   bool MaySee(uint32_t owner_uid) const { return sees_all || uid == owner_uid; }
 };

@@ -3,9 +3,12 @@
 
 #include "supervisor/sandbox/mounts.h"
 
+#include <algorithm>
 #include <set>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -20,10 +23,15 @@ constexpr int kMaxMounts = 32;
 constexpr uint64_t kMaxTmpfsMib = uint64_t{1} << 24;
 // The guest needs these as they are.
 constexpr absl::string_view kReserved[] = {"proc", "sys", "dev"};
+constexpr size_t kMaxHostPathBytes = 4095;  // PATH_MAX without its NUL
+
+using Parts = std::vector<absl::string_view>;
+
+Parts PartsOf(const std::string& path) { return absl::StrSplit(path, '/', absl::SkipEmpty()); }
 
 absl::Status ValidateTarget(const std::string& path) {
   MSB_RETURN_IF_ERROR(ValidateGuestPath(path));
-  const std::vector<absl::string_view> parts = absl::StrSplit(path, '/', absl::SkipEmpty());
+  const Parts parts = PartsOf(path);
   const auto wrong = [&](absl::string_view what) {
     return MakeError(Reason::kPathInvalid,
                      absl::StrCat("mount on '", EscapeForLog(path), "': ", what));
@@ -40,6 +48,24 @@ absl::Status ValidateTarget(const std::string& path) {
   return absl::OkStatus();
 }
 
+absl::Status ValidateHostMount(const msb::v1::HostMount& mount) {
+  const std::string& path = mount.path();
+  if (path.empty() || path[0] != '/' || path.size() > kMaxHostPathBytes ||
+      path.find('\0') != std::string::npos) {
+    return MakeError(
+        Reason::kMountSourceInvalid,
+        absl::StrCat("'", EscapeForLog(path.substr(0, 64)),
+                     "' is no absolute path of the host of at most ", kMaxHostPathBytes, " bytes"));
+  }
+  if (mount.guest_uid() != UINT32_MAX && mount.guest_gid() != UINT32_MAX) return absl::OkStatus();
+  return MakeError(Reason::kInvalidArgument, "guest_uid and guest_gid are 0 to 4294967294");
+}
+
+// Whether a mount on `above` would hide one on `below`.
+bool Hides(const Parts& above, const Parts& below) {
+  return above.size() <= below.size() && std::equal(above.begin(), above.end(), below.begin());
+}
+
 absl::Status ValidateSource(const msb::v1::Mount& mount) {
   switch (mount.source_case()) {
     case msb::v1::Mount::kVolume:
@@ -49,8 +75,7 @@ absl::Status ValidateSource(const msb::v1::Mount& mount) {
       return MakeError(Reason::kInvalidResources,
                        absl::StrCat("a tmpfs has at most ", kMaxTmpfsMib, " MiB"));
     case msb::v1::Mount::kHost:
-      return MakeError(Reason::kInvalidArgument,
-                       "this daemon does not mount directories of the host");
+      return ValidateHostMount(mount.host());
     case msb::v1::Mount::SOURCE_NOT_SET:
       break;
   }
@@ -64,15 +89,21 @@ absl::Status ValidateMounts(const msb::v1::SandboxSpec& spec) {
     return MakeError(Reason::kLimitExceeded,
                      absl::StrCat(spec.mounts_size(), " mounts; at most ", kMaxMounts));
   }
-  std::set<std::string> paths;
+  std::vector<Parts> earlier;
   std::set<std::string> volumes;
   for (const msb::v1::Mount& mount : spec.mounts()) {
     MSB_RETURN_IF_ERROR(ValidateTarget(mount.path()));
     MSB_RETURN_IF_ERROR(ValidateSource(mount));
-    if (!paths.insert(mount.path()).second) {
-      return MakeError(Reason::kInvalidArgument,
-                       absl::StrCat("two mounts on ", EscapeForLog(mount.path())));
+    const Parts parts = PartsOf(mount.path());
+    for (const Parts& hidden : earlier) {
+      if (!Hides(parts, hidden)) continue;
+      return MakeError(
+          Reason::kInvalidArgument,
+          absl::StrCat("the mount on ", EscapeForLog(mount.path()), " would hide the one on /",
+                       EscapeForLog(absl::StrJoin(hidden, "/")),
+                       parts == hidden ? "" : "; name it before that"));
     }
+    earlier.push_back(parts);
     if (mount.has_volume() && !volumes.insert(mount.volume().name()).second) {
       return MakeError(Reason::kInvalidArgument,
                        absl::StrCat("the volume ", mount.volume().name(), " is mounted twice"));
@@ -81,16 +112,52 @@ absl::Status ValidateMounts(const msb::v1::SandboxSpec& spec) {
   return absl::OkStatus();
 }
 
+absl::Status CheckHostMount(const Caller& caller, const MountsConfig& config,
+                            const msb::v1::HostMount& mount) {
+  if (config.host == "none") {
+    return MakeError(Reason::kPermissionDenied,
+                     "this daemon mounts nothing of the host (mounts.host = \"none\")");
+  }
+  if (caller.way == Caller::Way::kToken && config.host != "all") {
+    return MakeError(Reason::kPermissionDenied,
+                     "a caller by token says nothing of its rights on the host, and mounts nothing "
+                     "of it: call on the Unix socket (or mounts.host = \"all\")");
+  }
+  if (caller.uid == 0 && (mount.guest_uid() != 0 || mount.guest_gid() != 0)) {
+    return MakeError(Reason::kInvalidArgument,
+                     "root's mounts have the same owners on both sides: no guest_uid, guest_gid");
+  }
+  return absl::OkStatus();
+}
+
+void HideHostPaths(const Caller& caller, msb::v1::Sandbox& view) {
+  if (caller.uid == view.owner_uid()) return;
+  for (msb::v1::Mount& mount : *view.mutable_spec()->mutable_mounts()) {
+    if (mount.has_host()) mount.mutable_host()->clear_path();
+  }
+}
+
+bool IsServed(const msb::v1::Mount& mount) {
+  return mount.has_host() ||
+         (mount.has_volume() && mount.volume().kind() == msb::v1::VOLUME_KIND_DIRECTORY);
+}
+
 std::string DiskSerialOf(int mount_index) { return absl::StrCat("mount-", mount_index); }
 
 msb::agent::v1::MountAll MountRequestOf(const msb::v1::SandboxSpec& spec) {
   msb::agent::v1::MountAll request;
+  uint32_t entry = 0;
   for (int i = 0; i < spec.mounts_size(); ++i) {
     const msb::v1::Mount& wanted = spec.mounts(i);
     msb::agent::v1::Mount& mount = *request.add_mounts();
     mount.set_path(wanted.path());
     mount.set_read_only(wanted.read_only());
-    if (wanted.has_volume()) mount.set_disk_serial(DiskSerialOf(i));
+    if (IsServed(wanted)) {
+      mount.mutable_fs_entry()->set_tag(kFileSystemTag);
+      mount.mutable_fs_entry()->set_index(entry++);
+    } else if (wanted.has_volume()) {
+      mount.set_disk_serial(DiskSerialOf(i));
+    }
     if (wanted.has_tmpfs()) mount.set_tmpfs_bytes(wanted.tmpfs().size_mib() << 20);
   }
   return request;

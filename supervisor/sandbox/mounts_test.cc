@@ -25,6 +25,13 @@ msb::v1::Mount Volume(const std::string& path, const std::string& name) {
   return mount;
 }
 
+msb::v1::Mount Host(const std::string& path, const std::string& source) {
+  msb::v1::Mount mount;
+  mount.set_path(path);
+  mount.mutable_host()->set_path(source);
+  return mount;
+}
+
 absl::Status Validate(const std::vector<msb::v1::Mount>& mounts) {
   msb::v1::SandboxSpec spec;
   for (const auto& mount : mounts) *spec.add_mounts() = mount;
@@ -54,6 +61,58 @@ TEST(MountsTest, RefusesWhatIsNoSource) {
   EXPECT_THAT(Validate({huge}), HasReason(Reason::kInvalidResources));
 }
 
+TEST(MountsTest, RefusesWhatIsNoPathOfTheHost) {
+  for (const std::string& source : {std::string(), std::string("relative"), std::string("~/x"),
+                                    "/" + std::string(4096, 'a'), std::string("/a\0b", 4)}) {
+    EXPECT_THAT(Validate({Host("/a", source)}), HasReason(Reason::kMountSourceInvalid)) << source;
+  }
+  EXPECT_OK(Validate({Host("/a", "/"), Host("/b", "/srv/../srv"), Host("/c", "/srv")}));
+  msb::v1::Mount nobody = Host("/a", "/srv");
+  nobody.mutable_host()->set_guest_uid(UINT32_MAX);
+  EXPECT_THAT(Validate({nobody}), HasReason(Reason::kInvalidArgument));
+}
+
+TEST(MountsTest, RefusesAMountThatHidesAnEarlierOne) {
+  const auto hides = HasReason(Reason::kInvalidArgument);
+  EXPECT_THAT(Validate({Tmpfs("/a/b"), Host("/a", "/srv")}), hides);
+  EXPECT_THAT(Validate({Tmpfs("/a"), Host("/a/", "/srv")}), hides);
+  EXPECT_THAT(Validate({Tmpfs("/a"), Host("//a", "/srv")}), hides);
+  EXPECT_OK(Validate({Host("/a", "/srv"), Tmpfs("/a/b"), Tmpfs("/ab")}));
+}
+
+TEST(MountsTest, TheHostIsForCallersWhoseRightsAreKnown) {
+  const Caller user{.uid = 1000, .gid = 100};
+  const Caller token{.uid = 0, .sees_all = true, .way = Caller::Way::kToken};
+  const msb::v1::HostMount mount;
+  const auto denied = HasReason(Reason::kPermissionDenied);
+
+  EXPECT_OK(CheckHostMount(user, {.host = "socket"}, mount));
+  EXPECT_THAT(CheckHostMount(token, {.host = "socket"}, mount), denied);
+  EXPECT_OK(CheckHostMount(token, {.host = "all"}, mount));
+  EXPECT_THAT(CheckHostMount(user, {.host = "none"}, mount), denied);
+}
+
+TEST(MountsTest, RootsOwnersAreTheSameOnBothSides) {
+  msb::v1::HostMount mount;
+  mount.set_guest_uid(1000);
+  EXPECT_OK(CheckHostMount({.uid = 1000}, {.host = "socket"}, mount));
+  EXPECT_THAT(CheckHostMount({.uid = 0}, {.host = "socket"}, mount),
+              HasReason(Reason::kInvalidArgument));
+}
+
+TEST(MountsTest, OnlyWhoGaveAPathOfTheHostIsShownIt) {
+  msb::v1::Sandbox view;
+  view.set_owner_uid(1000);
+  *view.mutable_spec()->add_mounts() = Host("/a", "/home/a");
+
+  HideHostPaths({.uid = 1000}, view);
+  EXPECT_EQ(view.spec().mounts(0).host().path(), "/home/a");
+
+  HideHostPaths({.uid = 0, .sees_all = true}, view);
+  EXPECT_EQ(view.spec().mounts(0).host().path(), "");
+  EXPECT_TRUE(view.spec().mounts(0).has_host());
+}
+
 TEST(MountsTest, RefusesTheSameTwiceAndTooMany) {
   EXPECT_THAT(Validate({Tmpfs("/a"), Tmpfs("/a")}), HasReason(Reason::kInvalidArgument));
   EXPECT_THAT(Validate({Volume("/a", "data"), Volume("/b", "data")}),
@@ -61,6 +120,21 @@ TEST(MountsTest, RefusesTheSameTwiceAndTooMany) {
   std::vector<msb::v1::Mount> many;
   for (int i = 0; i < 33; ++i) many.push_back(Tmpfs(absl::StrCat("/m", i)));
   EXPECT_THAT(Validate(many), HasReason(Reason::kLimitExceeded));
+}
+
+TEST(MountsTest, TellsTheGuestWhichEntryOfTheFileServerIsWhich) {
+  msb::v1::SandboxSpec spec;
+  *spec.add_mounts() = Host("/a", "/srv");
+  *spec.add_mounts() = Volume("/disk", "disk");
+  *spec.add_mounts() = Volume("/shared", "shared");
+  spec.mutable_mounts(2)->mutable_volume()->set_kind(msb::v1::VOLUME_KIND_DIRECTORY);
+
+  const msb::agent::v1::MountAll request = MountRequestOf(spec);
+
+  EXPECT_EQ(request.mounts(0).fs_entry().tag(), kFileSystemTag);
+  EXPECT_EQ(request.mounts(0).fs_entry().index(), 0u);
+  EXPECT_EQ(request.mounts(1).disk_serial(), DiskSerialOf(1));
+  EXPECT_EQ(request.mounts(2).fs_entry().index(), 1u);
 }
 
 TEST(MountsTest, TellsTheGuestWhichDiskIsWhich) {

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "supervisor/sandbox/lifecycle.h"
+#include "supervisor/sandbox/mounts.h"
 #include "supervisor/sandbox/names.h"
 #include "supervisor/sandbox/network.h"
 #include "supervisor/sandbox/validate.h"
@@ -111,10 +112,14 @@ absl::StatusOr<uint32_t> Registry::FreeSlot() const {
   return slot;
 }
 
-absl::Status Registry::CheckMounts(const Caller& caller, const msb::v1::SandboxSpec& spec) const {
-  for (const msb::v1::Mount& mount : spec.mounts()) {
+absl::Status Registry::CheckMounts(const Caller& caller, msb::v1::SandboxSpec& spec) const {
+  for (msb::v1::Mount& mount : *spec.mutable_mounts()) {
+    if (mount.has_host()) {
+      MSB_RETURN_IF_ERROR(CheckHostMount(caller, context_.config.mounts, mount.host()));
+    }
     if (!mount.has_volume()) continue;
-    MSB_RETURN_IF_ERROR(volumes_.Find(caller, mount.volume().name()).status());
+    MSB_ASSIGN_OR_RETURN(const VolumeRecord volume, volumes_.Find(caller, mount.volume().name()));
+    mount.mutable_volume()->set_kind(volume.kind);
   }
   return absl::OkStatus();
 }
@@ -253,7 +258,10 @@ void Registry::List(Caller caller, msb::v1::ListRequest filter,
       return a->record().created_at > b->record().created_at;
     });
     msb::v1::ListResponse response;
-    for (const Sandbox* sandbox : matching) *response.add_sandboxes() = sandbox->View();
+    for (const Sandbox* sandbox : matching) {
+      *response.add_sandboxes() = sandbox->View();
+      HideHostPaths(caller, *response.mutable_sandboxes()->rbegin());
+    }
     done(std::move(response));
   });
 }

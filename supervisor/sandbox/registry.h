@@ -73,7 +73,8 @@ class Registry {
  private:
   void CreateNow(Caller caller, msb::v1::SandboxSpec spec, bool start, OnView done);
   Found Find(Caller caller, absl::string_view name) const;
-  absl::Status CheckMounts(const Caller& caller, const msb::v1::SandboxSpec& spec) const;
+  // Whether `caller` may have the mounts of `spec`; tells it of what kind the volumes are.
+  absl::Status CheckMounts(const Caller& caller, msb::v1::SandboxSpec& spec) const;
   // Names of the sandboxes that mount it.
   std::vector<std::string> UsersOf(absl::string_view volume) const;
   absl::Status AdmitMemory(uint32_t memory_mib) const;

@@ -185,6 +185,11 @@ absl::Status ValidateVolume(const msb::v1::CreateVolumeRequest& request, uint32_
     return MakeError(Reason::kInvalidName,
                      absl::StrCat("the volume name '", EscapeForLog(request.name()), "' ", wrong));
   }
+  if (request.kind() == msb::v1::VOLUME_KIND_DIRECTORY) {
+    if (size_mib == 0) return absl::OkStatus();
+    return MakeError(Reason::kInvalidArgument,
+                     "a directory has no size: what limits it is the host's file system");
+  }
   if (request.kind() != msb::v1::VOLUME_KIND_UNSPECIFIED &&
       request.kind() != msb::v1::VOLUME_KIND_DISK) {
     return MakeError(Reason::kInvalidArgument,

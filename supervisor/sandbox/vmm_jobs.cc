@@ -18,6 +18,7 @@
 #include "base/unique_fd.h"
 #include "supervisor/launch/process.h"
 #include "supervisor/sandbox/disk.h"
+#include "supervisor/sandbox/file_server.h"
 #include "supervisor/sandbox/mounts.h"
 #include "supervisor/sandbox/network.h"
 
@@ -82,7 +83,7 @@ uint64_t DiskBytes(const SandboxRecord& record) {
 void AppendVolumes(const SandboxContext& context, const SandboxRecord& record, LaunchSpec& spec) {
   for (int i = 0; i < record.spec.mounts_size(); ++i) {
     const msb::v1::Mount& mount = record.spec.mounts(i);
-    if (!mount.has_volume()) continue;
+    if (!mount.has_volume() || IsServed(mount)) continue;
     spec.disks.push_back({.id = DiskSerialOf(i),
                           .path = context.data.DiskOfVolume(mount.volume().name()),
                           .read_only = mount.read_only()});
@@ -94,6 +95,11 @@ void AppendVolumes(const SandboxContext& context, const SandboxRecord& record, L
 absl::Status MakeSandboxFiles(const SandboxContext& context, const SandboxRecord& record) {
   MSB_RETURN_IF_ERROR(
       context.images.ConfigOf(record.spec.image(), record.spec.image_digest()).status());
+  if (NeedsFileServer(record.spec)) {
+    MSB_RETURN_IF_ERROR(
+        context.launcher.CheckSources(context.launcher.Plan(record.id, record.slot),
+                                      FileServerOf(context.config, context.data, record)));
+  }
   MSB_RETURN_IF_ERROR(EnsureDirectory(context.data.OfSandbox(record.id), kPrivateMode));
   if (!record.has_disk) return absl::OkStatus();
   return MakeDisk(absl::StrCat(context.config.daemon.assets_directory, "/disks"),
@@ -138,6 +144,7 @@ absl::StatusOr<LaunchOutcome> LaunchVmm(const SandboxContext& context, const San
       absl::ToInt64Milliseconds(context.config.sandbox.start_timeout + kBootTimeoutMargin));
   spec.console_limit_bytes = uint64_t{context.config.limits.console_log_kib} * 1024;
   AddNetwork(context.config, record.spec.network(), spec);
+  AddFileServer(context.config, context.data, record, spec);
   MSB_ASSIGN_OR_RETURN(outcome.vmm, context.launcher.Launch(spec));
   if (const absl::Status status = PublishPorts(context, record, outcome); !status.ok()) {
     context.launcher.CleanUp(context.launcher.Plan(record.id, record.slot)).IgnoreError();

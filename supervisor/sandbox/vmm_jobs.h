@@ -20,7 +20,8 @@
 
 namespace msb {
 
-// Makes the sandbox's folder and disk, after a look at whether its image is there.
+// Makes the sandbox's folder and disk, after a look at whether its image and what it mounts of the
+// host are there.
 absl::Status MakeSandboxFiles(const SandboxContext& context, const SandboxRecord& record);
 
 struct LaunchOutcome {

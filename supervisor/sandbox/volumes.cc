@@ -4,6 +4,7 @@
 #include "supervisor/sandbox/volumes.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <utility>
 
@@ -13,6 +14,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "base/syscall.h"
 #include "supervisor/sandbox/disk.h"
 #include "supervisor/sandbox/validate.h"
 
@@ -22,8 +24,21 @@ namespace {
 constexpr unsigned kPrivateMode = 0700;
 constexpr uint64_t kStatBlockBytes = 512;  // stat(2)
 
+// Its owner's, so that what serves it needs no right but its owner's.
+absl::Status MakeFolder(const std::string& path, const VolumeRecord& record) {
+  MSB_RETURN_IF_ERROR(EnsureDirectory(path, kPrivateMode));
+  const auto given = Syscall(absl::StrCat("chown ", path), [&] {
+    return ::chown(path.c_str(), record.owner_uid, record.owner_gid);
+  });
+  if (!given.ok()) return WithReason(Reason::kHostError, "volume", given.status());
+  return absl::OkStatus();
+}
+
 absl::Status MakeVolumeFiles(const SandboxContext& context, const VolumeRecord& record) {
   MSB_RETURN_IF_ERROR(EnsureDirectory(context.data.OfVolume(record.name), kPrivateMode));
+  if (record.kind == msb::v1::VOLUME_KIND_DIRECTORY) {
+    return MakeFolder(context.data.FilesOfVolume(record.name), record);
+  }
   return MakeDisk(absl::StrCat(context.config.daemon.assets_directory, "/disks"),
                   context.data.DiskOfVolume(record.name), uint64_t{record.size_mib} << 20);
 }
@@ -51,10 +66,15 @@ void Volumes::Create(Caller caller, msb::v1::CreateVolumeRequest request, OnVolu
 void Volumes::CreateNow(const Caller& caller, const msb::v1::CreateVolumeRequest& request,
                         OnVolume done) {
   VolumeRecord record{.name = request.name(),
+                      .kind = request.kind(),
                       .size_mib = request.size_mib(),
                       .owner_uid = caller.uid,
+                      .owner_gid = caller.gid,
                       .created_at = absl::Now()};
-  if (record.size_mib == 0) record.size_mib = context_.config.sandbox.disk_mib;
+  if (record.kind == msb::v1::VOLUME_KIND_UNSPECIFIED) record.kind = msb::v1::VOLUME_KIND_DISK;
+  if (record.size_mib == 0 && record.kind == msb::v1::VOLUME_KIND_DISK) {
+    record.size_mib = context_.config.sandbox.disk_mib;
+  }
   absl::Status valid = ValidateVolume(request, record.size_mib, context_.config.limits);
   if (valid.ok() && by_name_.contains(record.name)) {
     valid = MakeError(Reason::kVolumeNameTaken,
@@ -147,7 +167,7 @@ absl::StatusOr<VolumeRecord> Volumes::Find(const Caller& caller, absl::string_vi
 msb::v1::Volume Volumes::ViewOf(const VolumeRecord& record) const {
   msb::v1::Volume view;
   view.set_name(record.name);
-  view.set_kind(msb::v1::VOLUME_KIND_DISK);
+  view.set_kind(record.kind);
   view.set_size_mib(record.size_mib);
   view.set_owner_uid(record.owner_uid);
   struct stat info {};

@@ -42,6 +42,7 @@ vmm = "{BUILD}/vmm/msb-vmm"
 jailer = "{BUILD}/jailer/msb-jailer"
 net = "{BUILD}/network/msb-net"
 image = "{BUILD}/image/msb-image"
+fs = "{BUILD}/file-server/msb-fs"
 {extra_config}""")
         self.environment = dict(os.environ, MSB_SOCKET=str(self.socket))
         self.start()

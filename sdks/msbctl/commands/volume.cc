@@ -19,12 +19,20 @@ namespace {
 
 using Stub = msb::v1::VolumeService::Stub;
 
-absl::StatusOr<int> Create(Session& session, const std::string& name, const std::string& size) {
+struct CreateOptions {
+  std::string name;
+  std::string kind;
+  std::string size;
+};
+
+absl::StatusOr<int> Create(Session& session, const CreateOptions& options) {
   MSB_ASSIGN_OR_RETURN(Client * client, session.client());
   msb::v1::CreateVolumeRequest request;
-  request.set_name(name);
-  if (!size.empty()) {
-    MSB_ASSIGN_OR_RETURN(const uint32_t mib, ParseMebibytes(size));
+  request.set_name(options.name);
+  request.set_kind(options.kind == "directory" ? msb::v1::VOLUME_KIND_DIRECTORY
+                                               : msb::v1::VOLUME_KIND_DISK);
+  if (!options.size.empty()) {
+    MSB_ASSIGN_OR_RETURN(const uint32_t mib, ParseMebibytes(options.size));
     if (mib == 0) return MakeError(Reason::kInvalidResources, "--size must be more than 0");
     request.set_size_mib(mib);
   }
@@ -46,10 +54,12 @@ absl::StatusOr<int> List(Session& session) {
     std::fputs(ToJson(response).c_str(), stdout);
     return kExitOk;
   }
-  Table table({"VOLUME", "SIZE", "ON DISK", "CREATED", "USED BY"});
+  Table table({"VOLUME", "KIND", "SIZE", "ON DISK", "CREATED", "USED BY"});
   for (const auto& volume : response.volumes()) {
-    table.Add({volume.name(), Bytes(uint64_t{volume.size_mib()} << 20),
-               Bytes(volume.allocated_bytes()), Ago(volume.created_at()),
+    const bool disk = volume.kind() != msb::v1::VOLUME_KIND_DIRECTORY;
+    table.Add({volume.name(), disk ? "disk" : "directory",
+               disk ? Bytes(uint64_t{volume.size_mib()} << 20) : "-",
+               disk ? Bytes(volume.allocated_bytes()) : "-", Ago(volume.created_at()),
                absl::StrJoin(volume.used_by(), ", ")});
   }
   std::fputs(table.ToString().c_str(), stdout);
@@ -85,19 +95,23 @@ void AddVolumeCommands(CLI::App& app, Session& session) {
   auto* volume = app.add_subcommand("volume", "storage that outlives sandboxes");
   volume->group(kSandboxGroup);
   volume->footer(
-      "A volume is a disk of its own: one sandbox writes to it, or many read it.\n\n"
+      "A volume is a disk of its own, which one sandbox writes to or many read, or a directory of\n"
+      "this host's file system, which any number of sandboxes share.\n\n"
       "Examples:\n"
       "  msbctl volume create data --size 10G\n"
       "  msbctl run -v data:/data -- sh -c 'date >> /data/log'\n"
+      "  msbctl volume create shared --kind directory\n"
       "  msbctl volume ls");
   volume->require_subcommand(1);
-  auto name = std::make_shared<std::string>();
-  auto size = std::make_shared<std::string>();
+  auto options = std::make_shared<CreateOptions>();
   auto* create = volume->add_subcommand("create", "make a volume");
-  create->add_option("name", *name, "its name")->required();
-  create->add_option("--size", *size, "its size: 10G (default: a sandbox's disk)")
+  create->add_option("name", options->name, "its name")->required();
+  create->add_option("--kind", options->kind, "disk (the default) or directory")
+      ->type_name("KIND")
+      ->check(CLI::IsMember({"disk", "directory"}));
+  create->add_option("--size", options->size, "of a disk: 10G (default: a sandbox's disk)")
       ->type_name("SIZE");
-  create->callback([&session, name, size] { session.End(Create(session, *name, *size)); });
+  create->callback([&session, options] { session.End(Create(session, *options)); });
 
   volume->add_subcommand("ls", "list volumes")->callback([&session] {
     session.End(List(session));
