@@ -24,6 +24,13 @@ if(NOT MSB_ABSL_ARCHIVES)
 endif()
 find_library(MSB_PROTOBUF_LITE_ARCHIVE libprotobuf-lite.a REQUIRED)
 
+# TLS of msb-secrets, which finds no library in its empty root either.
+find_library(MSB_SSL_ARCHIVE libssl.a REQUIRED)
+find_library(MSB_CRYPTO_ARCHIVE libcrypto.a REQUIRED)
+add_library(msb_openssl INTERFACE)
+add_library(msb::openssl ALIAS msb_openssl)
+target_link_libraries(msb_openssl INTERFACE ${MSB_SSL_ARCHIVE} ${MSB_CRYPTO_ARCHIVE} Threads::Threads)
+
 add_library(msb_runtime_static INTERFACE)
 add_library(msb::runtime_static ALIAS msb_runtime_static)
 target_link_libraries(msb_runtime_static INTERFACE

@@ -19,6 +19,7 @@
 #include "absl/strings/str_split.h"
 #include "guest-agent/boot/guest_stats.h"
 #include "guest-agent/boot/mounts.h"
+#include "guest-agent/boot/trust_stores.h"
 
 namespace msb {
 namespace {
@@ -79,6 +80,10 @@ agent::v1::GuestStats InitGuest::Stats() { return CollectGuestStats(); }
 
 absl::Status InitGuest::MountAll(const agent::v1::MountAll& request) {
   return msb::MountAll(request);
+}
+
+absl::StatusOr<std::vector<std::string>> InitGuest::TrustCa(const std::string& pem) {
+  return AddToTrustStores("", pem);
 }
 
 void InitGuest::BeginShutdown(absl::Duration grace) {

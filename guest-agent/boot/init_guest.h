@@ -10,6 +10,8 @@
 
 #include <functional>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -43,6 +45,7 @@ class InitGuest final : public Guest {
   absl::Status SetClock(uint64_t nanoseconds) override;
   agent::v1::GuestStats Stats() override;
   absl::Status MountAll(const agent::v1::MountAll& request) override;
+  absl::StatusOr<std::vector<std::string>> TrustCa(const std::string& pem) override;
   void BeginShutdown(absl::Duration grace) override;
 
   // The last child has been reaped: during a shutdown nothing is left to wait for.

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -60,8 +61,9 @@ const std::string* FindVariable(const Exec& exec, absl::string_view name) {
   return nullptr;
 }
 
-void PlanEnvironment(const Exec& exec, const Identity& identity, SpawnPlan& plan) {
-  plan.environment.reserve(static_cast<size_t>(exec.env_size()) + 4);
+void PlanEnvironment(const Exec& exec, const Identity& identity,
+                     absl::Span<const std::string> defaults, SpawnPlan& plan) {
+  plan.environment.reserve(static_cast<size_t>(exec.env_size()) + defaults.size() + 4);
   for (const auto& variable : exec.env()) {
     plan.environment.push_back(absl::StrCat(variable.name(), "=", variable.value()));
   }
@@ -74,6 +76,11 @@ void PlanEnvironment(const Exec& exec, const Identity& identity, SpawnPlan& plan
   add_missing("HOME", identity.home);
   if (!identity.name.empty()) add_missing("USER", identity.name);
   if (exec.has_pty()) add_missing("TERM", kDefaultTerm);
+  for (const std::string& variable : defaults) {
+    const std::pair<absl::string_view, absl::string_view> parts =
+        absl::StrSplit(variable, absl::MaxSplits('=', 1));
+    add_missing(parts.first, parts.second);
+  }
 }
 
 void PlanCandidates(const Exec& exec, SpawnPlan& plan) {
@@ -103,12 +110,13 @@ void PlanIdentity(const Exec& exec, const Identity& identity, SpawnPlan& plan) {
 
 }  // namespace
 
-absl::StatusOr<SpawnPlan> PlanCommand(const Exec& exec, UserDatabase& users) {
+absl::StatusOr<SpawnPlan> PlanCommand(const Exec& exec, UserDatabase& users,
+                                      absl::Span<const std::string> defaults) {
   MSB_RETURN_IF_ERROR(CheckStrings(exec));
   MSB_ASSIGN_OR_RETURN(const Identity identity, users.Resolve(exec.user()));
   SpawnPlan plan;
   MSB_RETURN_IF_ERROR(PlanRlimits(exec, plan));
-  PlanEnvironment(exec, identity, plan);
+  PlanEnvironment(exec, identity, defaults, plan);
   PlanCandidates(exec, plan);
   PlanIdentity(exec, identity, plan);
   plan.argv.assign(exec.argv().begin(), exec.argv().end());

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "guest-agent/exec/spawn.h"
 #include "guest-agent/users/user_database.h"
 #include "msb/agent/v1/agent.pb.h"
@@ -22,7 +23,9 @@ inline constexpr char kDefaultTerm[] = "xterm-256color";
 
 // Checks everything that can be checked before a process exists (kInvalidArgument) and resolves the
 // user (kUserNotFound). `stdio` and `cgroup_fd` of the plan are left for the caller.
-absl::StatusOr<SpawnPlan> PlanCommand(const agent::v1::Exec& exec, UserDatabase& users);
+// `defaults`: "NAME=value", where the command has no such variable.
+absl::StatusOr<SpawnPlan> PlanCommand(const agent::v1::Exec& exec, UserDatabase& users,
+                                      absl::Span<const std::string> defaults);
 
 // `result` is not a success.
 absl::Status SpawnError(const agent::v1::Exec& exec, const SpawnResult& result);

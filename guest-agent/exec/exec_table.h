@@ -10,6 +10,8 @@
 #include <deque>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
@@ -44,6 +46,11 @@ class ExecTable {
   // forgets it.
   absl::StatusOr<std::shared_ptr<Execution>> Start(const agent::v1::Exec& request);
 
+  // "NAME=value", for commands that begin from now on and have no such variable of their own.
+  void SetDefaultEnvironment(std::vector<std::string> variables) {
+    services_.default_environment = std::move(variables);
+  }
+
   // kExecNotFound.
   absl::StatusOr<std::shared_ptr<Execution>> Find(absl::string_view id) const;
 
@@ -60,7 +67,7 @@ class ExecTable {
   void OnFinished(const std::string& id);
   void Forget(const std::string& id);
 
-  const ExecServices services_;
+  ExecServices services_;
   const ExecLimits limits_;
   absl::flat_hash_map<std::string, std::shared_ptr<Execution>> by_id_;
   absl::flat_hash_map<int, Execution*> by_pid_;  // whose leader lives

@@ -71,6 +71,8 @@ struct ExecServices {
   CgroupPool& cgroups;
   OrphanPipes& orphans;
   int null_fd;  // /dev/null
+  // "NAME=value": what a command has unless it brings its own.
+  std::vector<std::string> default_environment = {};
 };
 
 // Belongs to the loop's thread.

@@ -101,7 +101,7 @@ struct World {
     if (open.has_attach()) {
       return ExecOperation::Attach(connection, agent->execs(), open.attach());
     }
-    if (open.has_exec()) MSB_RETURN_IF_ERROR(PlanCommand(open.exec(), users).status());
+    if (open.has_exec()) MSB_RETURN_IF_ERROR(PlanCommand(open.exec(), users, {}).status());
     MSB_RETURN_IF_ERROR(CheckPath(open.exec().cwd().empty() ? "/" : open.exec().cwd()));
     return std::unique_ptr<Operation>(std::make_unique<EchoOperation>(connection));
   }

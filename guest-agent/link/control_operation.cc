@@ -6,6 +6,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
@@ -101,6 +103,11 @@ absl::Status ControlOperation::Carry(const ControlRequest& request, ControlRespo
       return execs_.Remove(request.remove_exec());
     case ControlRequest::kMountAll:
       return guest_.MountAll(request.mount_all());
+    case ControlRequest::kTrustCa: {
+      MSB_ASSIGN_OR_RETURN(std::vector<std::string> variables, guest_.TrustCa(request.trust_ca()));
+      execs_.SetDefaultEnvironment(std::move(variables));
+      return absl::OkStatus();
+    }
     case ControlRequest::REQUEST_NOT_SET:
       break;
   }

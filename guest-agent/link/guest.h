@@ -8,8 +8,11 @@
 #define MSB_GUEST_AGENT_LINK_GUEST_H_
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "base/error.h"
 #include "msb/agent/v1/agent.pb.h"
@@ -24,6 +27,11 @@ class Guest {
   virtual agent::v1::GuestStats Stats() = 0;
   // What the guest is to see beside its image. Only pid 1 may.
   virtual absl::Status MountAll(const agent::v1::MountAll&) {
+    return MakeError(Reason::kPermissionDenied, "this agent is not pid 1 of a guest");
+  }
+  // Adds a CA certificate (PEM) to the image's trust stores. Returns the variables that name them, for
+  // every command. Only pid 1 may.
+  virtual absl::StatusOr<std::vector<std::string>> TrustCa(const std::string&) {
     return MakeError(Reason::kPermissionDenied, "this agent is not pid 1 of a guest");
   }
   // Begins to end everything; returns at once. Calls behind the first change nothing.

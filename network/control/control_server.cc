@@ -8,13 +8,13 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "base/unix_socket.h"
+#include "network/link/descriptors.h"
 
 namespace msb::net {
 
@@ -23,7 +23,6 @@ using msb::net::v1::ControlResponse;
 
 namespace {
 
-constexpr int kMaxDescriptorsAtOnce = 4;
 constexpr size_t kMaxDescriptorsHeld = 8;
 
 absl::Status CheckPort(const msb::net::v1::Port& port) {
@@ -74,31 +73,15 @@ void ControlServer::OnClient(Client& client, uint32_t events) {
 }
 
 absl::Status ControlServer::Receive(Client& client) {
-  char bytes[16384];
-  iovec part{bytes, sizeof(bytes)};
-  alignas(cmsghdr) char control[CMSG_SPACE(kMaxDescriptorsAtOnce * sizeof(int))];
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof(control);
-  const ssize_t got = ::recvmsg(client.socket.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return absl::OkStatus();
-  if (got <= 0) return absl::UnavailableError("the client has gone");
-  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
-       header = CMSG_NXTHDR(&message, header)) {
-    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
-    const size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (size_t i = 0; i < count; ++i) {
-      int fd;
-      std::memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
-      client.descriptors.emplace_back(fd);
-    }
-  }
+  std::string bytes(16384, '\0');
+  std::vector<UniqueFd> descriptors;
+  MSB_ASSIGN_OR_RETURN(const size_t got,
+                       ReceiveWithDescriptors(client.socket.get(), bytes, descriptors));
+  for (UniqueFd& descriptor : descriptors) client.descriptors.push_back(std::move(descriptor));
   if (client.descriptors.size() > kMaxDescriptorsHeld) {
     return MakeError(Reason::kFrameMalformed, "descriptors that no frame wants");
   }
-  client.reader.Append({bytes, static_cast<size_t>(got)});
+  client.reader.Append(absl::string_view(bytes).substr(0, got));
   while (true) {
     MSB_ASSIGN_OR_RETURN(const auto frame, client.reader.Next());
     if (!frame.has_value()) return absl::OkStatus();
@@ -121,6 +104,15 @@ absl::Status ControlServer::Handle(Client& client, absl::string_view frame) {
   return client.socket.valid() ? Flush(client) : absl::OkStatus();
 }
 
+absl::StatusOr<UniqueFd> ControlServer::TakeDescriptor(Client& client) {
+  if (client.descriptors.empty()) {
+    return MakeError(Reason::kInvalidArgument, "a request without the socket that belongs to it");
+  }
+  UniqueFd descriptor = std::move(client.descriptors.front());
+  client.descriptors.pop_front();
+  return descriptor;
+}
+
 absl::Status ControlServer::Execute(Client& client, const ControlRequest& request,
                                     ControlResponse& response) {
   switch (request.request_case()) {
@@ -136,11 +128,7 @@ absl::Status ControlServer::Execute(Client& client, const ControlRequest& reques
       break;
     }
     case ControlRequest::kPublish: {
-      if (client.descriptors.empty()) {
-        return MakeError(Reason::kInvalidArgument, "publish without a socket");
-      }
-      UniqueFd socket = std::move(client.descriptors.front());
-      client.descriptors.pop_front();
+      MSB_ASSIGN_OR_RETURN(UniqueFd socket, TakeDescriptor(client));
       MSB_RETURN_IF_ERROR(CheckPort(request.publish()));
       MSB_RETURN_IF_ERROR(stack_.Publish(request.publish(), std::move(socket)));
       break;
@@ -152,7 +140,15 @@ absl::Status ControlServer::Execute(Client& client, const ControlRequest& reques
       client.watch = request.id();
       UpdateSink();
       break;
-    case ControlRequest::REQUEST_NOT_SET:
+    case ControlRequest::kSetSecrets:
+      MSB_RETURN_IF_ERROR(stack_.SetSecrets(request.set_secrets()));
+      break;
+    case ControlRequest::kConnectSecrets: {
+      MSB_ASSIGN_OR_RETURN(UniqueFd socket, TakeDescriptor(client));
+      MSB_RETURN_IF_ERROR(stack_.ConnectSecrets(std::move(socket)));
+      break;
+    }
+    default:
       return MakeError(Reason::kInvalidArgument, "a request that this version does not know");
   }
   response.mutable_ok();

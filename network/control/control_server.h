@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "base/event_loop.h"
 #include "base/frames.h"
 #include "base/unique_fd.h"
@@ -56,6 +57,8 @@ class ControlServer {
   void OnClient(Client& client, uint32_t events);
   absl::Status Receive(Client& client);
   absl::Status Handle(Client& client, absl::string_view frame);
+  // That came with the frame.
+  static absl::StatusOr<UniqueFd> TakeDescriptor(Client& client);
   absl::Status Execute(Client& client, const msb::net::v1::ControlRequest& request,
                        msb::net::v1::ControlResponse& response);
   void Send(Client& client, const msb::net::v1::ControlResponse& response);

@@ -77,6 +77,12 @@ void Audit::Failed(const FlowLabel& flow, absl::string_view detail) {
   Emit(Event::KIND_FAILED, flow, 0, 0, detail);
 }
 
+void Audit::Secret(const FlowLabel& flow, absl::string_view name, SecretUse use,
+                   absl::string_view detail) {
+  Emit(use == SecretUse::kUsed ? Event::KIND_SECRET_USED : Event::KIND_SECRET_WITHHELD, flow, 0, 0,
+       detail, name);
+}
+
 void Audit::LookedUp(absl::string_view name, absl::string_view type, absl::string_view result,
                      int rule) {
   ++lookups_;
@@ -89,7 +95,7 @@ void Audit::LookedUp(absl::string_view name, absl::string_view type, absl::strin
 }
 
 void Audit::Emit(Event::Kind kind, const FlowLabel& flow, uint64_t bytes_up, uint64_t bytes_down,
-                 absl::string_view detail) {
+                 absl::string_view detail, absl::string_view secret) {
   if (sink_ == nullptr) return;
   Event event;
   event.set_kind(kind);
@@ -104,6 +110,7 @@ void Audit::Emit(Event::Kind kind, const FlowLabel& flow, uint64_t bytes_up, uin
   event.set_bytes_up(bytes_up);
   event.set_bytes_down(bytes_down);
   event.set_detail(std::string(detail));
+  event.set_secret(std::string(secret));
   sink_(event);
 }
 

@@ -48,6 +48,9 @@ class Audit {
               absl::string_view detail);
   void Denied(const FlowLabel& flow, absl::string_view detail);
   void Failed(const FlowLabel& flow, absl::string_view detail);
+  enum class SecretUse { kUsed, kWithheld };
+  void Secret(const FlowLabel& flow, absl::string_view name, SecretUse use,
+              absl::string_view detail);
   void LookedUp(absl::string_view name, absl::string_view type, absl::string_view result, int rule);
   void CountDropped() { ++dropped_; }
 
@@ -56,7 +59,7 @@ class Audit {
  private:
   Counters& CountersOf(const FlowLabel& flow);
   void Emit(msb::net::v1::Event::Kind kind, const FlowLabel& flow, uint64_t bytes_up,
-            uint64_t bytes_down, absl::string_view detail);
+            uint64_t bytes_down, absl::string_view detail, absl::string_view secret = "");
   std::string RuleText(int rule) const;
 
   Sink sink_;

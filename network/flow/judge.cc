@@ -59,7 +59,17 @@ bool IsPublicResolver(const std::string& name) {
 
 void Judge::SetPolicy(Policy policy) {
   policy_ = std::move(policy);
-  names_matter_ = policy_.HasNameRules();
+  names_matter_ = any_secrets_ || policy_.HasNameRules();
+}
+
+void Judge::SetSecrets(bool any) {
+  any_secrets_ = any;
+  names_matter_ = any_secrets_ || policy_.HasNameRules();
+}
+
+bool Judge::IsKnown(const IpAddress& address, const std::string& name, absl::Time now) const {
+  const std::vector<std::string> pinned = pins_.NamesOf(address, now);
+  return std::find(pinned.begin(), pinned.end(), name) != pinned.end();
 }
 
 void Judge::SetHostAddresses(std::vector<IpAddress> addresses) {
@@ -104,8 +114,7 @@ Judge::Decision Judge::Decide(Direction direction, Protocol protocol, const IpAd
 Judge::Decision Judge::DecideNamed(const IpAddress& address, uint16_t port, const std::string& name,
                                    absl::Time now) const {
   const GroupSet groups = GroupsOf(address);
-  const std::vector<std::string> pinned = pins_.NamesOf(address, now);
-  const bool known = std::find(pinned.begin(), pinned.end(), name) != pinned.end();
+  const bool known = IsKnown(address, name, now);
   const std::vector<std::string> said = {name};
   Decision decision;
   decision.name = name;

@@ -24,6 +24,10 @@ class Judge {
   const Policy& policy() const { return policy_; }
   // TLS is asked for its name, and other ways to hide one are closed.
   bool names_matter() const { return names_matter_; }
+  // Names matter, too, where secrets go by them.
+  void SetSecrets(bool any);
+  // Whether our resolver has given `address` out for `name`.
+  bool IsKnown(const IpAddress& address, const std::string& name, absl::Time now) const;
 
   void SetHostAddresses(std::vector<IpAddress> addresses);
   NamePins& pins() { return pins_; }
@@ -46,6 +50,7 @@ class Judge {
 
   Policy policy_;
   bool names_matter_ = false;
+  bool any_secrets_ = false;
   absl::flat_hash_set<IpAddress> host_addresses_;
   NamePins pins_;
 };

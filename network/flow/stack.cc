@@ -231,9 +231,9 @@ void Stack::OpenTcp(const FlowKey& key, const TcpSegment& syn, const IpPacket& p
   if (!dns) {
     // A rule that names an address means it, whatever is asked for there.
     const bool by_address = decision.verdict.rule != kPresetDecided && !decision.verdict.by_name;
-    const bool inspect = environment_.judge.names_matter() && !by_address;
     return opened.Connect(syn, target,
-                          inspect ? TcpFlow::Inspection::kTlsName : TcpFlow::Inspection::kNone);
+                          {.policy = environment_.judge.names_matter() && !by_address,
+                           .secrets = environment_.secrets.UsesPort(key.peer_port)});
   }
   int ends_of_pair[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends_of_pair) != 0) {
@@ -446,6 +446,12 @@ void Stack::SetPolicy(Policy policy) {
   // Those are decided anew with their next datagram.
   absl::erase_if(udp_, [](const auto& entry) { return entry.second->publisher() < 0; });
   ping_.clear();
+}
+
+absl::Status Stack::SetSecrets(const msb::net::v1::SecretHosts& hosts) {
+  MSB_RETURN_IF_ERROR(environment_.secrets.Set(hosts));
+  environment_.judge.SetSecrets(!environment_.secrets.empty());
+  return absl::OkStatus();
 }
 
 void Stack::Sweep() {

@@ -56,6 +56,11 @@ class Stack {
 
   // Replaces the policy; flows that it denies are reset at once.
   void SetPolicy(Policy policy);
+  // Where secrets go, from the next connection on.
+  absl::Status SetSecrets(const msb::net::v1::SecretHosts& hosts);
+  absl::Status ConnectSecrets(UniqueFd socket) {
+    return environment_.secrets.Connect(std::move(socket));
+  }
   absl::Status Publish(const msb::net::v1::Port& port, UniqueFd socket);
   // kNotFound when it is not published.
   absl::Status Unpublish(const msb::net::v1::Port& port);

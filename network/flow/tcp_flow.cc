@@ -15,7 +15,6 @@
 #include <utility>
 
 #include "absl/time/clock.h"
-#include "network/tls/client_hello.h"
 
 namespace msb::net {
 namespace {
@@ -139,7 +138,8 @@ void TcpFlow::OnSegment(const TcpSegment& segment) {
 void TcpFlow::TakeFromGuest(Bytes data, bool finished) {
   bytes_up_ += data.size();
   guest_finished_ = guest_finished_ || finished;
-  if (inspection_ == Inspection::kNone) {
+  if (!environment_.secrets.empty() && !handed_over_) TellPlaceholders(data);
+  if (!inspection_.any()) {
     WriteToHost(data);
   } else {
     held_.append(reinterpret_cast<const char*>(data.data()), data.size());
@@ -156,26 +156,73 @@ void TcpFlow::Inspect() {
     if (!held_.empty() && hello_began_ == absl::InfiniteFuture()) hello_began_ = absl::Now();
     return connection_.SetHeld(static_cast<uint32_t>(held_.size()));
   }
-  inspection_ = Inspection::kNone;
+  const Inspection asked = std::exchange(inspection_, Inspection());
   hello_began_ = absl::InfiniteFuture();
-  const bool tls = hello.state == ClientHello::State::kWhole;
-  const bool broken = hello.state == ClientHello::State::kBroken ||
-                      (hello.state == ClientHello::State::kNeedsMore && !held_.empty());
-  if (tls || broken) {
-    const Judge::Decision decision =
-        broken ? Judge::Decision{{}, "", "TLS that cannot be read"}
-               : environment_.judge.DecideNamed(target_, connection_.ends().peer_port,
-                                                hello.server_name, absl::Now());
-    if (decision.verdict.action == Action::kDeny) {
-      FlowLabel denied = label_;
-      denied.rule = decision.verdict.rule;
-      denied.name = decision.name;
-      environment_.audit.Denied(denied, decision.detail);
-      return Break(decision.detail);
-    }
-    if (label_.name.empty()) label_.name = decision.name;
+  const bool whole = hello.state == ClientHello::State::kWhole;
+  const bool not_tls = hello.state == ClientHello::State::kNotTls || held_.empty();
+  if (asked.policy && !not_tls && !InspectName(hello)) return;
+  if (asked.secrets && whole &&
+      environment_.secrets.Serves(hello.server_name, connection_.ends().peer_port)) {
+    HandOver(hello.server_name);
+    if (done_) return;
   }
   FlushToHost();
+}
+
+bool TcpFlow::InspectName(const ClientHello& hello) {
+  const Judge::Decision decision =
+      hello.state != ClientHello::State::kWhole
+          ? Judge::Decision{{}, "", "TLS that cannot be read"}
+          : environment_.judge.DecideNamed(target_, connection_.ends().peer_port,
+                                           hello.server_name, absl::Now());
+  if (decision.verdict.action == Action::kDeny) {
+    FlowLabel denied = label_;
+    denied.rule = decision.verdict.rule;
+    denied.name = decision.name;
+    environment_.audit.Denied(denied, decision.detail);
+    Break(decision.detail);
+    return false;
+  }
+  if (label_.name.empty()) label_.name = decision.name;
+  return true;
+}
+
+void TcpFlow::HandOver(const std::string& name) {
+  label_.name = name;
+  const auto refuse = [this](absl::string_view why) {
+    environment_.audit.Failed(label_, why);
+    Break(why);
+  };
+  if (!environment_.judge.IsKnown(target_, name, absl::Now())) {
+    return refuse("the name in TLS was never resolved to this address");
+  }
+  int pair[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0) {
+    return refuse(std::strerror(errno));
+  }
+  UniqueFd ours(pair[0]);
+  const UniqueFd theirs(pair[1]);
+  const absl::StatusOr<uint64_t> number = environment_.secrets.HandOver(
+      {label_, name, connection_.ends().peer_port}, theirs.get(), socket_.get());
+  if (!number.ok()) return refuse(number.status().message());
+  handed_over_ = *number;
+  if (watched_ != 0) environment_.loop.Unwatch(socket_.get());
+  watched_ = 0;
+  socket_ = std::move(ours);
+  UpdateWatch();
+}
+
+// A placeholder that leaves outside of TLS goes nowhere that a secret may go.
+void TcpFlow::TellPlaceholders(Bytes data) {
+  const absl::string_view bytes(reinterpret_cast<const char*>(data.data()), data.size());
+  for (const std::string& secret : environment_.secrets.PlaceholdersIn(bytes)) {
+    if (std::find(told_placeholders_.begin(), told_placeholders_.end(), secret) !=
+        told_placeholders_.end()) {
+      continue;
+    }
+    told_placeholders_.push_back(secret);
+    environment_.audit.Secret(label_, secret, Audit::SecretUse::kWithheld, "sent in the clear");
+  }
 }
 
 void TcpFlow::WriteToHost(Bytes data) {
@@ -215,7 +262,7 @@ void TcpFlow::FlushToHost() {
 }
 
 void TcpFlow::FinishHostIfDrained() {
-  if (!guest_finished_ || host_shut_ || !held_.empty() || inspection_ != Inspection::kNone) return;
+  if (!guest_finished_ || host_shut_ || !held_.empty() || inspection_.any()) return;
   host_shut_ = true;
   ::shutdown(socket_.get(), SHUT_WR);
 }
@@ -361,6 +408,7 @@ void TcpFlow::End(absl::string_view detail) {
   if (socket_.valid() && watched_ != 0) environment_.loop.Unwatch(socket_.get());
   watched_ = 0;
   socket_.Reset();
+  if (handed_over_.has_value()) environment_.secrets.Forget(*handed_over_);
   if (opened_) {
     environment_.audit.Closed(label_, bytes_up_, bytes_down_, detail);
   } else if (state_ == State::kConnectingGuest) {

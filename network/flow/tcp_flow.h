@@ -12,17 +12,25 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "base/unique_fd.h"
 #include "network/flow/environment.h"
 #include "network/tcp/connection.h"
+#include "network/tls/client_hello.h"
 
 namespace msb::net {
 
 class TcpFlow {
  public:
-  enum class Inspection { kNone, kTlsName };
+  // What the first bytes are read for.
+  struct Inspection {
+    bool policy = false;   // the name has to be one that the policy allows
+    bool secrets = false;  // it may be one that secrets go to
+
+    bool any() const { return policy || secrets; }
+  };
   // Called once, when nothing is left to do; the flow may be destroyed behind the call.
   using OnDone = std::function<void(TcpFlow&)>;
 
@@ -60,6 +68,11 @@ class TcpFlow {
   void OnHostConnected();
   void TakeFromGuest(Bytes data, bool finished);
   void Inspect();
+  // False: the policy denies it, and it is over.
+  bool InspectName(const ClientHello& hello);
+  // To msb-secrets, which has both sides of the connection then.
+  void HandOver(const std::string& name);
+  void TellPlaceholders(Bytes data);
   void WriteToHost(Bytes data);
   void FlushToHost();
   void ReadFromHost();
@@ -78,7 +91,7 @@ class TcpFlow {
   State state_ = State::kConnectingHost;
   UniqueFd socket_;
   TcpConnection connection_;
-  Inspection inspection_ = Inspection::kNone;
+  Inspection inspection_;
   IpAddress target_;
   std::string held_;  // of the guest, not yet written to the host
   size_t written_of_held_ = 0;
@@ -87,6 +100,8 @@ class TcpFlow {
   bool host_finished_ = false;
   bool wait_for_link_ = false;
   bool opened_ = false;  // told to the audit
+  std::optional<uint64_t> handed_over_;
+  std::vector<std::string> told_placeholders_;  // once each
   bool done_ = false;
   uint32_t watched_ = 0;
   bool want_read_ = false;

@@ -136,6 +136,7 @@ std::unique_ptr<CLI::App> MakeApplication(Session& session, size_t columns) {
   AddListCommands(*app, session);
   AddNetworkCommands(*app, session);
   AddImageCommands(*app, session);
+  AddSecretCommands(*app, session);
   AddVolumeCommands(*app, session);
   AddObserveCommands(*app, session);
   AddDaemonCommands(*app, session);

@@ -13,6 +13,7 @@
 #include "sdks/msbctl/mount_argument.h"
 #include "sdks/msbctl/output.h"
 #include "sdks/msbctl/port_argument.h"
+#include "sdks/msbctl/secret_argument.h"
 
 namespace msb {
 
@@ -89,6 +90,13 @@ void SandboxOptions::Declare(CLI::App& command) {
       ->type_name("[ADDRESS:]HOST:GUEST[/udp]")
       ->allow_extra_args(false)
       ->group(group);
+  command
+      .add_option("--secret", secrets,
+                  "a value that goes to these hosts and is not in the guest; SOURCE is env:VARIABLE "
+                  "(default: env:NAME), file:PATH or - for standard input; repeatable")
+      ->type_name("NAME[=SOURCE]@HOST[,HOST...]")
+      ->allow_extra_args(false)
+      ->group(group);
 }
 
 absl::StatusOr<msb::v1::SandboxSpec> SandboxOptions::ToSpec() const {
@@ -122,6 +130,9 @@ absl::StatusOr<msb::v1::SandboxSpec> SandboxOptions::ToSpec() const {
   AddRules(deny, allow, *spec.mutable_network()->mutable_rules());
   for (const std::string& port : ports) {
     MSB_ASSIGN_OR_RETURN(*spec.mutable_network()->add_ports(), ParsePort(port));
+  }
+  for (const std::string& secret : secrets) {
+    MSB_ASSIGN_OR_RETURN(*spec.add_secrets(), ParseSecret(secret));
   }
   if (!lifetime.empty()) {
     MSB_ASSIGN_OR_RETURN(*spec.mutable_limits()->mutable_lifetime(), ParseDuration(lifetime));

@@ -13,6 +13,7 @@
 #include "msb/net/v1/net.pb.h"
 #include "supervisor/api/response_queue.h"
 #include "supervisor/sandbox/network.h"
+#include "supervisor/sandbox/secrets.h"
 #include "supervisor/wire/frame_socket.h"
 
 namespace msb {
@@ -38,6 +39,7 @@ api::NetworkEvent EventOf(const msb::net::v1::Event& from) {
   event.set_bytes_up(from.bytes_up());
   event.set_bytes_down(from.bytes_down());
   event.set_detail(from.detail());
+  event.set_secret(from.secret());
   return event;
 }
 
@@ -198,6 +200,26 @@ grpc::ServerUnaryReactor* NetworkServiceImpl::RestartNetwork(
   return UnaryOn(api_, context, request->sandbox(), [](const SandboxPtr& sandbox, UnaryDone done) {
     sandbox->RestartNetwork(std::move(done));
   });
+}
+
+grpc::ServerUnaryReactor* NetworkServiceImpl::UpdateSecrets(
+    grpc::CallbackServerContext* context, const api::UpdateSecretsRequest* request,
+    api::UpdateSecretsResponse* response) {
+  auto& secrets = *const_cast<api::UpdateSecretsRequest*>(request)->mutable_set();
+  const absl::StatusOr<SecretValues> values = TakeSecretValues(secrets);
+  return UnaryOn(api_, context, request->sandbox(),
+                 [request, values, response](const SandboxPtr& sandbox, UnaryDone done) {
+                   if (!values.ok()) return done(values.status());
+                   sandbox->UpdateSecrets(
+                       request->set(), {request->remove().begin(), request->remove().end()},
+                       *values,
+                       [sandbox, response, done = std::move(done)](const absl::Status& status) {
+                         if (status.ok()) {
+                           *response->mutable_secrets() = sandbox->record().spec.secrets();
+                         }
+                         done(status);
+                       });
+                 });
 }
 
 grpc::ServerWriteReactor<api::NetworkEvent>* NetworkServiceImpl::WatchNetwork(

@@ -32,6 +32,9 @@ class NetworkServiceImpl final : public msb::v1::NetworkService::CallbackService
   grpc::ServerUnaryReactor* RestartNetwork(grpc::CallbackServerContext* context,
                                            const msb::v1::RestartNetworkRequest* request,
                                            msb::v1::RestartNetworkResponse* response) override;
+  grpc::ServerUnaryReactor* UpdateSecrets(grpc::CallbackServerContext* context,
+                                          const msb::v1::UpdateSecretsRequest* request,
+                                          msb::v1::UpdateSecretsResponse* response) override;
   grpc::ServerWriteReactor<msb::v1::NetworkEvent>* WatchNetwork(
       grpc::CallbackServerContext* context, const msb::v1::WatchNetworkRequest* request) override;
 

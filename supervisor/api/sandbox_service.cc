@@ -10,6 +10,7 @@
 #include "supervisor/api/log_call.h"
 #include "supervisor/api/metrics_call.h"
 #include "supervisor/sandbox/mounts.h"
+#include "supervisor/sandbox/secrets.h"
 #include "supervisor/sandbox/state_wait.h"
 #include "supervisor/sandbox/validate.h"
 
@@ -97,11 +98,13 @@ class CreateCall final : public grpc::ServerUnaryReactor {
              const api::CreateRequest& request, api::Sandbox* response)
       : house_(house), context_(context), request_(request), response_(response) {}
 
-  void Begin(std::shared_ptr<CreateCall> self) {
+  void Begin(std::shared_ptr<CreateCall> self, absl::StatusOr<SecretValues> secrets) {
     self_ = std::move(self);
     const absl::StatusOr<Caller> caller = house_.authenticator.CallerOf(context_);
     if (!caller.ok()) return Answer(caller.status());
+    if (!secrets.ok()) return Answer(secrets.status());
     caller_ = *caller;
+    secrets_ = *std::move(secrets);
     absl::StatusOr<PullTicket> ticket = house_.registry.context().images.Provide(
         caller_, request_, [call = self_](const absl::Status& provided) {
           if (!call->EndPull()) return;
@@ -125,7 +128,8 @@ class CreateCall final : public grpc::ServerUnaryReactor {
     const bool start = !request_.has_start() || request_.start();
     house_.registry.Create(
         caller_, request_.spec(), start,
-        [call = self_](const absl::StatusOr<api::Sandbox>& made) { call->OnMade(made); });
+        [call = self_](const absl::StatusOr<api::Sandbox>& made) { call->OnMade(made); },
+        std::move(secrets_));
   }
   void OnMade(const absl::StatusOr<api::Sandbox>& made) {
     if (!made.ok()) return Answer(made.status());
@@ -150,6 +154,7 @@ class CreateCall final : public grpc::ServerUnaryReactor {
   api::Sandbox* const response_;
   std::shared_ptr<CreateCall> self_;
   Caller caller_;
+  SecretValues secrets_;
   absl::Mutex mutex_;
   bool pulling_ ABSL_GUARDED_BY(mutex_) = true;
   PullTicket ticket_ ABSL_GUARDED_BY(mutex_);
@@ -161,7 +166,9 @@ grpc::ServerUnaryReactor* SandboxServiceImpl::Create(grpc::CallbackServerContext
                                                      const api::CreateRequest* request,
                                                      api::Sandbox* response) {
   const auto call = std::make_shared<CreateCall>(api_, *context, *request, response);
-  call->Begin(call);
+  // Before the specification is copied; the request is gRPC's, and nobody reads it again.
+  auto& secrets = *const_cast<api::CreateRequest*>(request)->mutable_spec()->mutable_secrets();
+  call->Begin(call, TakeSecretValues(secrets));
   return call.get();
 }
 
@@ -186,9 +193,12 @@ grpc::ServerUnaryReactor* SandboxServiceImpl::List(grpc::CallbackServerContext* 
 grpc::ServerUnaryReactor* SandboxServiceImpl::Start(grpc::CallbackServerContext* context,
                                                     const api::StartRequest* request,
                                                     api::Sandbox* response) {
+  auto& secrets = *const_cast<api::StartRequest*>(request)->mutable_secrets();
+  const absl::StatusOr<SecretValues> values = TakeSecretValues(secrets);
   return UnaryView(api_, context, request->sandbox(), response,
-                   [this](const SandboxPtr& sandbox, UnaryDone done) {
-                     api_.registry.Start(sandbox, std::move(done));
+                   [this, values](const SandboxPtr& sandbox, UnaryDone done) {
+                     if (!values.ok()) return done(values.status());
+                     api_.registry.Start(sandbox, std::move(done), *values);
                    });
 }
 

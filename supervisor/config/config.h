@@ -29,6 +29,7 @@ struct DaemonConfig {
   std::string net;
   std::string image;
   std::string fs;
+  std::string secrets;
   std::string log_level;
   uint32_t workers = 0;
   absl::Duration shutdown_grace;
@@ -84,6 +85,7 @@ struct JailConfig {
 
 struct NetworkConfig {
   std::string preset;  // "none", "public" or "all"
+  std::string ca_store;
   uint32_t mtu = 0;
   uint32_t max_flows = 0;
   uint32_t kib_per_second_up = 0;  // 0: no limit

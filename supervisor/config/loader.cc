@@ -180,6 +180,7 @@ absl::Status FinishConfig(Config& config) {
   SetIfEmpty(daemon.net, daemon.libexec_directory, "msb-net");
   SetIfEmpty(daemon.image, daemon.libexec_directory, "msb-image");
   SetIfEmpty(daemon.fs, daemon.libexec_directory, "msb-fs");
+  SetIfEmpty(daemon.secrets, daemon.libexec_directory, "msb-secrets");
   const SandboxDefaults& sandbox = config.sandbox;
   const LimitsConfig& limits = config.limits;
   MSB_RETURN_IF_ERROR(

@@ -155,6 +155,7 @@ absl::StatusOr<msb::agent::v1::Exec> BuildExec(const ExecSpec& spec, const std::
   if (!spec.workdir.empty()) MSB_RETURN_IF_ERROR(ValidateGuestPath(spec.workdir));
   std::map<std::string, std::string> env = image.env;
   for (const auto& [name, value] : sandbox.env()) env[name] = value;
+  for (const auto& secret : sandbox.secrets()) env[secret.name()] = secret.placeholder();
   for (const auto& [name, value] : spec.env) {
     MSB_RETURN_IF_ERROR(ValidateEnvVariable(name, value));
     env[name] = value;

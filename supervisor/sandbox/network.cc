@@ -23,6 +23,7 @@
 #include "base/unique_fd.h"
 #include "base/unix_socket.h"
 #include "network/policy/policy.h"
+#include "supervisor/sandbox/secrets.h"
 
 namespace msb {
 namespace {
@@ -107,29 +108,6 @@ std::vector<std::string> HostDnsServers() {
   return servers;
 }
 
-absl::Status SendWithDescriptor(int socket, const std::string& bytes, int fd) {
-  iovec part{const_cast<char*>(bytes.data()), bytes.size()};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  if (fd >= 0) {
-    message.msg_control = control;
-    message.msg_controllen = sizeof(control);
-    cmsghdr* const header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    std::memcpy(CMSG_DATA(header), &fd, sizeof(fd));
-  }
-  // Far less than an empty socket takes.
-  MSB_ASSIGN_OR_RETURN(const ssize_t sent, Syscall("sendmsg", [&] {
-                         return ::sendmsg(socket, &message, MSG_NOSIGNAL);
-                       }));
-  return static_cast<size_t>(sent) == bytes.size() ? absl::OkStatus()
-                                                   : absl::UnavailableError("sent in part");
-}
-
 struct HostAddress {
   sockaddr_storage storage{};
   socklen_t size = 0;
@@ -175,6 +153,29 @@ absl::StatusOr<UniqueFd> BindOnHost(const PublishedPort& port) {
 }
 
 }  // namespace
+
+absl::Status SendFrameWithDescriptor(int socket, const std::string& frame, int fd) {
+  iovec part{const_cast<char*>(frame.data()), frame.size()};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  if (fd >= 0) {
+    message.msg_control = control;
+    message.msg_controllen = sizeof(control);
+    cmsghdr* const header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    std::memcpy(CMSG_DATA(header), &fd, sizeof(fd));
+  }
+  // Far less than an empty socket takes.
+  MSB_ASSIGN_OR_RETURN(const ssize_t sent, Syscall("sendmsg", [&] {
+                         return ::sendmsg(socket, &message, MSG_NOSIGNAL);
+                       }));
+  return static_cast<size_t>(sent) == frame.size() ? absl::OkStatus()
+                                                   : absl::UnavailableError("sent in part");
+}
 
 absl::Status CompletePort(PublishedPort& port) {
   if (port.protocol() == PublishedPort::PROTOCOL_UNSPECIFIED) {
@@ -242,7 +243,8 @@ namespace {
 std::string GuestMac() { return std::string(kGuestMac, kMacBytes); }
 
 CompanionSpec CompanionOf(const Config& config, const std::string& id,
-                          const msb::v1::Network& network) {
+                          const msb::v1::SandboxSpec& sandbox) {
+  const msb::v1::Network& network = sandbox.network();
   msb::net::v1::NetSpec net;
   net.set_id(id);
   net.set_control_fd(kCompanionControlFd);
@@ -255,6 +257,7 @@ CompanionSpec CompanionOf(const Config& config, const std::string& id,
   net.set_gateway_ipv6(kGateway6);
   for (std::string& server : HostDnsServers()) net.add_dns_servers(std::move(server));
   *net.mutable_policy() = PolicyOf(network);
+  *net.mutable_secrets() = HostsOf(sandbox.secrets());
   msb::net::v1::Limits& limits = *net.mutable_limits();
   limits.set_max_flows(config.network.max_flows);
   limits.set_bytes_per_second_up(uint64_t{config.network.kib_per_second_up} << 10);
@@ -275,30 +278,61 @@ CompanionSpec CompanionOf(const Config& config, const std::string& id,
 
 }  // namespace
 
-void AddNetwork(const Config& config, const msb::v1::Network& network, LaunchSpec& spec) {
-  if (!HasCard(network)) return;
+void AddNetwork(const Config& config, const msb::v1::SandboxSpec& sandbox, LaunchSpec& spec) {
+  if (!HasCard(sandbox.network())) return;
   spec.net = LaunchSpec::Net{
       .mac = GuestMac(), .mtu = config.network.mtu, .companion = spec.companions.size()};
-  spec.companions.push_back(CompanionOf(config, spec.id, network));
+  spec.companions.push_back(CompanionOf(config, spec.id, sandbox));
+  if (UsesSecrets(sandbox)) spec.companions.push_back(SecretsCompanionOf(config, spec.id));
   absl::StrAppend(&spec.command_line, kGuestWords);
 }
 
-absl::StatusOr<LaunchedCompanion> RestartNetworkProcess(Launcher& launcher, const Config& config,
-                                                        const LaunchPlan& plan,
-                                                        const msb::v1::Network& network) {
+namespace {
+
+absl::StatusOr<LaunchedCompanion> RestartNet(Launcher& launcher, const Config& config,
+                                             const LaunchPlan& plan,
+                                             const msb::v1::SandboxSpec& sandbox) {
   MSB_ASSIGN_OR_RETURN(Launcher::StartedCompanion started,
-                       launcher.StartCompanion(plan, CompanionOf(config, plan.id, network)));
+                       launcher.StartCompanion(plan, CompanionOf(config, plan.id, sandbox)));
   const absl::StatusOr<UniqueFd> link = ConnectUnix(plan.link_socket, Blocking::kYes);
   if (!link.ok()) return WithReason(Reason::kHostError, "the VMM's wire", link.status());
   const absl::Status handed =
-      SendWithDescriptor(link->get(), std::string(1, '\0'), started.vmm_socket.get());
+      SendFrameWithDescriptor(link->get(), std::string(1, '\0'), started.vmm_socket.get());
   if (!handed.ok()) return WithReason(Reason::kHostError, "the VMM's wire", handed);
   const std::string socket = PathsOf(plan, kNetworkCompanion).control_socket;
-  for (PublishedPort port : network.ports()) {
+  for (PublishedPort port : sandbox.network().ports()) {
     if (port.bound_port() != 0) port.set_host_port(port.bound_port());
     MSB_RETURN_IF_ERROR(PublishOnHost(socket, port, config.agent.request_timeout));
   }
   return std::move(started.companion);
+}
+
+absl::StatusOr<LaunchedCompanion> RestartSecrets(Launcher& launcher, const Config& config,
+                                                 const LaunchPlan& plan,
+                                                 const msb::v1::SandboxSpec& sandbox,
+                                                 const SecretValues& values) {
+  MSB_ASSIGN_OR_RETURN(Launcher::StartedCompanion started,
+                       launcher.StartCompanion(plan, SecretsCompanionOf(config, plan.id)));
+  MSB_RETURN_IF_ERROR(
+      TellSecrets(plan, sandbox.secrets(), values, config.agent.request_timeout));
+  return std::move(started.companion);
+}
+
+}  // namespace
+
+RestartedNetwork RestartNetworkProcesses(Launcher& launcher, const Config& config,
+                                         const LaunchPlan& plan,
+                                         const msb::v1::SandboxSpec& sandbox,
+                                         const SecretValues* values) {
+  RestartedNetwork restarted{.network = RestartNet(launcher, config, plan, sandbox)};
+  if (!restarted.network.ok() || !UsesSecrets(sandbox)) return restarted;
+  if (values != nullptr) {
+    restarted.secrets = RestartSecrets(launcher, config, plan, sandbox, *values);
+    if (!restarted.secrets->ok()) return restarted;
+  }
+  const absl::Status connected = ConnectSecrets(plan, config.agent.request_timeout);
+  if (!connected.ok()) restarted.network = connected;
+  return restarted;
 }
 
 absl::StatusOr<msb::net::v1::ControlResponse> AskNetwork(const std::string& control_socket,
@@ -309,7 +343,7 @@ absl::StatusOr<msb::net::v1::ControlResponse> AskNetwork(const std::string& cont
   if (!socket.ok()) return WithReason(Reason::kHostError, "msb-net", socket.status());
   std::string frame;
   AppendFrame(request.SerializeAsString(), frame);
-  const absl::Status sent = SendWithDescriptor(socket->get(), frame, fd);
+  const absl::Status sent = SendFrameWithDescriptor(socket->get(), frame, fd);
   if (!sent.ok()) return WithReason(Reason::kHostError, "msb-net", sent);
   const auto answer = ReadFrame(socket->get(), absl::Now() + timeout);
   if (!answer.ok()) return WithReason(Reason::kHostError, "msb-net", answer.status());

@@ -7,6 +7,7 @@
 #define MSB_SUPERVISOR_SANDBOX_NETWORK_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,9 +15,11 @@
 #include "absl/status/statusor.h"
 #include "msb/net/v1/net.pb.h"
 #include "msb/v1/network.pb.h"
+#include "msb/v1/sandbox.pb.h"
 #include "supervisor/config/config.h"
 #include "supervisor/launch/launcher.h"
 #include "supervisor/sandbox/caller.h"
+#include "supervisor/sandbox/secrets.h"
 
 namespace msb {
 
@@ -32,16 +35,26 @@ absl::Status CompletePort(msb::v1::PublishedPort& port);
 // Whether the machine gets a network card: not where nothing could ever pass.
 bool HasCard(const msb::v1::Network& network);
 
-// Adds the card and the process behind it to `spec`, and what the guest is told of them.
-void AddNetwork(const Config& config, const msb::v1::Network& network, LaunchSpec& spec);
+// Adds the card and the processes behind it to `spec`, and what the guest is told of them.
+void AddNetwork(const Config& config, const msb::v1::SandboxSpec& sandbox, LaunchSpec& spec);
 
-// Ends the msb-net of a running machine, if it has not ended, and puts a new one in its place.
-// Connections are lost, published ports are kept. Blocks.
-absl::StatusOr<LaunchedCompanion> RestartNetworkProcess(Launcher& launcher, const Config& config,
-                                                        const LaunchPlan& plan,
-                                                        const msb::v1::Network& network);
+// What is there after a restart.
+struct RestartedNetwork {
+  absl::StatusOr<LaunchedCompanion> network;
+  std::optional<absl::StatusOr<LaunchedCompanion>> secrets;
+};
+// Ends the msb-net of a running machine, if it has not ended, and puts a new one in its place; with
+// `values` (of the sandbox's secrets) its msb-secrets too. Connections are lost, published ports are
+// kept. Blocks.
+RestartedNetwork RestartNetworkProcesses(Launcher& launcher, const Config& config,
+                                         const LaunchPlan& plan,
+                                         const msb::v1::SandboxSpec& sandbox,
+                                         const SecretValues* values);
 
 msb::net::v1::Policy PolicyOf(const msb::v1::Network& network);
+
+// One frame (base/frames.h) with `fd`, or -1, to a companion that listens for them.
+absl::Status SendFrameWithDescriptor(int socket, const std::string& frame, int fd);
 
 // One request to the msb-net behind `control_socket`; `fd` (or -1) goes with it. Blocks for at most
 // `timeout`. The error of msb-net, or kHostError when it is not there.

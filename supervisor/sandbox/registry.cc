@@ -145,15 +145,21 @@ void Registry::EndCalls(absl::Duration grace) {
   });
 }
 
-void Registry::Create(Caller caller, msb::v1::SandboxSpec spec, bool start, OnView done) {
-  context_.loop.Post(
-      [this, caller, spec = std::move(spec), start, done = std::move(done)]() mutable {
-        CreateNow(caller, std::move(spec), start, std::move(done));
-      });
+void Registry::Create(Caller caller, msb::v1::SandboxSpec spec, bool start, OnView done,
+                      SecretValues secrets) {
+  context_.loop.Post([this, caller, spec = std::move(spec), start, secrets = std::move(secrets),
+                      done = std::move(done)]() mutable {
+    CreateNow(caller, std::move(spec), start, std::move(secrets), std::move(done));
+  });
 }
 
-void Registry::CreateNow(Caller caller, msb::v1::SandboxSpec spec, bool start, OnView done) {
+void Registry::CreateNow(Caller caller, msb::v1::SandboxSpec spec, bool start,
+                         SecretValues secrets, OnView done) {
   if (calls_ended_) return done(MakeError(Reason::kDaemonShuttingDown, "the daemon ends"));
+  // Whoever called: no value goes any further in a specification, which is written down.
+  absl::StatusOr<SecretValues> values = TakeSecretValues(*spec.mutable_secrets());
+  if (!values.ok()) return done(values.status());
+  secrets.merge(*values);
   absl::StatusOr<msb::v1::SandboxSpec> complete = CompleteSpec(std::move(spec), context_.config);
   if (!complete.ok()) return done(complete.status());
   if (complete->name().empty()) {
@@ -162,6 +168,10 @@ void Registry::CreateNow(Caller caller, msb::v1::SandboxSpec spec, bool start, O
   } else if (id_of_name_.contains(complete->name())) {
     return done(MakeError(Reason::kSandboxNameTaken,
                           absl::StrCat("there is a sandbox '", complete->name(), "' already")));
+  }
+  if (start) {
+    absl::Status known = CheckAllValues(*complete, secrets);
+    if (!known.ok()) return done(std::move(known));
   }
   if (absl::Status mounts = CheckMounts(caller, *complete); !mounts.ok()) {
     return done(std::move(mounts));
@@ -198,6 +208,7 @@ void Registry::CreateNow(Caller caller, msb::v1::SandboxSpec spec, bool start, O
     return done(std::move(kept));
   }
   const std::shared_ptr<Sandbox> sandbox = Add(std::move(record));
+  sandbox->AddSecretValues(std::move(secrets));
   sandbox->AnnounceCreation();
   sandbox->MakeFiles([this, sandbox, start, done = std::move(done)](const absl::Status& made) {
     if (!made.ok()) {
@@ -211,12 +222,13 @@ void Registry::CreateNow(Caller caller, msb::v1::SandboxSpec spec, bool start, O
   });
 }
 
-void Registry::Start(const std::shared_ptr<Sandbox>& sandbox, Sandbox::Done done) {
+void Registry::Start(const std::shared_ptr<Sandbox>& sandbox, Sandbox::Done done,
+                     SecretValues secrets) {
   if (IsAtRest(sandbox->state())) {
     absl::Status admitted = AdmitMemory(sandbox->record().spec.resources().memory_mib());
     if (!admitted.ok()) return done(std::move(admitted));
   }
-  sandbox->Start(std::move(done));
+  sandbox->Start(std::move(done), std::move(secrets));
 }
 
 absl::Status Registry::AdmitMemory(uint32_t memory_mib) const {

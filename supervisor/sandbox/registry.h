@@ -46,13 +46,14 @@ class Registry {
   // it runs.
   absl::Status Recover();
 
-  void Create(Caller caller, msb::v1::SandboxSpec spec, bool start, OnView done);
+  void Create(Caller caller, msb::v1::SandboxSpec spec, bool start, OnView done,
+              SecretValues secrets = {});
   void List(Caller caller, msb::v1::ListRequest filter,
             std::function<void(msb::v1::ListResponse)> done);
   // The sandbox that `name` means to `caller`: kSandboxNotFound when there is none that it may see.
   void With(Caller caller, std::string name, OnFound done);
   // Boots one, unless the limit on memory in use forbids it.
-  void Start(const std::shared_ptr<Sandbox>& sandbox, Sandbox::Done done);
+  void Start(const std::shared_ptr<Sandbox>& sandbox, Sandbox::Done done, SecretValues secrets = {});
   // Stops it first when `force` is set. On the loop.
   static void Remove(const std::shared_ptr<Sandbox>& sandbox, bool force, Sandbox::Done done);
 
@@ -71,7 +72,8 @@ class Registry {
   Volumes& volumes() { return volumes_; }
 
  private:
-  void CreateNow(Caller caller, msb::v1::SandboxSpec spec, bool start, OnView done);
+  void CreateNow(Caller caller, msb::v1::SandboxSpec spec, bool start, SecretValues secrets,
+                 OnView done);
   Found Find(Caller caller, absl::string_view name) const;
   // Whether `caller` may have the mounts of `spec`; tells it of what kind the volumes are.
   absl::Status CheckMounts(const Caller& caller, msb::v1::SandboxSpec& spec) const;

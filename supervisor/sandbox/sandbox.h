@@ -28,6 +28,8 @@
 #include "msb/v1/network.pb.h"
 #include "supervisor/agent/agent_client.h"
 #include "supervisor/sandbox/context.h"
+#include "supervisor/sandbox/network.h"
+#include "supervisor/sandbox/secrets.h"
 #include "supervisor/sandbox/vmm_control.h"
 #include "supervisor/sandbox/vmm_jobs.h"
 #include "supervisor/store/sandbox_record.h"
@@ -56,7 +58,8 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   void AnnounceCreation() { Announce(msb::v1::SANDBOX_STATE_UNSPECIFIED, state()); }
   // From creating to stopped. On an error nothing is left but the row, which Remove deletes.
   void MakeFiles(Done done);
-  void Start(Done done);
+  // With values of its secrets, instead of those that are known.
+  void Start(Done done, SecretValues values = {});
   struct StopOptions {
     std::optional<absl::Duration> grace;  // unset: the configuration's
     bool force = false;
@@ -83,6 +86,12 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   // False when the sandbox is at rest; an error when its network cannot be changed now.
   absl::StatusOr<bool> NetworkRuns() const;
   std::string NetworkSocket() const;
+
+  // --- its secrets (sandbox_secrets.cc; docs/secrets.md) ---
+
+  void AddSecretValues(SecretValues values);
+  void UpdateSecrets(SecretList set, const std::vector<std::string>& remove, SecretValues values,
+                     Done done);
 
   // Picks up where an earlier life of the daemon left off. Once, before any verb.
   void Recover();
@@ -147,9 +156,15 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   void EndActivity();
 
   // sandbox_network.cc
+  void OnNetworkRestarted(RestartedNetwork restarted, const Done& done);
   void AskNetworkThen(
       msb::net::v1::ControlRequest request,
       std::function<void(Sandbox&, absl::StatusOr<msb::net::v1::ControlResponse>)> done);
+
+  // sandbox_secrets.cc
+  // kSecretValueMissing; kSecretInvalid for one in `added` that the sandbox has not.
+  absl::Status CheckSecretValues(const SecretValues& added) const;
+  void TrustSecretsThen(Done done);
 
   // sandbox_start.cc
   void OnFilesMade(absl::Status status);
@@ -161,12 +176,14 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   void ConnectAgent();
   void MeetAgent();
   void OnClockSet(absl::Status status);
+  void OnTrusted(absl::Status status);
   void OnAgentAnswered(absl::Status status);
   void FailStart(absl::Status error);
   void Adopt();
   void OnAdoptedStatus(absl::StatusOr<msb::vmm::v1::ControlResponse> response);
 
   // sandbox_companions.cc
+  bool CompanionRuns(absl::string_view name) const;
   void TakeCompanions(std::vector<LaunchedCompanion> companions);
   void AdoptCompanions();
   void WatchCompanion(const std::string& name, UniqueFd pidfd);
@@ -197,6 +214,7 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   const LaunchPlan plan_;
   const std::function<void()> on_removed_;
   std::optional<Run> run_;
+  SecretValues secret_values_;  // known to this life of the daemon
   bool launching_ = false;  // a worker is at it
   bool clearing_ = false;   // a worker is at it
   bool removed_ = false;

@@ -14,6 +14,7 @@
 #include "supervisor/sandbox/lifecycle.h"
 #include "supervisor/sandbox/network.h"
 #include "supervisor/sandbox/sandbox.h"
+#include "supervisor/sandbox/secrets.h"
 
 namespace msb {
 namespace {
@@ -148,17 +149,42 @@ void Sandbox::UnpublishPort(PublishedPort port, Done done) {
 
 void Sandbox::RestartNetwork(Done done) {
   if (state() != msb::v1::SANDBOX_STATE_RUNNING) return done(NotNow("restart the network of"));
+  const bool with_secrets = UsesSecrets(record_.spec) && !CompanionRuns(kSecretsCompanion);
+  if (with_secrets) {
+    absl::Status status = CheckAllValues(record_.spec, secret_values_);
+    if (!status.ok()) return done(std::move(status));
+  }
   UnwatchCompanion(kNetworkCompanion);  // its end is no news now
   context_.workers.Run([&context = context_, weak = weak_from_this(), plan = plan_,
-                        network = record_.spec.network(), done = std::move(done)] {
-    auto restarted = std::make_shared<absl::StatusOr<LaunchedCompanion>>(
-        RestartNetworkProcess(context.launcher, context.config, plan, network));
+                        spec = record_.spec, values = secret_values_, with_secrets,
+                        done = std::move(done)] {
+    auto restarted = std::make_shared<RestartedNetwork>(
+        RestartNetworkProcesses(context.launcher, context.config, plan, spec,
+                                with_secrets ? &values : nullptr));
     context.loop.Post([weak, done, restarted] {
       const auto self = weak.lock();
       if (self == nullptr) return;
-      self->TakeRestarted(kNetworkCompanion, std::move(*restarted), done);
+      self->OnNetworkRestarted(std::move(*restarted), done);
     });
   });
+}
+
+void Sandbox::OnNetworkRestarted(RestartedNetwork restarted, const Done& done) {
+  if (!restarted.secrets.has_value()) {
+    return TakeRestarted(kNetworkCompanion, std::move(restarted.network), done);
+  }
+  TakeRestarted(kNetworkCompanion, std::move(restarted.network),
+                [self = shared_from_this(), done,
+                 secrets = std::make_shared<absl::StatusOr<LaunchedCompanion>>(
+                     *std::move(restarted.secrets))](const absl::Status& network) {
+                  if (!network.ok()) return done(network);
+                  self->TakeRestarted(kSecretsCompanion, std::move(*secrets),
+                                      [self, done](const absl::Status& taken) {
+                                        if (!taken.ok()) return done(taken);
+                                        // Another process, another authority.
+                                        self->TrustSecretsThen(done);
+                                      });
+                });
 }
 
 void Sandbox::NetworkStatusThen(std::function<void(absl::StatusOr<msb::v1::NetworkStatus>)> done) {

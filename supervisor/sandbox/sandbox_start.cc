@@ -49,10 +49,12 @@ void Sandbox::OnFilesMade(absl::Status status) {
   Answer(start_waiters_, status);
 }
 
-void Sandbox::Start(Done done) {
+void Sandbox::Start(Done done, SecretValues values) {
   if (state() == msb::v1::SANDBOX_STATE_RUNNING) return done(absl::OkStatus());
   if (state() == msb::v1::SANDBOX_STATE_STARTING) return start_waiters_.push_back(std::move(done));
   if (!IsAtRest(state()) || record_.removing) return done(NotNow("start"));
+  if (absl::Status status = CheckSecretValues(values); !status.ok()) return done(std::move(status));
+  AddSecretValues(std::move(values));
   start_request_ = MonotonicNow();
   const SandboxRecord before = record_;
   const msb::v1::SandboxState from = record_.state;
@@ -82,8 +84,8 @@ void Sandbox::Start(Done done) {
 
 void Sandbox::Launch(Leftovers leftovers) {
   launching_ = true;
-  RunBlocking([&context = context_, record = record_,
-               leftovers] { return LaunchVmm(context, record, leftovers); },
+  RunBlocking([&context = context_, record = record_, secrets = secret_values_,
+               leftovers] { return LaunchVmm(context, record, secrets, leftovers); },
               &Sandbox::OnLaunched);
 }
 
@@ -171,6 +173,13 @@ void Sandbox::MeetAgent() {
 }
 
 void Sandbox::OnClockSet(absl::Status status) {
+  if (!status.ok() || !UsesSecrets(record_.spec)) return OnTrusted(std::move(status));
+  TrustSecretsThen([self = shared_from_this()](const absl::Status& trusted) {
+    self->OnTrusted(trusted);
+  });
+}
+
+void Sandbox::OnTrusted(absl::Status status) {
   if (!status.ok() || record_.spec.mounts().empty()) return OnAgentAnswered(std::move(status));
   if (state() != msb::v1::SANDBOX_STATE_STARTING) return;
   msb::agent::v1::ControlRequest request;

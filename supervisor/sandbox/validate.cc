@@ -13,6 +13,7 @@
 #include "supervisor/images/reference.h"
 #include "supervisor/sandbox/mounts.h"
 #include "supervisor/sandbox/network.h"
+#include "supervisor/sandbox/secrets.h"
 
 namespace msb {
 namespace {
@@ -263,6 +264,7 @@ absl::StatusOr<msb::v1::SandboxSpec> CompleteSpec(msb::v1::SandboxSpec spec, con
   MSB_RETURN_IF_ERROR(ValidateLabels(spec));
   MSB_RETURN_IF_ERROR(ValidateMounts(spec));
   MSB_RETURN_IF_ERROR(CompleteNetwork(config.network, *spec.mutable_network()));
+  MSB_RETURN_IF_ERROR(CompleteSecrets(spec));
   msb::v1::Limits limits = DefaultLimits(config);
   MSB_RETURN_IF_ERROR(MergeLimits(spec.limits(), limits));
   *spec.mutable_limits() = std::move(limits);

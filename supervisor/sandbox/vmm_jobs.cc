@@ -76,6 +76,16 @@ absl::Status PublishPorts(const SandboxContext& context, const SandboxRecord& re
   return absl::OkStatus();
 }
 
+// Values go by a socket, never by a descriptor that could be read again.
+absl::Status BringSecrets(const SandboxContext& context, const SandboxRecord& record,
+                          const SecretValues& values) {
+  if (!UsesSecrets(record.spec)) return absl::OkStatus();
+  const LaunchPlan plan = context.launcher.Plan(record.id, record.slot);
+  const absl::Duration timeout = context.config.agent.request_timeout;
+  MSB_RETURN_IF_ERROR(TellSecrets(plan, record.spec.secrets(), values, timeout));
+  return ConnectSecrets(plan, timeout);
+}
+
 uint64_t DiskBytes(const SandboxRecord& record) {
   return uint64_t{record.spec.resources().disk_mib()} << 20;
 }
@@ -107,7 +117,7 @@ absl::Status MakeSandboxFiles(const SandboxContext& context, const SandboxRecord
 }
 
 absl::StatusOr<LaunchOutcome> LaunchVmm(const SandboxContext& context, const SandboxRecord& record,
-                                        Leftovers leftovers) {
+                                        const SecretValues& secrets, Leftovers leftovers) {
   if (leftovers == Leftovers::kClearFirst) {
     MSB_RETURN_IF_ERROR(context.launcher.CleanUp(context.launcher.Plan(record.id, record.slot)));
   }
@@ -143,10 +153,12 @@ absl::StatusOr<LaunchOutcome> LaunchVmm(const SandboxContext& context, const San
   spec.boot_timeout_ms = static_cast<uint32_t>(
       absl::ToInt64Milliseconds(context.config.sandbox.start_timeout + kBootTimeoutMargin));
   spec.console_limit_bytes = uint64_t{context.config.limits.console_log_kib} * 1024;
-  AddNetwork(context.config, record.spec.network(), spec);
+  AddNetwork(context.config, record.spec, spec);
   AddFileServer(context.config, context.data, record, spec);
   MSB_ASSIGN_OR_RETURN(outcome.vmm, context.launcher.Launch(spec));
-  if (const absl::Status status = PublishPorts(context, record, outcome); !status.ok()) {
+  absl::Status status = BringSecrets(context, record, secrets);
+  if (status.ok()) status = PublishPorts(context, record, outcome);
+  if (!status.ok()) {
     context.launcher.CleanUp(context.launcher.Plan(record.id, record.slot)).IgnoreError();
     return status;
   }

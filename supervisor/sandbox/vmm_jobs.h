@@ -16,6 +16,7 @@
 #include "msb/vmm/v1/control.pb.h"
 #include "supervisor/sandbox/context.h"
 #include "supervisor/sandbox/image_config.h"
+#include "supervisor/sandbox/secrets.h"
 #include "supervisor/store/sandbox_record.h"
 
 namespace msb {
@@ -33,7 +34,7 @@ struct LaunchOutcome {
 enum class Leftovers { kNone, kClearFirst };
 // Chooses the engine, looks at the assets, starts the VMM.
 absl::StatusOr<LaunchOutcome> LaunchVmm(const SandboxContext& context, const SandboxRecord& record,
-                                        Leftovers leftovers);
+                                        const SecretValues& secrets, Leftovers leftovers);
 
 // What is known of how a VMM ended.
 struct VmmEnd {

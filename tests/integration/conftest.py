@@ -43,6 +43,7 @@ jailer = "{BUILD}/jailer/msb-jailer"
 net = "{BUILD}/network/msb-net"
 image = "{BUILD}/image/msb-image"
 fs = "{BUILD}/file-server/msb-fs"
+secrets = "{BUILD}/network/msb-secrets"
 {extra_config}""")
         self.environment = dict(os.environ, MSB_SOCKET=str(self.socket))
         self.start()

@@ -21,26 +21,11 @@ import pytest
 from conftest import BUILD
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(__file__)), "support", "network"))
-from namespace_guest import GUEST_MAC, NamespaceGuest, start_msb_net  # noqa: E402
+from namespace_guest import GUEST_MAC, start_msb_net  # noqa: E402
+from world import (DNS, HOST, HOST6, METADATA, NAMES, PRIVATE, WEB, WEB2, WEB6,  # noqa: E402
+                   World)
 
 BINARY = str(BUILD / "network/msb-net")
-SUPPORT = os.path.join(os.path.dirname(os.path.dirname(__file__)), "support", "network")
-# Addresses as the Internet has them: what is special is refused by its number.
-HOST, HOST6 = "93.184.216.1", "2606:2800:220:1::1"
-WEB, WEB2 = "93.184.216.34", "93.184.216.35"
-DNS = WEB  # the first of its server's addresses, which UDP answers from
-WEB6 = "2606:2800:220:1::34"
-PRIVATE, METADATA = "10.9.0.1", "169.254.169.254"
-NAMES = {
-    "example.com": [WEB, WEB6],
-    "www.example.com": [WEB],
-    "other.org": [WEB2],
-    "rebind.example.com": [PRIVATE],
-    "half.example.com": [WEB, PRIVATE],
-    "loop.example.com": ["127.0.0.1"],
-    "cloud.example.com": [METADATA],
-    "moving.example.com": [WEB],
-}
 # What one attempt may take: "at once" on a host that is busy with other things.
 SOON = 5
 
@@ -75,76 +60,9 @@ print(json.dumps(result))
 """
 
 
-def run(*arguments):
-    subprocess.run([str(a) for a in arguments], check=True, stdin=subprocess.DEVNULL,
-                   capture_output=True)
-
-
-class World:
-    """The namespaces of "host" and "Internet", a link between them, and the servers."""
-
-    def __init__(self, directory):
-        self.directory = directory
-        self.names = directory / "names.json"
-        self.set_names(NAMES)
-        self.host, self.internet = self.namespace(), self.namespace()
-        run("ip", "link", "add", "up0", "netns", self.host.pid, "type", "veth", "peer", "name", "dn0",
-            "netns", self.internet.pid)
-        for ns, device, addresses in ((self.host, "up0", [f"{HOST}/24", f"{HOST6}/64"]),
-                                      (self.internet, "dn0",
-                                       [f"{WEB}/24", f"{WEB2}/24", f"{WEB6}/64"])):
-            self.inside(ns, "ip", "link", "set", "lo", "up")
-            self.inside(ns, "ip", "link", "set", device, "up")
-            for address in addresses:
-                nodad = ["nodad"] if ":" in address else []
-                self.inside(ns, "ip", "addr", "add", address, "dev", device, *nodad)
-        for address in (PRIVATE, METADATA):
-            self.inside(self.internet, "ip", "addr", "add", f"{address}/32", "dev", "dn0")
-            self.inside(self.host, "ip", "route", "add", address, "dev", "up0")
-        certificate, key = directory / "cert.pem", directory / "key.pem"
-        run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
-            "/CN=example.com", "-keyout", key, "-out", certificate)
-        self.servers = [self.start(self.internet, SUPPORT + "/servers.py", certificate, key, self.names),
-                        self.start(self.host, SUPPORT + "/servers.py", certificate, key, self.names)]
-
-    @staticmethod
-    def namespace():
-        process = subprocess.Popen(["unshare", "-n", "sh", "-c", "echo made; exec sleep infinity"],
-                                   stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
-        assert process.stdout.readline() == b"made\n"
-        return process
-
-    @staticmethod
-    def enter(ns):
-        return ["nsenter", f"--net=/proc/{ns.pid}/ns/net", "--"]
-
-    def inside(self, ns, *arguments):
-        run(*self.enter(ns), *arguments)
-
-    def start(self, ns, script, *arguments):
-        process = subprocess.Popen([*self.enter(ns), sys.executable, script, *map(str, arguments)],
-                                   stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
-        assert process.stdout.readline() == b"ready\n"
-        return process
-
-    def set_names(self, names):
-        new = self.names.with_suffix(".new")
-        new.write_text(json.dumps(names))
-        new.rename(self.names)
-
-    def guest(self, policy, *rules, **options):
-        return NamespaceGuest(BINARY, enter=self.enter(self.host), policy=policy, rules=rules,
-                              dns=(DNS,), **options)
-
-    def close(self):
-        for process in [*self.servers, self.host, self.internet]:
-            process.kill()
-            process.wait()
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    world = World(tmp_path_factory.mktemp("network"))
+    world = World(tmp_path_factory.mktemp("network"), BINARY)
     yield world
     world.close()
 

@@ -15,6 +15,7 @@
 #include "sdks/msbctl/image_pull.h"
 #include "sdks/msbctl/progress.h"
 #include "sdks/msbctl/sandbox_options.h"
+#include "sdks/msbctl/secret_argument.h"
 
 namespace msb {
 namespace {
@@ -61,10 +62,14 @@ absl::StatusOr<int> Create(Session& session, const SandboxOptions& options,
   return kExitOk;
 }
 
-absl::Status Start(Client& client, const std::string& name) {
-  const Progress progress("starting " + name);
+absl::Status Start(Client& client, const std::string& name,
+                   const std::vector<std::string>& secrets) {
   msb::v1::StartRequest request;
   request.set_sandbox(name);
+  for (const std::string& secret : secrets) {
+    MSB_ASSIGN_OR_RETURN(*request.add_secrets(), ParseSecretValue(secret));
+  }
+  const Progress progress("starting " + name);
   return client.Call(client.sandboxes(), &Stub::Start, request).status();
 }
 
@@ -104,7 +109,7 @@ void AddStop(CLI::App& app, Session& session) {
     command->callback([&session, options, restart] {
       session.End(ForEach(session, options->names, [&](Client& client, const std::string& name) {
         MSB_RETURN_IF_ERROR(Stop(client, name, *options));
-        return restart ? Start(client, name) : absl::OkStatus();
+        return restart ? Start(client, name, {}) : absl::OkStatus();
       }));
     });
   }
@@ -185,8 +190,16 @@ void AddLifecycleCommands(CLI::App& app, Session& session) {
   });
 
   auto names = std::make_shared<std::vector<std::string>>();
-  AddCommandOnSandboxes(app, "start", "start stopped sandboxes", *names)
-      ->callback([&session, names] { session.End(ForEach(session, *names, Start)); });
+  auto secrets = std::make_shared<std::vector<std::string>>();
+  auto* start = AddCommandOnSandboxes(app, "start", "start stopped sandboxes", *names);
+  start->add_option("--secret", *secrets, "a value that the daemon does not have (any more)")
+      ->type_name("NAME[=SOURCE]")
+      ->allow_extra_args(false);
+  start->callback([&session, names, secrets] {
+    session.End(ForEach(session, *names, [&](Client& client, const std::string& name) {
+      return Start(client, name, *secrets);
+    }));
+  });
   AddStop(app, session);
   AddUpdate(app, session);
   AddSimple(app, session, "pause", "freeze running sandboxes", &Stub::Pause);

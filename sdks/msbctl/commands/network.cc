@@ -98,6 +98,7 @@ std::string EventLine(const msb::v1::NetworkEvent& event) {
       absl::StrAppend(&line, " ", Bytes(event.bytes_up()), " up ", Bytes(event.bytes_down()),
                       " down");
     }
+    if (!event.secret().empty()) absl::StrAppend(&line, " ", Printable(event.secret()));
     if (!event.detail().empty()) absl::StrAppend(&line, ": ", Printable(event.detail()));
   }
   if (!event.rule().empty()) absl::StrAppend(&line, " [", event.rule(), "]");

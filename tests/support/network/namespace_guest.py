@@ -31,8 +31,8 @@ GUEST, GATEWAY, PREFIX = "192.0.0.2", "192.0.0.1", 29
 GUEST6, GATEWAY6, PREFIX6 = "fd6d:7362::2", "fd6d:7362::1", 64
 
 
-def translate(direction, message, data):
-    command = ["protoc", f"{direction}=msb.net.v1.{message}", "-I", PROTO, "msb/net/v1/net.proto"]
+def translate(direction, message, data, file="net"):
+    command = ["protoc", f"{direction}=msb.net.v1.{message}", "-I", PROTO, f"msb/net/v1/{file}.proto"]
     return subprocess.run(command, input=data, stdout=subprocess.PIPE, check=True, cwd=PROTO).stdout
 
 
@@ -44,13 +44,14 @@ def quoted(values):
     return " ".join(f'rules: "{value}"' for value in values)
 
 
-def spec_text(link_fd, control_fd, policy="public", rules=(), dns=(), limits="", mac=GUEST_MAC):
+def spec_text(link_fd, control_fd, policy="public", rules=(), dns=(), limits="", mac=GUEST_MAC,
+              secrets=""):
     mac = "".join(f"\\{byte:03o}" for byte in mac)
     servers = " ".join(f'dns_servers: "{server}"' for server in dns)
     return (f'id: "test" link_fd: {link_fd} control_fd: {control_fd} guest_mac: "{mac}" mtu: {MTU} '
             f'guest_ipv4: "{GUEST}" gateway_ipv4: "{GATEWAY}" guest_ipv6: "{GUEST6}" '
             f'gateway_ipv6: "{GATEWAY6}" {servers} policy {{ preset: "{policy}" {quoted(rules)} }} '
-            f"limits {{ {limits} }}")
+            f"limits {{ {limits} }} secrets {{ {secrets} }}")
 
 
 def start_msb_net(binary, link, listener, log, enter=(), **options):

@@ -1,0 +1,35 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Bytes with descriptors (SCM_RIGHTS) over a non-blocking Unix socket.
+
+#ifndef MSB_NETWORK_LINK_DESCRIPTORS_H_
+#define MSB_NETWORK_LINK_DESCRIPTORS_H_
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "base/unique_fd.h"
+
+namespace msb::net {
+
+// At once; a sender's further ones are closed by the kernel.
+inline constexpr size_t kMaxDescriptorsAtOnce = 4;
+
+// What has come, at most as much as `buffer` has room for, into its front; its descriptors behind
+// those that are there. 0: nothing yet. kUnavailable: the other side has gone.
+absl::StatusOr<size_t> ReceiveWithDescriptors(int socket, std::string& buffer,
+                                              std::vector<UniqueFd>& descriptors);
+
+// Of a packet socket: all of `packet`, or nothing and why. Copies of the descriptors go along.
+absl::Status SendWithDescriptors(int socket, absl::string_view packet,
+                                 absl::Span<const int> descriptors);
+
+}  // namespace msb::net
+
+#endif  // MSB_NETWORK_LINK_DESCRIPTORS_H_
