@@ -23,6 +23,7 @@
 #include "base/status_macros.h"
 #include "base/syscall.h"
 #include "base/version.h"
+#include "jailer/policy/filter.h"
 #include "msb/net/v1/net.pb.h"
 #include "network/control/control_server.h"
 #include "network/control/spec.h"
@@ -82,6 +83,7 @@ absl::Status Run(int spec_fd) {
   MSB_RETURN_IF_ERROR(server.Start());
   MSB_RETURN_IF_ERROR(environment->link->Start());
   MSB_LOG(kInfo) << "msb-net " << Version() << " serves sandbox " << EscapeForLog(spec.id());
+  MSB_RETURN_IF_ERROR(ConfineThread(SeccompPolicy::kNet));
   MSB_RETURN_IF_ERROR(loop->Run());
   return ended;
 }

@@ -4,7 +4,9 @@
 // msbd: the daemon. usage: msbd [--config FILE] [--check-config | --print-config | --version]
 
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <memory>
@@ -90,6 +92,9 @@ sigset_t BlockEndingSignals() {
 int Serve(const msb::Config& config) {
   const sigset_t ending = BlockEndingSignals();
   ::umask(0077);
+  // Values of secrets pass through memory of libraries: no core file has them, no other process of
+  // this user reads them. Children have their own flag.
+  if (::geteuid() == 0) ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   msb::InitLog("msbd", msb::ParseLogLevel(config.daemon.log_level).value_or(msb::LogLevel::kInfo));
   MSB_LOG(kInfo) << "msbd " << msb::Version();
   const absl::StatusOr<std::unique_ptr<msb::Daemon>> daemon = msb::Daemon::Start(config);

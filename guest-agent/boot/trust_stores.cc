@@ -34,9 +34,9 @@ constexpr const char* kBundles[] = {
     "/etc/ssl/ca-bundle.pem",                             // openSUSE
     "/etc/ssl/cert.pem",                                  // BSD's place; Alpine has a link there
 };
-constexpr const char* kSources[] = {
-    "/usr/local/share/ca-certificates", "/etc/pki/ca-trust/source/anchors",
-    "/etc/pki/trust/anchors", "/etc/ca-certificates/trust-source/anchors"};
+constexpr const char* kSources[] = {"/usr/local/share/ca-certificates",
+                                    "/etc/pki/ca-trust/source/anchors", "/etc/pki/trust/anchors",
+                                    "/etc/ca-certificates/trust-source/anchors"};
 constexpr const char* kReplacingVariables[] = {"SSL_CERT_FILE", "REQUESTS_CA_BUNDLE",
                                                "CURL_CA_BUNDLE", "AWS_CA_BUNDLE"};
 constexpr const char* kAddingVariables[] = {"NODE_EXTRA_CA_CERTS", "DENO_CERT"};
@@ -101,7 +101,8 @@ absl::StatusOr<std::string> ReadWhole(const std::string& path) {
 absl::Status AddToBundle(const std::string& path, const std::string& pem) {
   MSB_ASSIGN_OR_RETURN(std::string text, ReadWhole(path));
   const size_t begin = text.find(kBegin.data(), 0, kBegin.size());
-  const size_t end = begin == std::string::npos ? begin : text.find(kEnd.data(), begin, kEnd.size());
+  const size_t end =
+      begin == std::string::npos ? begin : text.find(kEnd.data(), begin, kEnd.size());
   if (end != std::string::npos) text.erase(begin, end + kEnd.size() - begin);
   if (!text.empty() && text.back() != '\n') text += '\n';
   absl::StrAppend(&text, kBegin, pem, kEnd);

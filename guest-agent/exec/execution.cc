@@ -109,8 +109,8 @@ absl::StatusOr<std::unique_ptr<Execution>> Execution::Start(const ExecServices& 
 }
 
 absl::Status Execution::Launch(const Exec& request) {
-  MSB_ASSIGN_OR_RETURN(SpawnPlan plan, PlanCommand(request, services_.users,
-                                                   services_.default_environment));
+  MSB_ASSIGN_OR_RETURN(SpawnPlan plan,
+                       PlanCommand(request, services_.users, services_.default_environment));
   Pipe in, out, err;
   Terminal terminal;
   if (pty_) {

@@ -29,8 +29,8 @@ class Guest {
   virtual absl::Status MountAll(const agent::v1::MountAll&) {
     return MakeError(Reason::kPermissionDenied, "this agent is not pid 1 of a guest");
   }
-  // Adds a CA certificate (PEM) to the image's trust stores. Returns the variables that name them, for
-  // every command. Only pid 1 may.
+  // Adds a CA certificate (PEM) to the image's trust stores. Returns the variables that name them,
+  // for every command. Only pid 1 may.
   virtual absl::StatusOr<std::vector<std::string>> TrustCa(const std::string&) {
     return MakeError(Reason::kPermissionDenied, "this agent is not pid 1 of a guest");
   }

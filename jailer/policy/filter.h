@@ -23,7 +23,9 @@ enum class SeccompPolicy {
   kQemuLoop,  // msb-vmm's event loop, engine qemu, once QEMU runs
   kVcpu,
   kDisk,
-  kQemu,  // a whole process, from its exec on
+  kQemu,     // a whole process, from its exec on
+  kNet,      // msb-net, once it serves
+  kSecrets,  // msb-secrets, once it serves
 };
 
 // Whether a process confines its threads. Everything but kInForce is for a developer at his own

@@ -31,9 +31,11 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 constexpr SeccompPolicy kThreads[] = {SeccompPolicy::kKvmLoop, SeccompPolicy::kQemuLoop,
-                                      SeccompPolicy::kVcpu, SeccompPolicy::kDisk};
-constexpr SeccompPolicy kAll[] = {SeccompPolicy::kKvmLoop, SeccompPolicy::kQemuLoop,
-                                  SeccompPolicy::kVcpu, SeccompPolicy::kDisk, SeccompPolicy::kQemu};
+                                      SeccompPolicy::kVcpu, SeccompPolicy::kDisk,
+                                      SeccompPolicy::kSecrets};
+constexpr SeccompPolicy kAll[] = {
+    SeccompPolicy::kKvmLoop, SeccompPolicy::kQemuLoop, SeccompPolicy::kVcpu,   SeccompPolicy::kDisk,
+    SeccompPolicy::kQemu,    SeccompPolicy::kNet,      SeccompPolicy::kSecrets};
 
 class SeccompTest : public ::testing::Test {
  protected:
@@ -148,6 +150,25 @@ TEST_F(SeccompTest, ThreadsThatContendForAMutexNeedNoMoreOnceTheLibrariesArePrep
     ASSERT_EQ(::waitpid(child, &status, 0), child);
     EXPECT_EQ(status, 0) << static_cast<int>(policy);
   }
+}
+
+TEST_F(SeccompTest, TheNetworkHasSocketsOfIpAndNothingElse) {
+  for (const int family : {AF_INET, AF_INET6, AF_NETLINK}) {
+    ExpectRuns(SeccompPolicy::kNet, [family] { ::socket(family, SOCK_DGRAM, 0); });
+  }
+  for (const int family : {AF_UNIX, AF_PACKET, AF_VSOCK, AF_ALG}) {
+    ExpectKilled(SeccompPolicy::kNet, [family] { ::socket(family, SOCK_DGRAM, 0); });
+  }
+  ExpectKilled(SeccompPolicy::kNet, [] { ::open("/etc/passwd", O_RDONLY); });
+  ExpectKilled(SeccompPolicy::kNet, [] { ::syscall(SYS_execve, "/bin/true", nullptr, nullptr); });
+  ExpectKilled(SeccompPolicy::kNet, [] { ::fork(); });
+  ExpectKilled(SeccompPolicy::kNet, [] { ::syscall(SYS_ptrace, 0, 0, 0, 0); });
+  ExpectKilled(SeccompPolicy::kNet, [] { ::listen(-1, 1); });
+  ExpectKilled(SeccompPolicy::kSecrets, [] { ::connect(-1, nullptr, 0); });
+  ExpectKilled(SeccompPolicy::kSecrets, [] {
+    int ends[2];
+    ::socketpair(AF_UNIX, SOCK_STREAM, 0, ends);
+  });
 }
 
 // The table of another architecture has other numbers.

@@ -58,6 +58,9 @@ extern const RuleSet kQemuLoopRules;
 extern const RuleSet kVcpuRules;
 extern const RuleSet kDiskRules;
 extern const RuleSet kQemuRules;
+extern const RuleSet kNetworkRules;
+extern const RuleSet kNetRules;
+extern const RuleSet kSecretsRules;
 
 struct PolicyText {
   SeccompPolicy policy;
@@ -72,6 +75,8 @@ inline const PolicyText kPolicyTexts[] = {
     {SeccompPolicy::kVcpu, "kVcpu", {&kEveryThreadRules, &kVcpuRules}},
     {SeccompPolicy::kDisk, "kDisk", {&kEveryThreadRules, &kDiskRules}},
     {SeccompPolicy::kQemu, "kQemu", {&kQemuRules}},
+    {SeccompPolicy::kNet, "kNet", {&kEveryThreadRules, &kNetworkRules, &kNetRules}},
+    {SeccompPolicy::kSecrets, "kSecrets", {&kEveryThreadRules, &kNetworkRules, &kSecretsRules}},
 };
 
 }  // namespace msb

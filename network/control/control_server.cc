@@ -148,7 +148,12 @@ absl::Status ControlServer::Execute(Client& client, const ControlRequest& reques
       MSB_RETURN_IF_ERROR(stack_.ConnectSecrets(std::move(socket)));
       break;
     }
-    default:
+    case ControlRequest::kAddMember: {
+      MSB_ASSIGN_OR_RETURN(UniqueFd socket, TakeDescriptor(client));
+      MSB_RETURN_IF_ERROR(stack_.AddMember(request.add_member(), std::move(socket)));
+      break;
+    }
+    case ControlRequest::REQUEST_NOT_SET:
       return MakeError(Reason::kInvalidArgument, "a request that this version does not know");
   }
   response.mutable_ok();

@@ -76,6 +76,8 @@ absl::StatusOr<std::unique_ptr<Environment>> MakeEnvironment(EventLoop& loop,
                                                            .dns_servers = std::move(servers)});
   environment->audit.SetPolicy(policy);
   environment->judge.SetPolicy(std::move(policy));
+  environment->members.SetNames({spec.private_domains().begin(), spec.private_domains().end()},
+                                {spec.own_names().begin(), spec.own_names().end()});
   MSB_RETURN_IF_ERROR(environment->secrets.Set(spec.secrets()));
   environment->judge.SetSecrets(!environment->secrets.empty());
   return environment;

@@ -151,6 +151,30 @@ std::string MakeDnsAnswer(Bytes query, const DnsQuery& parsed, DnsCode code) {
   return answer;
 }
 
+std::string MakeDnsAnswerWith(Bytes query, const DnsQuery& parsed,
+                              const std::vector<IpAddress>& addresses, uint32_t ttl) {
+  constexpr size_t kFixedBytes = 12;  // of a record, whose name points to the question's
+  constexpr uint32_t kNameOfQuestion = 0xc000 | kDnsHeaderBytes;
+  constexpr uint32_t kInternet = 1;
+  std::string answer = MakeDnsAnswer(query, parsed, DnsCode::kOk);
+  uint32_t count = 0;
+  for (const IpAddress& address : addresses) {
+    if (parsed.type != (address.is_v4() ? kDnsA : kDnsAaaa)) continue;
+    uint8_t record[kFixedBytes];
+    Store16(kNameOfQuestion, record);
+    Store16(parsed.type, record + 2);
+    Store16(kInternet, record + 4);
+    Store16(ttl >> 16, record + 6);
+    Store16(ttl & 0xffff, record + 8);
+    Store16(static_cast<uint32_t>(address.wire().size()), record + 10);
+    answer.append(record, record + sizeof(record));
+    answer.append(address.wire().begin(), address.wire().end());
+    ++count;
+  }
+  Store16(count, reinterpret_cast<uint8_t*>(answer.data()) + 6);
+  return answer;
+}
+
 std::string WithDnsId(Bytes message, uint16_t id) {
   std::string copy(message.begin(), message.end());
   Store16(id, reinterpret_cast<uint8_t*>(copy.data()));

@@ -58,6 +58,10 @@ std::optional<DnsAnswer> ParseDnsAnswer(Bytes message);
 // The answer to `query` without records.
 std::string MakeDnsAnswer(Bytes query, const DnsQuery& parsed, DnsCode code);
 
+// The answer to `query` with those of `addresses` that are of its type, for `ttl` seconds.
+std::string MakeDnsAnswerWith(Bytes query, const DnsQuery& parsed,
+                              const std::vector<IpAddress>& addresses, uint32_t ttl);
+
 // The same message with another id.
 std::string WithDnsId(Bytes message, uint16_t id);
 

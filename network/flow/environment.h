@@ -20,6 +20,7 @@
 #include "network/flow/audit.h"
 #include "network/flow/judge.h"
 #include "network/flow/limits.h"
+#include "network/flow/members.h"
 #include "network/flow/secrets_link.h"
 #include "network/link/frame_stream.h"
 #include "network/packet/frame_builder.h"
@@ -53,6 +54,7 @@ struct Environment {
   Judge judge;
   Audit audit;
   SecretsLink secrets{loop, audit};
+  Members members{loop};
   std::unique_ptr<FrameStream> link;
   TokenBucket down{0};
   // Calls those who stopped reading again.

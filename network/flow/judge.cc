@@ -78,6 +78,11 @@ void Judge::SetHostAddresses(std::vector<IpAddress> addresses) {
 }
 
 GroupSet Judge::GroupsOf(const IpAddress& address) const {
+  if (is_member_ != nullptr && is_member_(address)) {
+    GroupSet members;
+    members.Add(Group::kMembers);
+    return members;
+  }
   GroupSet groups = Classify(address);
   if (groups.Has(Group::kLoopback) || host_addresses_.contains(address)) groups.Add(Group::kHost);
   return groups;

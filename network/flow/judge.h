@@ -8,7 +8,9 @@
 #define MSB_NETWORK_FLOW_JUDGE_H_
 
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_set.h"
@@ -29,6 +31,10 @@ class Judge {
   // Whether our resolver has given `address` out for `name`.
   bool IsKnown(const IpAddress& address, const std::string& name, absl::Time now) const;
 
+  // Whether an address is another member's of a private network. Set once; nullptr: none is.
+  void set_is_member(std::function<bool(const IpAddress&)> is_member) {
+    is_member_ = std::move(is_member);
+  }
   void SetHostAddresses(std::vector<IpAddress> addresses);
   NamePins& pins() { return pins_; }
 
@@ -52,6 +58,7 @@ class Judge {
   bool names_matter_ = false;
   bool any_secrets_ = false;
   absl::flat_hash_set<IpAddress> host_addresses_;
+  std::function<bool(const IpAddress&)> is_member_;
   NamePins pins_;
 };
 

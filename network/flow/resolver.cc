@@ -24,6 +24,8 @@ namespace {
 constexpr uint16_t kDnsPort = 53;
 constexpr size_t kMaxSessions = 64;
 constexpr size_t kTcpLengthBytes = 2;
+// A member may go at any time.
+constexpr uint32_t kMemberTtlSeconds = 5;
 
 uint16_t RandomId() {
   uint16_t id = 0;
@@ -77,6 +79,7 @@ void Resolver::Resolve(Bytes query, Transport transport, Answer answer) {
     environment_.audit.CountDropped();
     return answer("");
   }
+  if (AnswerForMembers(query, *parsed, answer)) return;
   const Verdict verdict = EvaluateLookup(environment_.judge.policy(), parsed->name);
   const std::string type = DnsTypeName(parsed->type);
   if (verdict.action == Action::kDeny) {
@@ -104,6 +107,18 @@ void Resolver::Resolve(Bytes query, Transport transport, Answer answer) {
   Lookup& started = *lookup;
   lookups_.emplace(lookup.get(), std::move(lookup));
   Ask(started);
+}
+
+// Names in private networks: no server but this one knows them.
+bool Resolver::AnswerForMembers(Bytes query, const DnsQuery& parsed, const Answer& answer) {
+  const Addresses& own = environment_.addresses;
+  const auto addresses = environment_.members.Resolve(parsed.name, {own.guest_v4, own.guest_v6});
+  if (!addresses.has_value()) return false;
+  environment_.audit.LookedUp(parsed.name, DnsTypeName(parsed.type),
+                              addresses->empty() ? "no such member" : "a member", kPresetDecided);
+  answer(addresses->empty() ? MakeDnsAnswer(query, parsed, DnsCode::kNoSuchName)
+                            : MakeDnsAnswerWith(query, parsed, *addresses, kMemberTtlSeconds));
+  return true;
 }
 
 void Resolver::Ask(Lookup& lookup) {

@@ -48,6 +48,8 @@ class Resolver {
   struct Lookup;
   struct Session;
 
+  // False: the name is not ours.
+  bool AnswerForMembers(Bytes query, const DnsQuery& parsed, const Answer& answer);
   void Ask(Lookup& lookup);
   absl::Status Open(Lookup& lookup);
   void OnUdp(Lookup& lookup);

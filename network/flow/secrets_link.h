@@ -50,14 +50,15 @@ class SecretsLink {
     std::string name;
     uint16_t port = 0;
   };
-  // Hands a connection over. Returns its number, for Forget. kUnavailable: msb-secrets is not there.
+  // Hands a connection over. Returns its number, for Forget. kUnavailable: msb-secrets is not
+  // there.
   absl::StatusOr<uint64_t> HandOver(Flow flow, int guest_end, int upstream);
   // Of a connection that has ended. What was done in its last moments is still told: a guest that
   // resets its connection at once hides nothing.
   void Forget(uint64_t number);
 
-  // Names of secrets whose placeholders are in `bytes`, which leave in the clear. Only for the audit:
-  // one that is spread over two pieces is not seen.
+  // Names of secrets whose placeholders are in `bytes`, which leave in the clear. Only for the
+  // audit: one that is spread over two pieces is not seen.
   std::vector<std::string> PlaceholdersIn(absl::string_view bytes) const;
 
  private:

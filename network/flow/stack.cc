@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "base/syscall.h"
 
 namespace msb::net {
 namespace {
@@ -35,6 +36,13 @@ Stack::Stack(Environment& environment)
       up_packets_(environment.limits.packets_per_second) {
   environment_.down = TokenBucket(environment.limits.bytes_per_second_down);
   environment_.on_room = [this] { OnDrained(); };
+  environment_.judge.set_is_member(
+      [this](const IpAddress& address) { return environment_.members.Has(address); });
+  // Half is this guest's own, whatever its neighbours do.
+  environment_.members.set_limit(environment_.limits.max_flows / 2);
+  environment_.members.set_on_flow(
+      [this](const IpAddress& from, const msb::net::v1::PeerFlow& flow, UniqueFd socket,
+             MemberSlot slot) { OnMemberFlow(from, flow, std::move(socket), std::move(slot)); });
   Sweep();
 }
 
@@ -228,6 +236,13 @@ void Stack::OpenTcp(const FlowKey& key, const TcpSegment& syn, const IpPacket& p
                                         [this](TcpFlow& done) { OnTcpDone(done); });
   TcpFlow& opened = *flow;
   AddTcp(key, std::move(flow));
+  if (environment_.members.Has(key.peer)) {
+    absl::StatusOr<UniqueFd> socket = OpenThrough(key, Protocol::kTcp);
+    if (socket.ok()) return opened.ConnectThrough(syn, *std::move(socket));
+    opened.Abort(socket.status().message());
+    OnTcpDone(opened);
+    return RefuseTcp(key, syn, packet);
+  }
   if (!dns) {
     // A rule that names an address means it, whatever is asked for there.
     const bool by_address = decision.verdict.rule != kPresetDecided && !decision.verdict.by_name;
@@ -266,7 +281,11 @@ void Stack::OnUdp(const IpPacket& packet) {
   if (!datagram.has_value()) return environment_.audit.CountDropped();
   const FlowKey key{datagram->source_port, datagram->destination_port, packet.destination};
   if (key.peer_port == kDnsPort) return OnDns(key, *datagram);
-  const auto found = udp_.find(key);
+  auto found = udp_.find(key);
+  if (found != udp_.end() && found->second->dead()) {
+    udp_.erase(found);
+    found = udp_.end();
+  }
   UdpFlow* const flow = found != udp_.end() ? found->second.get() : OpenUdp(key, packet);
   if (flow != nullptr) flow->ToHost(*datagram, packet);
 }
@@ -283,7 +302,14 @@ UdpFlow* Stack::OpenUdp(const FlowKey& key, const IpPacket& packet) {
     const UdpEnds ends{packet.source, key.guest_port, key.peer, key.peer_port};
     auto flow = std::make_unique<UdpFlow>(environment_, ends, std::move(label), target,
                                           key.peer_port, /*publisher=*/-1);
-    if (flow->Start().ok()) return (udp_[key] = std::move(flow)).get();
+    absl::Status started;
+    if (environment_.members.Has(key.peer)) {
+      absl::StatusOr<UniqueFd> socket = OpenThrough(key, Protocol::kUdp);
+      started = socket.ok() ? flow->StartThrough(*std::move(socket), nullptr) : socket.status();
+    } else {
+      started = flow->Start();
+    }
+    if (started.ok()) return (udp_[key] = std::move(flow)).get();
     why = Unreachable::kHost;
   } else {
     environment_.audit.Failed(label, "too many flows");
@@ -311,6 +337,13 @@ void Stack::OnEcho(const IpPacket& packet) {
     environment_.link->Send(BuildIcmp(
         environment_.link_addresses, packet.destination, packet.source,
         MakeEcho(v4 ? kEchoReplyV4 : kEchoReplyV6, echo->id, echo->sequence, echo->data)));
+    return;
+  }
+  if (environment_.members.Has(packet.destination)) {
+    // Between members there are connections and datagrams, and no ICMP.
+    environment_.link->Send(BuildUnreachable(environment_.link_addresses, Unreachable::kHost,
+                                             environment_.addresses.GatewayFor(packet.source),
+                                             packet));
     return;
   }
   const FlowKey key{echo->id, 0, packet.destination};
@@ -424,6 +457,55 @@ void Stack::OnDatagram(const PortListener& listener, Bytes datagram, const Socke
     found = udp_.emplace(key, std::move(flow)).first;
   }
   found->second->ToGuest(datagram);
+}
+
+// --- other members of private networks ---
+
+absl::StatusOr<UniqueFd> Stack::OpenThrough(const FlowKey& key, Protocol protocol) {
+  const bool tcp = protocol == Protocol::kTcp;
+  int ends[2];
+  MSB_RETURN_IF_ERROR(Syscall("socketpair", [&] {
+    return ::socketpair(AF_UNIX, (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0,
+                        ends);
+  }));
+  UniqueFd ours(ends[0]);
+  const UniqueFd theirs(ends[1]);
+  using msb::net::v1::PeerFlow;
+  PeerFlow flow;
+  flow.set_protocol(tcp ? PeerFlow::PROTOCOL_TCP : PeerFlow::PROTOCOL_UDP);
+  flow.set_ipv6(!key.peer.is_v4());
+  flow.set_source_port(key.guest_port);
+  flow.set_destination_port(key.peer_port);
+  MSB_RETURN_IF_ERROR(environment_.members.Open(key.peer, flow, theirs.get()));
+  return ours;
+}
+
+void Stack::OnMemberFlow(const IpAddress& from, const msb::net::v1::PeerFlow& given,
+                         UniqueFd socket, MemberSlot slot) {
+  const bool tcp = given.protocol() == msb::net::v1::PeerFlow::PROTOCOL_TCP;
+  const Protocol protocol = tcp ? Protocol::kTcp : Protocol::kUdp;
+  const FlowKey key{static_cast<uint16_t>(given.destination_port()),
+                    static_cast<uint16_t>(given.source_port()), from};
+  const Judge::Decision decision =
+      environment_.judge.Decide(Direction::kIn, protocol, from, key.guest_port, absl::Now());
+  FlowLabel label = LabelOf(Direction::kIn, protocol, key, decision);
+  if (decision.verdict.action == Action::kDeny) {
+    return environment_.audit.Denied(label, decision.detail);
+  }
+  if (!HasRoom(/*connecting=*/tcp)) return environment_.audit.Failed(label, "too many flows");
+  const TcpEnds ends{environment_.addresses.GuestFor(from), key.guest_port, from, key.peer_port};
+  if (!tcp) {
+    auto flow = std::make_unique<UdpFlow>(environment_, ends, std::move(label), from, key.peer_port,
+                                          /*publisher=*/-1);
+    if (flow->StartThrough(std::move(socket), std::move(slot)).ok()) udp_[key] = std::move(flow);
+    return;
+  }
+  if (tcp_.contains(key)) return environment_.audit.Failed(label, "such a connection is open");
+  auto flow = std::make_unique<TcpFlow>(environment_, ends, std::move(label),
+                                        [this](TcpFlow& done) { OnTcpDone(done); });
+  TcpFlow& opened = *flow;
+  AddTcp(key, std::move(flow));
+  opened.AcceptMember(std::move(socket), std::move(slot));
 }
 
 // --- policy, time ---

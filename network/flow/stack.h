@@ -17,6 +17,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "base/event_loop.h"
 #include "base/unique_fd.h"
 #include "msb/net/v1/net.pb.h"
@@ -64,6 +65,9 @@ class Stack {
   absl::Status Publish(const msb::net::v1::Port& port, UniqueFd socket);
   // kNotFound when it is not published.
   absl::Status Unpublish(const msb::net::v1::Port& port);
+  absl::Status AddMember(const msb::net::v1::Member& member, UniqueFd socket) {
+    return environment_.members.Add(member, std::move(socket));
+  }
   void FillStatus(msb::net::v1::Status& status) const;
 
  private:
@@ -79,6 +83,11 @@ class Stack {
   void OnEcho(const IpPacket& packet);
   void OnClient(const PortListener& listener, UniqueFd client, const SocketAddress& peer);
   void OnDatagram(const PortListener& listener, Bytes datagram, const SocketAddress& peer);
+  // A connection or a flow of another member's.
+  void OnMemberFlow(const IpAddress& from, const msb::net::v1::PeerFlow& flow, UniqueFd socket,
+                    MemberSlot slot);
+  // A socket of ours whose other end the member behind `key` has. kUnavailable.
+  absl::StatusOr<UniqueFd> OpenThrough(const FlowKey& key, Protocol protocol);
   // The peer of somebody who comes in, as the guest sees it.
   FlowKey KeyOfIncoming(uint16_t guest_port, const SocketAddress& peer) const;
   FlowLabel LabelOf(Direction direction, Protocol protocol, const FlowKey& key,

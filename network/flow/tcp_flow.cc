@@ -84,6 +84,20 @@ void TcpFlow::ConnectTo(const TcpSegment& syn, UniqueFd socket) {
   OnHostConnected();
 }
 
+void TcpFlow::ConnectThrough(const TcpSegment& syn, UniqueFd socket) {
+  connection_.OnSyn(syn);
+  through_ = true;
+  socket_ = std::move(socket);
+  want_read_ = true;
+  UpdateWatch();
+}
+
+void TcpFlow::AcceptMember(UniqueFd client, MemberSlot slot) {
+  through_ = true;
+  slot_ = std::move(slot);
+  Accept(std::move(client));
+}
+
 void TcpFlow::Accept(UniqueFd client) {
   state_ = State::kConnectingGuest;
   socket_ = std::move(client);
@@ -120,6 +134,9 @@ void TcpFlow::OnSegment(const TcpSegment& segment) {
   }
   if (received.established && state_ == State::kConnectingGuest) {
     state_ = State::kOpen;
+    if (through_ && ::send(socket_.get(), "", 1, MSG_NOSIGNAL | MSG_DONTWAIT) != 1) {
+      return Break("the member has given up");
+    }
     want_read_ = opened_ = true;
     environment_.audit.Opened(label_);
   }
@@ -173,8 +190,8 @@ bool TcpFlow::InspectName(const ClientHello& hello) {
   const Judge::Decision decision =
       hello.state != ClientHello::State::kWhole
           ? Judge::Decision{{}, "", "TLS that cannot be read"}
-          : environment_.judge.DecideNamed(target_, connection_.ends().peer_port,
-                                           hello.server_name, absl::Now());
+          : environment_.judge.DecideNamed(target_, connection_.ends().peer_port, hello.server_name,
+                                           absl::Now());
   if (decision.verdict.action == Action::kDeny) {
     FlowLabel denied = label_;
     denied.rule = decision.verdict.rule;
@@ -271,6 +288,7 @@ void TcpFlow::FinishHostIfDrained() {
 
 void TcpFlow::OnSocket(uint32_t events) {
   active_ = absl::Now();
+  if (state_ == State::kConnectingHost && through_) return OnMemberAnswer();
   if (state_ == State::kConnectingHost) {
     int error = 0;
     socklen_t size = sizeof(error);
@@ -285,6 +303,14 @@ void TcpFlow::OnSocket(uint32_t events) {
   UpdateWatch();
   ArmTimer();
   EndIfFinished();
+}
+
+void TcpFlow::OnMemberAnswer() {
+  char accepted;
+  const ssize_t got = ::recv(socket_.get(), &accepted, 1, MSG_DONTWAIT);
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (got != 1) return Break("refused by the member");
+  OnHostConnected();
 }
 
 void TcpFlow::ReadFromHost() {

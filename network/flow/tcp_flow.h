@@ -44,8 +44,12 @@ class TcpFlow {
   void Connect(const TcpSegment& syn, const IpAddress& target, Inspection inspection);
   // The same to a socket of our own that serves it.
   void ConnectTo(const TcpSegment& syn, UniqueFd socket);
+  // The same, once the other side has said by a byte that somebody accepts there.
+  void ConnectThrough(const TcpSegment& syn, UniqueFd socket);
   // A client of a published port.
   void Accept(UniqueFd client);
+  // A connection of another member's; it is told by a byte that the guest accepts.
+  void AcceptMember(UniqueFd client, MemberSlot slot);
 
   void OnSegment(const TcpSegment& segment);
   // Behind the segments of one turn.
@@ -66,6 +70,7 @@ class TcpFlow {
 
   void OnSocket(uint32_t events);
   void OnHostConnected();
+  void OnMemberAnswer();
   void TakeFromGuest(Bytes data, bool finished);
   void Inspect();
   // False: the policy denies it, and it is over.
@@ -99,7 +104,9 @@ class TcpFlow {
   bool host_shut_ = false;  // our FIN is with the host
   bool host_finished_ = false;
   bool wait_for_link_ = false;
-  bool opened_ = false;  // told to the audit
+  bool through_ = false;  // the host's side is another member's
+  MemberSlot slot_;       // of the member whose connection it is
+  bool opened_ = false;   // told to the audit
   std::optional<uint64_t> handed_over_;
   std::vector<std::string> told_placeholders_;  // once each
   bool done_ = false;

@@ -37,7 +37,7 @@ UdpFlow::UdpFlow(Environment& environment, const UdpEnds& ends, FlowLabel label,
 }
 
 UdpFlow::~UdpFlow() {
-  if (socket_.valid()) environment_.loop.Unwatch(socket_.get());
+  if (socket_.valid() && !dead_) environment_.loop.Unwatch(socket_.get());
   environment_.audit.Closed(label_, bytes_up_, bytes_down_, "");
 }
 
@@ -55,6 +55,15 @@ absl::Status UdpFlow::Start() {
   return absl::OkStatus();
 }
 
+absl::Status UdpFlow::StartThrough(UniqueFd socket, MemberSlot slot) {
+  MSB_RETURN_IF_ERROR(
+      environment_.loop.Watch(socket.get(), EPOLLIN, [this](uint32_t) { OnSocket(); }));
+  socket_ = std::move(socket);
+  slot_ = std::move(slot);
+  through_ = true;
+  return absl::OkStatus();
+}
+
 void UdpFlow::ToHost(const UdpDatagram& datagram, const IpPacket& packet) {
   active_ = absl::Now();
   const Bytes quoted = packet.whole.first(std::min(packet.whole.size(), kQuoteBytes));
@@ -64,7 +73,12 @@ void UdpFlow::ToHost(const UdpDatagram& datagram, const IpPacket& packet) {
   const ssize_t sent =
       ::sendto(fd, datagram.payload.data(), datagram.payload.size(), MSG_NOSIGNAL | MSG_DONTWAIT,
                publisher_ >= 0 ? target_.get() : nullptr, publisher_ >= 0 ? target_.size : 0);
-  if (sent < 0) AnswerUnreachable(errno);
+  if (sent >= 0) return;
+  // One that the other member's network did not take, or whose service has gone with it.
+  const int error = errno;
+  const bool gone = through_ && error != EAGAIN && error != ENOBUFS && error != EMSGSIZE;
+  if (gone && !std::exchange(dead_, true)) environment_.loop.Unwatch(socket_.get());
+  AnswerUnreachable(gone ? ECONNREFUSED : error);
 }
 
 void UdpFlow::ToGuest(Bytes data) {
@@ -82,6 +96,12 @@ void UdpFlow::OnSocket() {
   for (int i = 0; i < kDatagramsPerTurn; ++i) {
     const ssize_t got = ::recv(socket_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
     if (got < 0 && errno == EAGAIN) return;
+    if (got < 0 && through_) {
+      // Its end, which would make the socket ready for ever.
+      dead_ = true;
+      environment_.loop.Unwatch(socket_.get());
+      return;
+    }
     if (got < 0) return AnswerUnreachable(errno);
     ToGuest({buffer.data(), static_cast<size_t>(got)});
   }

@@ -32,6 +32,10 @@ class UdpFlow {
   ~UdpFlow();
 
   absl::Status Start();
+  // The same with a socket that leads to another member; `slot` when it is the member's own flow.
+  absl::Status StartThrough(UniqueFd socket, MemberSlot slot);
+  // The other side has closed: another flow has to take its place.
+  bool dead() const { return dead_; }
   // Of the guest. `packet` is kept in part, to be quoted if nobody listens there.
   void ToHost(const UdpDatagram& datagram, const IpPacket& packet);
   void ToGuest(Bytes data);
@@ -48,6 +52,9 @@ class UdpFlow {
   const SocketAddress target_;
   const int publisher_;
   UniqueFd socket_;
+  MemberSlot slot_;
+  bool through_ = false;
+  bool dead_ = false;
   std::string quote_;  // the beginning of the guest's last packet
   uint64_t bytes_up_ = 0;
   uint64_t bytes_down_ = 0;

@@ -57,9 +57,9 @@ absl::Status SendWithDescriptors(int socket, absl::string_view packet,
     header->cmsg_len = CMSG_LEN(descriptors.size() * sizeof(int));
     std::memcpy(CMSG_DATA(header), descriptors.data(), descriptors.size() * sizeof(int));
   }
-  return Syscall("sendmsg", [&] {
-           return ::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-         }).status();
+  return Syscall("sendmsg",
+                 [&] { return ::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT); })
+      .status();
 }
 
 }  // namespace msb::net

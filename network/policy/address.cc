@@ -94,8 +94,9 @@ std::optional<IpAddress> EmbeddedV4(const IpAddress& address) {
   return std::nullopt;
 }
 
-constexpr absl::string_view kGroupNames[kGroups] = {
-    "public", "private", "loopback", "linklocal", "metadata", "multicast", "reserved", "host"};
+constexpr absl::string_view kGroupNames[kGroups] = {"public",    "private",  "loopback",
+                                                    "linklocal", "metadata", "multicast",
+                                                    "reserved",  "host",     "members"};
 
 }  // namespace
 

@@ -64,9 +64,10 @@ enum class Group : uint8_t {
   kMetadata,   // where clouds tell a machine its secrets
   kMulticast,  // and broadcast
   kReserved,   // documentation, benchmarks, "this network", tunnels that no host should see
-  kHost,       // an address of this host; only a Classifier knows
+  kHost,       // an address of this host; only a Judge knows
+  kMembers,    // another member of a private network, and no other group; only a Judge knows
 };
-inline constexpr int kGroups = 8;
+inline constexpr int kGroups = 9;
 absl::string_view GroupName(Group group);  // "private"
 std::optional<Group> ParseGroup(absl::string_view name);
 
@@ -81,8 +82,8 @@ class GroupSet {
   uint32_t bits_ = 0;
 };
 
-// Without kHost. An IPv6 address with an IPv4 address in it (NAT64, 6to4) is in that one's groups
-// too.
+// Without kHost and kMembers. An IPv6 address with an IPv4 address in it (NAT64, 6to4) is in that
+// one's groups too.
 GroupSet Classify(const IpAddress& address);
 
 }  // namespace msb::net

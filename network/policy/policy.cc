@@ -46,6 +46,8 @@ bool Matches(const Rule& rule, const Request& request) {
 Action ByPreset(Preset preset, const Request& request) {
   // A port was published for somebody to come in.
   if (request.direction == Direction::kIn || preset == Preset::kAll) return Action::kAllow;
+  // Who names a network at its creation means to reach it.
+  if (request.groups.Has(Group::kMembers)) return Action::kAllow;
   if (preset == Preset::kNone) return Action::kDeny;
   const bool open = request.groups.Has(Group::kPublic) && !request.groups.Has(Group::kHost);
   return open ? Action::kAllow : Action::kDeny;

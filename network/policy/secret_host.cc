@@ -31,7 +31,9 @@ bool SecretHost::Matches(absl::string_view candidate, uint16_t candidate_port) c
   return absl::ConsumeSuffix(&candidate, name) && candidate.size() > 1 && candidate.back() == '.';
 }
 
-std::string SecretHost::ToString() const { return absl::StrCat(below ? "*." : "", name, ":", port); }
+std::string SecretHost::ToString() const {
+  return absl::StrCat(below ? "*." : "", name, ":", port);
+}
 
 absl::StatusOr<SecretHost> ParseSecretHost(absl::string_view text) {
   const auto wrong = [text](absl::string_view what) {

@@ -90,7 +90,8 @@ absl::StatusOr<CertificateAuthority> CertificateAuthority::Create(const std::str
   // Its own subject: several in one trust store are told apart.
   if (!SetName(name, "O", "microsandbox") || !SetName(name, "CN", "secrets of " + owner) ||
       ::X509_set_issuer_name(certificate, name) != 1 ||
-      !AddExtension(certificate, certificate, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") ||
+      !AddExtension(certificate, certificate, NID_basic_constraints,
+                    "critical,CA:TRUE,pathlen:0") ||
       !AddExtension(certificate, certificate, NID_key_usage, "critical,keyCertSign,cRLSign") ||
       !AddExtension(certificate, certificate, NID_subject_key_identifier, "hash") ||
       ::X509_sign(certificate, authority.key_.get(), ::EVP_sha256()) == 0) {

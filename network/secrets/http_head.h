@@ -36,9 +36,9 @@ struct RequestHead {
   std::optional<absl::string_view> Find(absl::string_view name) const;
 };
 
-// `text` ends with the empty line, and outlives the answer. kInvalidArgument: bare CR or LF, control
-// characters, folded lines, blanks where none belong; a Content-Length that is none, or twice, or
-// beside Transfer-Encoding; a Transfer-Encoding other than "chunked"; two Hosts.
+// `text` ends with the empty line, and outlives the answer. kInvalidArgument: bare CR or LF,
+// control characters, folded lines, blanks where none belong; a Content-Length that is none, or
+// twice, or beside Transfer-Encoding; a Transfer-Encoding other than "chunked"; two Hosts.
 absl::StatusOr<RequestHead> ParseRequestHead(absl::string_view text);
 
 // Whether all that says whom the request is for (Host, the target when it is a whole URL) says

@@ -25,6 +25,7 @@
 #include "base/status_macros.h"
 #include "base/syscall.h"
 #include "base/version.h"
+#include "jailer/policy/filter.h"
 #include "msb/net/v1/secrets.pb.h"
 #include "network/secrets/certificate_authority.h"
 #include "network/secrets/secrets_server.h"
@@ -88,6 +89,7 @@ absl::Status Run(int spec_fd) {
   SecretsServer served(*loop, {server.get(), client.get(), authority}, std::move(control));
   MSB_RETURN_IF_ERROR(served.Start());
   MSB_LOG(kInfo) << "msb-secrets " << Version() << " serves sandbox " << EscapeForLog(spec.id());
+  MSB_RETURN_IF_ERROR(ConfineThread(SeccompPolicy::kSecrets));
   return loop->Run();
 }
 

@@ -118,8 +118,8 @@ bool Relay::ReadGuest() {
   if (!bytes.empty()) {
     const absl::Status understood = rewriter_.Feed(bytes, up_.held);
     if (!understood.ok()) {
-      Refuse("400 Bad Request", absl::StrCat("no request that a secret may be put into: ",
-                                             understood.message()));
+      Refuse("400 Bad Request",
+             absl::StrCat("no request that a secret may be put into: ", understood.message()));
       return false;
     }
   }
@@ -185,9 +185,10 @@ void Relay::Refuse(absl::string_view status_line, absl::string_view why) {
   handlers_.on_failed(why);
   if (answered_ || !down_.rest().empty()) return End();
   const std::string text = absl::StrCat("microsandbox: ", why, "\n");
-  down_.held = absl::StrCat("HTTP/1.1 ", status_line,
-                            "\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ",
-                            text.size(), "\r\nConnection: close\r\n\r\n", text);
+  down_.held =
+      absl::StrCat("HTTP/1.1 ", status_line,
+                   "\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ", text.size(),
+                   "\r\nConnection: close\r\n\r\n", text);
   down_.written = 0;
   state_ = State::kLinger;
   loop_.Cancel(timer_);

@@ -29,12 +29,11 @@ absl::Status Wrong(absl::string_view what) { return absl::InvalidArgumentError(w
 
 // Fields that speak of the connection or of the message itself: no place for a secret.
 bool IsPlumbing(absl::string_view name) {
-  constexpr absl::string_view kNames[] = {"host", "content-length", "transfer-encoding",
-                                          "connection", "upgrade", "expect", "te", "trailer",
-                                          "content-type", "content-encoding", "keep-alive"};
-  return std::any_of(std::begin(kNames), std::end(kNames), [&](absl::string_view known) {
-    return absl::EqualsIgnoreCase(known, name);
-  });
+  constexpr absl::string_view kNames[] = {
+      "host", "content-length", "transfer-encoding", "connection",       "upgrade",   "expect",
+      "te",   "trailer",        "content-type",      "content-encoding", "keep-alive"};
+  return std::any_of(std::begin(kNames), std::end(kNames),
+                     [&](absl::string_view known) { return absl::EqualsIgnoreCase(known, name); });
 }
 
 // How a value is written in a body of this type; nullopt: it is no text that a value belongs in.
@@ -139,8 +138,8 @@ void RequestRewriter::BeginRequest(const RequestHead& head, std::string& out) {
   const bool hold = body_spelling_.has_value() && remaining_ > 0 &&
                     remaining_ <= kMaxHeldBodyBytes && !head.Find("expect").has_value();
 
-  absl::StrAppend(&out, head.method, " ", connect ? std::string(head.target)
-                                                  : Rewrite(head.target, Spelling::kPercent),
+  absl::StrAppend(&out, head.method, " ",
+                  connect ? std::string(head.target) : Rewrite(head.target, Spelling::kPercent),
                   " ", head.version, "\r\n");
   for (const HttpField& field : head.fields) {
     if (hold && absl::EqualsIgnoreCase(field.name, "content-length")) continue;
@@ -201,8 +200,8 @@ std::optional<std::string> RequestRewriter::RewriteBasic(absl::string_view value
 
 std::string RequestRewriter::Rewrite(absl::string_view text, Spelling spelling) {
   std::string out;
-  Substitution substitution(
-      substitutes_, [&](const Substitute& found) { return Replace(found, spelling); });
+  Substitution substitution(substitutes_,
+                            [&](const Substitute& found) { return Replace(found, spelling); });
   substitution.Feed(text, out);
   substitution.Finish(out);
   return out;

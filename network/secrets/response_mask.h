@@ -3,7 +3,8 @@
 
 // Overwrites what was sent for a secret where the host's answers repeat it in the same spelling:
 // by as many asterisks, so that no length changes and nothing of HTTP has to be understood. A help
-// against error messages and debug pages, no wall: a host that may have a secret can always tell it.
+// against error messages and debug pages, no wall: a host that may have a secret can always tell
+// it.
 
 #ifndef MSB_NETWORK_SECRETS_RESPONSE_MASK_H_
 #define MSB_NETWORK_SECRETS_RESPONSE_MASK_H_

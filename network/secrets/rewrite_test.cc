@@ -77,9 +77,9 @@ TEST_F(RewriterTest, SpellsAValueAsItsPlaceAsks) {
   EXPECT_EQ(RewriteAnyhow(Get("/?k=" + kMark, "X: " + kMark + "\r\n")),
             Get("/?k=a%2Fb%20%22c%22", "X: a/b \"c\"\r\n"));
   EXPECT_THAT(used_, ElementsAre("TOKEN", "TOKEN"));
-  EXPECT_EQ(RewriteAnyhow(Get("/", "Authorization: Basic " + absl::Base64Escape("u:" + kMark) +
-                                       "\r\n")),
-            Get("/", "Authorization: Basic " + absl::Base64Escape("u:a/b \"c\"") + "\r\n"));
+  EXPECT_EQ(
+      RewriteAnyhow(Get("/", "Authorization: Basic " + absl::Base64Escape("u:" + kMark) + "\r\n")),
+      Get("/", "Authorization: Basic " + absl::Base64Escape("u:a/b \"c\"") + "\r\n"));
   EXPECT_THAT(spelled_, ElementsAre("a/b \"c\"", absl::Base64Escape("u:a/b \"c\"")));
 }
 
@@ -110,9 +110,9 @@ TEST_F(RewriterTest, ReplacesAcrossChunksAndDropsExtensionsAndTrailers) {
   const std::string head =
       "POST / HTTP/1.1\r\nHost: api.example.com\r\nContent-Type: text/plain\r\n"
       "Transfer-Encoding: chunked\r\n\r\n";
-  const std::string in = absl::StrCat(head, "5;x=y\r\n", kMark.substr(0, 5), "\r\n25\r\n",
-                                      kMark.substr(5), "\r\n0\r\nX-Trailer: 1\r\n\r\n",
-                                      Get("/", ""));
+  const std::string in =
+      absl::StrCat(head, "5;x=y\r\n", kMark.substr(0, 5), "\r\n25\r\n", kMark.substr(5),
+                   "\r\n0\r\nX-Trailer: 1\r\n\r\n", Get("/", ""));
   const std::string out = RewriteAnyhow(in);
   EXPECT_EQ(out, absl::StrCat(head, "7\r\na/b \"c\"\r\n0\r\n\r\n", Get("/", "")));
 }
@@ -152,11 +152,12 @@ TEST_F(RewriterTest, TheSameHostInOtherWordsIsTheSame) {
 }
 
 TEST_F(RewriterTest, NothingIsReplacedBehindAnUpgrade) {
-  const std::string head = Get("/", "Upgrade: websocket\r\nConnection: Upgrade\r\nX: " + kMark +
-                                        "\r\n");
+  const std::string head =
+      Get("/", "Upgrade: websocket\r\nConnection: Upgrade\r\nX: " + kMark + "\r\n");
   const std::string behind = "\x81\x05" + kMark + Get("/" + kMark, "");
   const std::string out = RewriteAnyhow(head + behind);
-  EXPECT_EQ(out, Get("/", "Upgrade: websocket\r\nConnection: Upgrade\r\nX: a/b \"c\"\r\n") + behind);
+  EXPECT_EQ(out,
+            Get("/", "Upgrade: websocket\r\nConnection: Upgrade\r\nX: a/b \"c\"\r\n") + behind);
 }
 
 TEST_F(RewriterTest, RefusesWhatCanBeReadInTwoWays) {
@@ -170,16 +171,21 @@ TEST_F(RewriterTest, RefusesWhatCanBeReadInTwoWays) {
            "GET / HTTP/1.1\r\n" + host + "Content-Length: 99999999999999999999\r\n\r\n",
            "GET / HTTP/1.1\r\n" + host + "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
            "GET / HTTP/1.1\r\n" + host + "Transfer-Encoding: gzip, chunked\r\n\r\n",
-           "GET / HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+           "GET / HTTP/1.1\r\n" + host +
+               "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
            "GET / HTTP/1.0\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n",
            "GET / HTTP/1.1\r\n" + host + "Transfer-Encoding : chunked\r\n\r\n",
            "GET / HTTP/1.1\r\n" + host + " folded\r\n\r\n",
            "GET / HTTP/1.1\r\n" + host + "X: a\rb\r\n\r\n",
            "GET / HTTP/1.1\r\n" + host + "X: a\nb: c\r\n\r\n",
            "GET / HTTP/1.1\r\n" + host + std::string("X: a\0b\r\n\r\n", 10),
-           "GET  / HTTP/1.1\r\n" + host + "\r\n", "GET / HTTP/1.1 \r\n" + host + "\r\n",
-           "GET /\t HTTP/1.1\r\n" + host + "\r\n", "G@T / HTTP/1.1\r\n" + host + "\r\n",
-           "GET / HTTP/2.0\r\n" + host + "\r\n", "GET /\r\n\r\n", " GET / HTTP/1.1\r\n\r\n",
+           "GET  / HTTP/1.1\r\n" + host + "\r\n",
+           "GET / HTTP/1.1 \r\n" + host + "\r\n",
+           "GET /\t HTTP/1.1\r\n" + host + "\r\n",
+           "G@T / HTTP/1.1\r\n" + host + "\r\n",
+           "GET / HTTP/2.0\r\n" + host + "\r\n",
+           "GET /\r\n\r\n",
+           " GET / HTTP/1.1\r\n\r\n",
            "GET / HTTP/1.1\n" + host + "\n\n",
            "GET / HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n-1\r\n",
            "GET / HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n1 \r\n",
@@ -187,7 +193,8 @@ TEST_F(RewriterTest, RefusesWhatCanBeReadInTwoWays) {
            "GET / HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n1\r\nxy\r\n",
            "GET / HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n" +
                std::string(300, '0') + "\r\n",
-           "GET / HTTP/1.1\r\n" + host + "X: " + std::string(RequestRewriter::kMaxHeadBytes, 'x')}) {
+           "GET / HTTP/1.1\r\n" + host +
+               "X: " + std::string(RequestRewriter::kMaxHeadBytes, 'x')}) {
     EXPECT_THAT(Rewrite(request), testing::StartsWith("!")) << request.substr(0, 200);
     EXPECT_THAT(Rewrite(request, 1), testing::StartsWith("!")) << request.substr(0, 200);
   }
@@ -195,8 +202,9 @@ TEST_F(RewriterTest, RefusesWhatCanBeReadInTwoWays) {
 
 TEST_F(RewriterTest, WhatOnlyLooksLikeAPlaceholderStays) {
   const std::string almost = kMark.substr(0, kMark.size() - 1);
-  for (const std::string& text : std::vector<std::string>{almost + "X", "msb" + kMark.substr(0, 20), kMark.substr(1),
-                                  std::string(kPlaceholderPrefix) + almost}) {
+  for (const std::string& text :
+       std::vector<std::string>{almost + "X", "msb" + kMark.substr(0, 20), kMark.substr(1),
+                                std::string(kPlaceholderPrefix) + almost}) {
     EXPECT_EQ(RewriteAnyhow(Get("/" + text, "")), Get("/" + text, ""));
   }
   // One begins where another only seemed to.

@@ -23,8 +23,8 @@ namespace msb::net {
 
 class SecretTable {
  public:
-  // Wipes the values in `message`; takes those that it lacks from `before`. kSecretInvalid names the
-  // secret, never the value.
+  // Wipes the values in `message`; takes those that it lacks from `before`. kSecretInvalid names
+  // the secret, never the value.
   static absl::StatusOr<std::shared_ptr<const SecretTable>> Take(msb::net::v1::SecretTable& message,
                                                                  const SecretTable& before);
 

@@ -58,8 +58,8 @@ void SecretsServer::OnListenerReady() {
   if (!socket.ok() || clients_.size() >= kMaxClients) return;
   auto client = std::make_unique<Client>();
   client->socket = *std::move(socket);
-  const absl::Status watched = loop_.Watch(client->socket.get(), EPOLLIN,
-                                           [this, raw = client.get()](uint32_t) { OnClient(*raw); });
+  const absl::Status watched = loop_.Watch(
+      client->socket.get(), EPOLLIN, [this, raw = client.get()](uint32_t) { OnClient(*raw); });
   if (watched.ok()) clients_.push_back(std::move(client));
 }
 
@@ -96,8 +96,8 @@ absl::Status SecretsServer::Receive(Client& client) {
     std::string answer;
     AppendFrame(response.SerializeAsString(), answer);
     // Answers are small and one at a time: a daemon that does not read them is none.
-    const ssize_t sent = ::send(client.socket.get(), answer.data(), answer.size(),
-                                MSG_NOSIGNAL | MSG_DONTWAIT);
+    const ssize_t sent =
+        ::send(client.socket.get(), answer.data(), answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent != static_cast<ssize_t>(answer.size())) {
       return absl::UnavailableError("an answer that nobody takes");
     }
@@ -142,8 +142,7 @@ void SecretsServer::OnHandOvers() {
   for (int i = 0; i < kHandOversPerTurn; ++i) {
     std::string packet(kMaxHandOverBytes, '\0');
     std::vector<UniqueFd> descriptors;
-    const absl::StatusOr<size_t> got =
-        ReceiveWithDescriptors(channel_.get(), packet, descriptors);
+    const absl::StatusOr<size_t> got = ReceiveWithDescriptors(channel_.get(), packet, descriptors);
     if (!got.ok()) {
       // It is started again, and then connected anew.
       loop_.Unwatch(channel_.get());
@@ -178,18 +177,19 @@ void SecretsServer::Begin(const HandOver& hand_over, UniqueFd guest, UniqueFd up
   const uint64_t key = next_key_++;
   auto relay = std::make_unique<Relay>(
       loop_, tls_, RelayHost{*name, port}, table_, std::move(guest), std::move(upstream),
-      Relay::Handlers{
-          .on_used =
-              [this, flow](const Substitute& secret) {
-                Notify(flow, SecretNotice::KIND_USED, secret.name, "");
-              },
-          .on_withheld =
-              [this, flow](const Substitute& secret, absl::string_view why) {
-                Notify(flow, SecretNotice::KIND_WITHHELD, secret.name, why);
-              },
-          .on_failed = [this, flow](
-                           absl::string_view why) { Notify(flow, SecretNotice::KIND_FAILED, "", why); },
-          .on_done = [this, key] { Bury(key); }});
+      Relay::Handlers{.on_used =
+                          [this, flow](const Substitute& secret) {
+                            Notify(flow, SecretNotice::KIND_USED, secret.name, "");
+                          },
+                      .on_withheld =
+                          [this, flow](const Substitute& secret, absl::string_view why) {
+                            Notify(flow, SecretNotice::KIND_WITHHELD, secret.name, why);
+                          },
+                      .on_failed =
+                          [this, flow](absl::string_view why) {
+                            Notify(flow, SecretNotice::KIND_FAILED, "", why);
+                          },
+                      .on_done = [this, key] { Bury(key); }});
   if (const absl::Status status = relay->Start(); !status.ok()) return fail(status.message());
   relays_.emplace(key, std::move(relay));
 }

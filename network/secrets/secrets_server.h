@@ -1,8 +1,9 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What msb-secrets is told: by the daemon, on the control socket, its table and who hands connections
-// over; by msb-net, on that one's socket, connections. Who hands over may not ask for anything else.
+// What msb-secrets is told: by the daemon, on the control socket, its table and who hands
+// connections over; by msb-net, on that one's socket, connections. Who hands over may not ask for
+// anything else.
 //
 // Threading: the event loop's.
 

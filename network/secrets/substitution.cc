@@ -31,7 +31,8 @@ std::string Spell(absl::string_view value, Spelling spelling) {
     if (spelling == Spelling::kJson) {
       if (c == '"' || c == '\\') text += '\\';
       text += c;
-    } else if (absl::ascii_isalnum(byte) || absl::string_view("-._~").find(c) != std::string::npos) {
+    } else if (absl::ascii_isalnum(byte) ||
+               absl::string_view("-._~").find(c) != std::string::npos) {
       text += c;  // RFC 3986, 2.3
     } else {
       text += absl::StrFormat("%%%02X", byte);

@@ -27,8 +27,8 @@ constexpr unsigned char kHttp11[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
 int ChooseProtocol(SSL*, const unsigned char** chosen, unsigned char* chosen_size,
                    const unsigned char* offered, unsigned int offered_size, void*) {
   unsigned char* out = nullptr;
-  if (::SSL_select_next_proto(&out, chosen_size, kHttp11, sizeof(kHttp11), offered,
-                              offered_size) != OPENSSL_NPN_NEGOTIATED) {
+  if (::SSL_select_next_proto(&out, chosen_size, kHttp11, sizeof(kHttp11), offered, offered_size) !=
+      OPENSSL_NPN_NEGOTIATED) {
     return SSL_TLSEXT_ERR_ALERT_FATAL;
   }
   *chosen = out;

@@ -61,8 +61,8 @@ class TlsStream {
 
 // Contexts of both roles. The server's: HTTP/1.1 and no other protocol by ALPN, TLS 1.2 or later.
 absl::StatusOr<SslContextPtr> MakeServerContext();
-// Believes the certificates in `ca_store` (PEM), for server names alone. kCaStoreInvalid when none is
-// there.
+// Believes the certificates in `ca_store` (PEM), for server names alone. kCaStoreInvalid when none
+// is there.
 absl::StatusOr<SslContextPtr> MakeClientContext(absl::string_view ca_store);
 
 // To the guest. Its ClientHello has to name `host`; the certificate is the caller's to set.

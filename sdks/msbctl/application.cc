@@ -137,6 +137,7 @@ std::unique_ptr<CLI::App> MakeApplication(Session& session, size_t columns) {
   AddNetworkCommands(*app, session);
   AddImageCommands(*app, session);
   AddSecretCommands(*app, session);
+  AddPrivateNetworkCommands(*app, session);
   AddVolumeCommands(*app, session);
   AddObserveCommands(*app, session);
   AddDaemonCommands(*app, session);

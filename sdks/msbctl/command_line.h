@@ -72,6 +72,8 @@ void AddExecCommands(CLI::App& app, Session& session);  // exec attach shell kil
 void AddCopyCommand(CLI::App& app, Session& session);   // cp
 void AddNetworkCommands(CLI::App& app, Session& session);  // net port
 void AddSecretCommands(CLI::App& app, Session& session);   // secret ls set rm
+void AddPrivateNetworkCommands(CLI::App& app,
+                               Session& session);          // network create ls rm
 void AddObserveCommands(CLI::App& app, Session& session);  // logs stats events doctor info
 void AddDaemonCommands(CLI::App& app, Session& session);   // daemon config version
 void AddImageCommands(CLI::App& app, Session& session);    // image pull load save ls inspect rm ...

@@ -91,9 +91,16 @@ void SandboxOptions::Declare(CLI::App& command) {
       ->allow_extra_args(false)
       ->group(group);
   command
-      .add_option("--secret", secrets,
-                  "a value that goes to these hosts and is not in the guest; SOURCE is env:VARIABLE "
-                  "(default: env:NAME), file:PATH or - for standard input; repeatable")
+      .add_option("--join", joined,
+                  "a private network (msbctl network) whose members reach each other; repeatable")
+      ->type_name("NETWORK")
+      ->allow_extra_args(false)
+      ->group(group);
+  command
+      .add_option(
+          "--secret", secrets,
+          "a value that goes to these hosts and is not in the guest; SOURCE is env:VARIABLE "
+          "(default: env:NAME), file:PATH or - for standard input; repeatable")
       ->type_name("NAME[=SOURCE]@HOST[,HOST...]")
       ->allow_extra_args(false)
       ->group(group);
@@ -131,6 +138,7 @@ absl::StatusOr<msb::v1::SandboxSpec> SandboxOptions::ToSpec() const {
   for (const std::string& port : ports) {
     MSB_ASSIGN_OR_RETURN(*spec.mutable_network()->add_ports(), ParsePort(port));
   }
+  for (const std::string& name : joined) spec.mutable_network()->add_private_networks(name);
   for (const std::string& secret : secrets) {
     MSB_ASSIGN_OR_RETURN(*spec.add_secrets(), ParseSecret(secret));
   }

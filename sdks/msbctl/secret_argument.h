@@ -1,9 +1,9 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// "NAME[=SOURCE]@HOST[,HOST...]": a secret, where its value comes from, and where it may go. SOURCE is
-// env:VARIABLE, file:PATH or - (standard input); without one it is env:NAME. There is no way to write
-// the value itself: the shell's history and every user's ps would have it.
+// "NAME[=SOURCE]@HOST[,HOST...]": a secret, where its value comes from, and where it may go. SOURCE
+// is env:VARIABLE, file:PATH or - (standard input); without one it is env:NAME. There is no way to
+// write the value itself: the shell's history and every user's ps would have it.
 
 #ifndef MSB_SDKS_MSBCTL_SECRET_ARGUMENT_H_
 #define MSB_SDKS_MSBCTL_SECRET_ARGUMENT_H_

@@ -222,6 +222,39 @@ grpc::ServerUnaryReactor* NetworkServiceImpl::UpdateSecrets(
                  });
 }
 
+grpc::ServerUnaryReactor* NetworkServiceImpl::CreatePrivateNetwork(
+    grpc::CallbackServerContext* context, const api::CreatePrivateNetworkRequest* request,
+    api::PrivateNetwork* response) {
+  return Unary(api_, context, [&](Caller caller, UnaryDone done) {
+    api_.registry.context().loop.Post([this, caller, request, response, done] {
+      auto network = api_.registry.private_networks().Create(caller, request->name());
+      if (network.ok()) *response = *std::move(network);
+      done(network.status());
+    });
+  });
+}
+
+grpc::ServerUnaryReactor* NetworkServiceImpl::ListPrivateNetworks(
+    grpc::CallbackServerContext* context, const api::ListPrivateNetworksRequest*,
+    api::ListPrivateNetworksResponse* response) {
+  return Unary(api_, context, [&](Caller caller, UnaryDone done) {
+    api_.registry.context().loop.Post([this, caller, response, done] {
+      *response = api_.registry.private_networks().List(caller);
+      done(absl::OkStatus());
+    });
+  });
+}
+
+grpc::ServerUnaryReactor* NetworkServiceImpl::RemovePrivateNetwork(
+    grpc::CallbackServerContext* context, const api::RemovePrivateNetworkRequest* request,
+    api::RemovePrivateNetworkResponse*) {
+  return Unary(api_, context, [&](Caller caller, UnaryDone done) {
+    api_.registry.context().loop.Post([this, caller, request, done] {
+      done(api_.registry.private_networks().Remove(caller, request->name()));
+    });
+  });
+}
+
 grpc::ServerWriteReactor<api::NetworkEvent>* NetworkServiceImpl::WatchNetwork(
     grpc::CallbackServerContext* context, const api::WatchNetworkRequest* request) {
   return WatchNetworkCall::Begin(api_, *context, *request);

@@ -35,6 +35,15 @@ class NetworkServiceImpl final : public msb::v1::NetworkService::CallbackService
   grpc::ServerUnaryReactor* UpdateSecrets(grpc::CallbackServerContext* context,
                                           const msb::v1::UpdateSecretsRequest* request,
                                           msb::v1::UpdateSecretsResponse* response) override;
+  grpc::ServerUnaryReactor* CreatePrivateNetwork(
+      grpc::CallbackServerContext* context, const msb::v1::CreatePrivateNetworkRequest* request,
+      msb::v1::PrivateNetwork* response) override;
+  grpc::ServerUnaryReactor* ListPrivateNetworks(
+      grpc::CallbackServerContext* context, const msb::v1::ListPrivateNetworksRequest* request,
+      msb::v1::ListPrivateNetworksResponse* response) override;
+  grpc::ServerUnaryReactor* RemovePrivateNetwork(
+      grpc::CallbackServerContext* context, const msb::v1::RemovePrivateNetworkRequest* request,
+      msb::v1::RemovePrivateNetworkResponse* response) override;
   grpc::ServerWriteReactor<msb::v1::NetworkEvent>* WatchNetwork(
       grpc::CallbackServerContext* context, const msb::v1::WatchNetworkRequest* request) override;
 

@@ -23,6 +23,7 @@
 #include "base/unique_fd.h"
 #include "base/unix_socket.h"
 #include "network/policy/policy.h"
+#include "supervisor/sandbox/private_networks.h"
 #include "supervisor/sandbox/secrets.h"
 
 namespace msb {
@@ -214,6 +215,7 @@ absl::Status CompleteNetwork(const NetworkConfig& config, msb::v1::Network& netw
   if (network.ports_size() > kMaxPublishedPorts) {
     return Invalid(absl::StrCat("at most ", kMaxPublishedPorts, " published ports"));
   }
+  MSB_RETURN_IF_ERROR(CheckPrivateNetworks(network));
   for (PublishedPort& port : *network.mutable_ports()) MSB_RETURN_IF_ERROR(CompletePort(port));
   return absl::OkStatus();
 }
@@ -228,7 +230,8 @@ absl::Status CheckPortRights(const Caller& caller, const PublishedPort& port) {
 }
 
 bool HasCard(const msb::v1::Network& network) {
-  return network.preset() != "none" || network.rules_size() > 0 || network.ports_size() > 0;
+  return network.preset() != "none" || network.rules_size() > 0 || network.ports_size() > 0 ||
+         network.private_networks_size() > 0;
 }
 
 msb::net::v1::Policy PolicyOf(const msb::v1::Network& network) {
@@ -257,6 +260,7 @@ CompanionSpec CompanionOf(const Config& config, const std::string& id,
   net.set_gateway_ipv6(kGateway6);
   for (std::string& server : HostDnsServers()) net.add_dns_servers(std::move(server));
   *net.mutable_policy() = PolicyOf(network);
+  AddOwnNames(sandbox, net);
   *net.mutable_secrets() = HostsOf(sandbox.secrets());
   msb::net::v1::Limits& limits = *net.mutable_limits();
   limits.set_max_flows(config.network.max_flows);
@@ -313,8 +317,7 @@ absl::StatusOr<LaunchedCompanion> RestartSecrets(Launcher& launcher, const Confi
                                                  const SecretValues& values) {
   MSB_ASSIGN_OR_RETURN(Launcher::StartedCompanion started,
                        launcher.StartCompanion(plan, SecretsCompanionOf(config, plan.id)));
-  MSB_RETURN_IF_ERROR(
-      TellSecrets(plan, sandbox.secrets(), values, config.agent.request_timeout));
+  MSB_RETURN_IF_ERROR(TellSecrets(plan, sandbox.secrets(), values, config.agent.request_timeout));
   return std::move(started.companion);
 }
 

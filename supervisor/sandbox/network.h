@@ -44,8 +44,8 @@ struct RestartedNetwork {
   std::optional<absl::StatusOr<LaunchedCompanion>> secrets;
 };
 // Ends the msb-net of a running machine, if it has not ended, and puts a new one in its place; with
-// `values` (of the sandbox's secrets) its msb-secrets too. Connections are lost, published ports are
-// kept. Blocks.
+// `values` (of the sandbox's secrets) its msb-secrets too. Connections are lost, published ports
+// are kept. Blocks.
 RestartedNetwork RestartNetworkProcesses(Launcher& launcher, const Config& config,
                                          const LaunchPlan& plan,
                                          const msb::v1::SandboxSpec& sandbox,

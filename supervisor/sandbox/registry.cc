@@ -39,7 +39,10 @@ bool Matches(const msb::v1::ListRequest& filter, const Sandbox& sandbox) {
 Registry::Registry(SandboxContext context)
     : context_(std::move(context)),
       random_(std::random_device{}()),
-      volumes_(context_, [this](absl::string_view name) { return UsersOf(name); }) {}
+      volumes_(context_, [this](absl::string_view name) { return UsersOf(name); }),
+      private_networks_(context_.store, [this](uint32_t owner_uid, const std::string& network) {
+        return MembersOf(owner_uid, network);
+      }) {}
 
 Registry::~Registry() {
   // Who waits for a sandbox holds it, and it holds them.
@@ -48,6 +51,7 @@ Registry::~Registry() {
 
 absl::Status Registry::Recover() {
   MSB_RETURN_IF_ERROR(volumes_.Recover());
+  MSB_RETURN_IF_ERROR(private_networks_.Recover());
   MSB_ASSIGN_OR_RETURN(std::vector<SandboxRecord> records, context_.store.LoadAll());
   std::vector<std::shared_ptr<Sandbox>> sandboxes;
   for (SandboxRecord& record : records) {
@@ -81,7 +85,9 @@ std::shared_ptr<Sandbox> Registry::Add(SandboxRecord record) {
   const std::string id = record.id;
   slots_.insert(record.slot);
   id_of_name_.insert_or_assign(record.spec.name(), id);
-  auto sandbox = std::make_shared<Sandbox>(context_, std::move(record), [this, id] { Forget(id); });
+  auto sandbox = std::make_shared<Sandbox>(
+      context_, std::move(record), [this, id] { Forget(id); },
+      [this](const SandboxRecord& asking) { return NeighboursOf(asking); });
   by_id_.insert_or_assign(id, sandbox);
   return sandbox;
 }
@@ -136,6 +142,26 @@ std::vector<std::string> Registry::UsersOf(absl::string_view volume) const {
   return users;
 }
 
+std::vector<std::string> Registry::MembersOf(uint32_t owner_uid, const std::string& network) const {
+  std::vector<std::string> members;
+  for (const auto& [id, sandbox] : by_id_) {
+    const auto& networks = sandbox->record().spec.network().private_networks();
+    if (sandbox->record().owner_uid == owner_uid &&
+        std::find(networks.begin(), networks.end(), network) != networks.end()) {
+      members.push_back(sandbox->record().spec.name());
+    }
+  }
+  return members;
+}
+
+std::vector<std::shared_ptr<Sandbox>> Registry::NeighboursOf(const SandboxRecord& record) const {
+  std::vector<std::shared_ptr<Sandbox>> neighbours;
+  for (const auto& [id, sandbox] : by_id_) {
+    if (!MemberOf(sandbox->record(), record).names().empty()) neighbours.push_back(sandbox);
+  }
+  return neighbours;
+}
+
 void Registry::EndCalls(absl::Duration grace) {
   context_.loop.Post([this, grace] {
     context_.loop.After(grace, [this] {
@@ -153,8 +179,8 @@ void Registry::Create(Caller caller, msb::v1::SandboxSpec spec, bool start, OnVi
   });
 }
 
-void Registry::CreateNow(Caller caller, msb::v1::SandboxSpec spec, bool start,
-                         SecretValues secrets, OnView done) {
+void Registry::CreateNow(Caller caller, msb::v1::SandboxSpec spec, bool start, SecretValues secrets,
+                         OnView done) {
   if (calls_ended_) return done(MakeError(Reason::kDaemonShuttingDown, "the daemon ends"));
   // Whoever called: no value goes any further in a specification, which is written down.
   absl::StatusOr<SecretValues> values = TakeSecretValues(*spec.mutable_secrets());
@@ -180,6 +206,9 @@ void Registry::CreateNow(Caller caller, msb::v1::SandboxSpec spec, bool start,
   if (!image.ok()) return done(image.status());
   complete->set_image(image->name);
   complete->set_image_digest(image->digest);
+  if (absl::Status known = private_networks_.Check(caller, complete->network()); !known.ok()) {
+    return done(std::move(known));
+  }
   absl::Status admitted =
       start ? AdmitMemory(complete->resources().memory_mib()) : absl::OkStatus();
   const absl::StatusOr<uint32_t> slot = FreeSlot();

@@ -23,6 +23,7 @@
 #include "absl/time/time.h"
 #include "supervisor/sandbox/caller.h"
 #include "supervisor/sandbox/context.h"
+#include "supervisor/sandbox/private_networks.h"
 #include "supervisor/sandbox/sandbox.h"
 #include "supervisor/sandbox/volumes.h"
 
@@ -53,7 +54,8 @@ class Registry {
   // The sandbox that `name` means to `caller`: kSandboxNotFound when there is none that it may see.
   void With(Caller caller, std::string name, OnFound done);
   // Boots one, unless the limit on memory in use forbids it.
-  void Start(const std::shared_ptr<Sandbox>& sandbox, Sandbox::Done done, SecretValues secrets = {});
+  void Start(const std::shared_ptr<Sandbox>& sandbox, Sandbox::Done done,
+             SecretValues secrets = {});
   // Stops it first when `force` is set. On the loop.
   static void Remove(const std::shared_ptr<Sandbox>& sandbox, bool force, Sandbox::Done done);
 
@@ -70,6 +72,7 @@ class Registry {
   const SandboxContext& context() const { return context_; }
   // Belongs to the loop, as far as it does not say otherwise.
   Volumes& volumes() { return volumes_; }
+  PrivateNetworks& private_networks() { return private_networks_; }
 
  private:
   void CreateNow(Caller caller, msb::v1::SandboxSpec spec, bool start, SecretValues secrets,
@@ -79,6 +82,9 @@ class Registry {
   absl::Status CheckMounts(const Caller& caller, msb::v1::SandboxSpec& spec) const;
   // Names of the sandboxes that mount it.
   std::vector<std::string> UsersOf(absl::string_view volume) const;
+  // Names of the sandboxes of that owner that are members of the private network.
+  std::vector<std::string> MembersOf(uint32_t owner_uid, const std::string& network) const;
+  std::vector<std::shared_ptr<Sandbox>> NeighboursOf(const SandboxRecord& record) const;
   absl::Status AdmitMemory(uint32_t memory_mib) const;
   absl::StatusOr<uint32_t> FreeSlot() const;
   absl::Status PinImage(const SandboxRecord& record) const;
@@ -93,6 +99,7 @@ class Registry {
   std::mt19937 random_;
   bool calls_ended_ = false;
   Volumes volumes_;
+  PrivateNetworks private_networks_;
 };
 
 }  // namespace msb

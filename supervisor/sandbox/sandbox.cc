@@ -35,11 +35,12 @@ void SetTimestamp(absl::Time time, google::protobuf::Timestamp& out) {
 }  // namespace
 
 Sandbox::Sandbox(const SandboxContext& context, SandboxRecord record,
-                 std::function<void()> on_removed)
+                 std::function<void()> on_removed, Neighbours neighbours)
     : context_(context),
       record_(std::move(record)),
       plan_(context.launcher.Plan(record_.id, record_.slot)),
       on_removed_(std::move(on_removed)),
+      neighbours_(std::move(neighbours)),
       start_timer_(context.loop),
       stop_timer_(context.loop),
       idle_timer_(context.loop),

@@ -41,8 +41,12 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
  public:
   using Done = std::function<void(absl::Status)>;
 
+  // Other sandboxes in private networks of this one's.
+  using Neighbours = std::function<std::vector<std::shared_ptr<Sandbox>>(const SandboxRecord&)>;
+
   // `on_removed` is called when the last trace is gone. `record` is journalled already.
-  Sandbox(const SandboxContext& context, SandboxRecord record, std::function<void()> on_removed);
+  Sandbox(const SandboxContext& context, SandboxRecord record, std::function<void()> on_removed,
+          Neighbours neighbours);
   ~Sandbox();
   Sandbox(const Sandbox&) = delete;
   Sandbox& operator=(const Sandbox&) = delete;
@@ -156,7 +160,9 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   void EndActivity();
 
   // sandbox_network.cc
-  void OnNetworkRestarted(RestartedNetwork restarted, const Done& done);
+  // Tells its msb-net and those of the other members that run of each other.
+  void MeetNeighbours();
+  void OnNetworkRestarted(RestartedNetwork restarted, const Done& asked);
   void AskNetworkThen(
       msb::net::v1::ControlRequest request,
       std::function<void(Sandbox&, absl::StatusOr<msb::net::v1::ControlResponse>)> done);
@@ -213,10 +219,11 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   SandboxRecord record_;
   const LaunchPlan plan_;
   const std::function<void()> on_removed_;
+  const Neighbours neighbours_;
   std::optional<Run> run_;
   SecretValues secret_values_;  // known to this life of the daemon
-  bool launching_ = false;  // a worker is at it
-  bool clearing_ = false;   // a worker is at it
+  bool launching_ = false;      // a worker is at it
+  bool clearing_ = false;       // a worker is at it
   bool removed_ = false;
   absl::Time start_request_;
   // Of the run that is ending: set by whoever ends it, else judged by what the VMM left behind.

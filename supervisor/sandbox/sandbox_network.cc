@@ -10,9 +10,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "base/status_macros.h"
 #include "supervisor/sandbox/lifecycle.h"
 #include "supervisor/sandbox/network.h"
+#include "supervisor/sandbox/private_networks.h"
 #include "supervisor/sandbox/sandbox.h"
 #include "supervisor/sandbox/secrets.h"
 
@@ -147,6 +149,28 @@ void Sandbox::UnpublishPort(PublishedPort port, Done done) {
                  });
 }
 
+void Sandbox::MeetNeighbours() {
+  if (record_.spec.network().private_networks().empty()) return;
+  std::vector<std::pair<Meeting, Meeting>> meetings;
+  for (const auto& other : neighbours_(record_)) {
+    if (!other->CompanionRuns(kNetworkCompanion)) continue;
+    meetings.push_back({{plan_, MemberOf(record_, other->record_)},
+                        {other->plan_, MemberOf(other->record_, record_)}});
+  }
+  if (meetings.empty()) return;
+  context_.workers.Run([meetings = std::move(meetings), id = record_.id,
+                        timeout = context_.config.agent.request_timeout] {
+    for (const auto& [self, other] : meetings) {
+      const absl::Status met = Introduce(self, other, timeout);
+      // One of the two is ending: nothing to reach there.
+      if (!met.ok()) {
+        MSB_LOG(kWarning) << "sandbox " << id << " and " << other.plan.id
+                          << " do not meet in their network: " << met.message();
+      }
+    }
+  });
+}
+
 void Sandbox::RestartNetwork(Done done) {
   if (state() != msb::v1::SANDBOX_STATE_RUNNING) return done(NotNow("restart the network of"));
   const bool with_secrets = UsesSecrets(record_.spec) && !CompanionRuns(kSecretsCompanion);
@@ -158,9 +182,8 @@ void Sandbox::RestartNetwork(Done done) {
   context_.workers.Run([&context = context_, weak = weak_from_this(), plan = plan_,
                         spec = record_.spec, values = secret_values_, with_secrets,
                         done = std::move(done)] {
-    auto restarted = std::make_shared<RestartedNetwork>(
-        RestartNetworkProcesses(context.launcher, context.config, plan, spec,
-                                with_secrets ? &values : nullptr));
+    auto restarted = std::make_shared<RestartedNetwork>(RestartNetworkProcesses(
+        context.launcher, context.config, plan, spec, with_secrets ? &values : nullptr));
     context.loop.Post([weak, done, restarted] {
       const auto self = weak.lock();
       if (self == nullptr) return;
@@ -169,7 +192,11 @@ void Sandbox::RestartNetwork(Done done) {
   });
 }
 
-void Sandbox::OnNetworkRestarted(RestartedNetwork restarted, const Done& done) {
+void Sandbox::OnNetworkRestarted(RestartedNetwork restarted, const Done& asked) {
+  const Done done = [self = shared_from_this(), asked](const absl::Status& status) {
+    if (status.ok()) self->MeetNeighbours();
+    asked(status);
+  };
   if (!restarted.secrets.has_value()) {
     return TakeRestarted(kNetworkCompanion, std::move(restarted.network), done);
   }

@@ -63,9 +63,8 @@ void Sandbox::TrustSecretsThen(Done done) {
       request.set_trust_ca(*authority);
       self->run_->agent->Request(
           std::move(request),
-          self->OnLoop<AgentResponse>([done](Sandbox&, const AgentResponse& response) {
-            done(response.status());
-          }));
+          self->OnLoop<AgentResponse>(
+              [done](Sandbox&, const AgentResponse& response) { done(response.status()); }));
     });
   });
 }
@@ -97,8 +96,9 @@ void Sandbox::UpdateSecrets(SecretList set, const std::vector<std::string>& remo
   const absl::StatusOr<bool> runs = NetworkRuns();
   if (!runs.ok()) return done(runs.status());
   if (*runs && !CompanionRuns(kSecretsCompanion)) {
-    return done(MakeError(Reason::kSandboxWrongState,
-                          "the sandbox was started without secrets: stop it, change them, start it"));
+    return done(
+        MakeError(Reason::kSandboxWrongState,
+                  "the sandbox was started without secrets: stop it, change them, start it"));
   }
   const auto keep = [secrets = spec.secrets(), values, remove](Sandbox& self) {
     *self.record_.spec.mutable_secrets() = secrets;

@@ -105,6 +105,7 @@ void Sandbox::OnLaunched(absl::StatusOr<LaunchOutcome> outcome) {
   run_.emplace(Run{.vmm = std::move(outcome->vmm), .image = std::move(outcome->image)});
   TakeCompanions(std::move(run_->vmm.companions));
   Mark("jailed", MonotonicNow());
+  MeetNeighbours();
   absl::Status status = Journal();
   // Stopped, or too late, while the worker was at it.
   if (state() != msb::v1::SANDBOX_STATE_STARTING) return EndRun();
@@ -174,9 +175,8 @@ void Sandbox::MeetAgent() {
 
 void Sandbox::OnClockSet(absl::Status status) {
   if (!status.ok() || !UsesSecrets(record_.spec)) return OnTrusted(std::move(status));
-  TrustSecretsThen([self = shared_from_this()](const absl::Status& trusted) {
-    self->OnTrusted(trusted);
-  });
+  TrustSecretsThen(
+      [self = shared_from_this()](const absl::Status& trusted) { self->OnTrusted(trusted); });
 }
 
 void Sandbox::OnTrusted(absl::Status status) {

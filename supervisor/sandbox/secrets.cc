@@ -40,8 +40,9 @@ constexpr uint32_t kPidsMax = 4;
 constexpr uint32_t kMaxOpenFiles = 4096;  // two a connection
 
 absl::Status Invalid(absl::string_view name, absl::string_view what) {
-  return MakeError(Reason::kSecretInvalid,
-                   absl::StrCat("secret ", EscapeForLog(name.substr(0, kMaxNameBytes)), ": ", what));
+  return MakeError(
+      Reason::kSecretInvalid,
+      absl::StrCat("secret ", EscapeForLog(name.substr(0, kMaxNameBytes)), ": ", what));
 }
 
 bool IsVariableName(absl::string_view name) {
@@ -55,17 +56,16 @@ bool IsVariableName(absl::string_view name) {
 
 // What would end a header line, or hide the rest of a value.
 bool HasControlCharacter(absl::string_view value) {
-  return std::any_of(value.begin(), value.end(), [](unsigned char c) {
-    return c < 0x20 || c == 0x7f;
-  });
+  return std::any_of(value.begin(), value.end(),
+                     [](unsigned char c) { return c < 0x20 || c == 0x7f; });
 }
 
 absl::StatusOr<std::string> MakePlaceholder() {
   unsigned char bytes[net::kPlaceholderDigits / 2];
-  MSB_RETURN_IF_ERROR(
-      Syscall("getrandom", [&] { return ::getrandom(bytes, sizeof(bytes), 0); }));
-  return absl::StrCat(net::kPlaceholderPrefix,
-                      absl::BytesToHexString({reinterpret_cast<const char*>(bytes), sizeof(bytes)}));
+  MSB_RETURN_IF_ERROR(Syscall("getrandom", [&] { return ::getrandom(bytes, sizeof(bytes), 0); }));
+  return absl::StrCat(
+      net::kPlaceholderPrefix,
+      absl::BytesToHexString({reinterpret_cast<const char*>(bytes), sizeof(bytes)}));
 }
 
 absl::Status CompleteHosts(msb::v1::Secret& secret) {
@@ -227,9 +227,8 @@ absl::Status TellSecrets(const LaunchPlan& plan, const SecretList& secrets,
 
 absl::Status ConnectSecrets(const LaunchPlan& plan, absl::Duration timeout) {
   int ends[2];
-  MSB_RETURN_IF_ERROR(Syscall("socketpair", [&] {
-    return ::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends);
-  }));
+  MSB_RETURN_IF_ERROR(Syscall(
+      "socketpair", [&] { return ::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends); }));
   const UniqueFd first(ends[0]);
   const UniqueFd second(ends[1]);
   SecretsRequest request;

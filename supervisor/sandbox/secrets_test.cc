@@ -71,12 +71,18 @@ TEST(SecretsTest, CompletesHostsAndMakesPlaceholders) {
 
 TEST(SecretsTest, RefusesWhatIsNoSecret) {
   const msb::v1::Secret wrong[] = {
-      MakeSecret("", "", {"a.com"}),         MakeSecret("1A", "", {"a.com"}),
-      MakeSecret("A-B", "", {"a.com"}),      MakeSecret("A=B", "", {"a.com"}),
-      MakeSecret("A", "", {}),               MakeSecret("A", "", {"10.0.0.1"}),
-      MakeSecret("A", "", {"*.com"}),        MakeSecret("A", "", {"a.com:0"}),
-      MakeSecret("A", "", {"a.com:65536"}),  MakeSecret("A", "", {"a.com/x"}),
-      MakeSecret("A", "", {"[::1]:443"}),    MakeSecret("A", "", {"*"}),
+      MakeSecret("", "", {"a.com"}),
+      MakeSecret("1A", "", {"a.com"}),
+      MakeSecret("A-B", "", {"a.com"}),
+      MakeSecret("A=B", "", {"a.com"}),
+      MakeSecret("A", "", {}),
+      MakeSecret("A", "", {"10.0.0.1"}),
+      MakeSecret("A", "", {"*.com"}),
+      MakeSecret("A", "", {"a.com:0"}),
+      MakeSecret("A", "", {"a.com:65536"}),
+      MakeSecret("A", "", {"a.com/x"}),
+      MakeSecret("A", "", {"[::1]:443"}),
+      MakeSecret("A", "", {"*"}),
       MakeSecret(std::string(65, 'A'), "", {"a.com"}),
   };
   for (const msb::v1::Secret& secret : wrong) {

@@ -70,6 +70,12 @@ struct VolumeRecord {
   absl::Time created_at = absl::UnixEpoch();
 };
 
+struct PrivateNetworkRecord {
+  uint32_t owner_uid = 0;
+  std::string name;  // unique of its owner's
+  absl::Time created_at = absl::UnixEpoch();
+};
+
 }  // namespace msb
 
 #endif  // MSB_SUPERVISOR_STORE_SANDBOX_RECORD_H_

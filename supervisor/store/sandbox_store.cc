@@ -66,6 +66,14 @@ CREATE TABLE volumes (
 ALTER TABLE volumes ADD COLUMN kind INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE volumes ADD COLUMN owner_gid INTEGER NOT NULL DEFAULT 65534;
 )sql",
+    R"sql(
+CREATE TABLE private_networks (
+  owner_uid INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  created_at_ns INTEGER NOT NULL,
+  PRIMARY KEY (owner_uid, name)
+) STRICT, WITHOUT ROWID;
+)sql",
 };
 
 constexpr absl::string_view kColumns[] = {"id",

@@ -37,6 +37,11 @@ class SandboxStore {
   absl::Status DeleteVolume(absl::string_view name);
   absl::StatusOr<std::vector<VolumeRecord>> LoadVolumes();
 
+  // And of private networks (private_network_rows.cc), which never change.
+  absl::Status AddPrivateNetwork(const PrivateNetworkRecord& record);
+  absl::Status DeletePrivateNetwork(uint32_t owner_uid, absl::string_view name);
+  absl::StatusOr<std::vector<PrivateNetworkRecord>> LoadPrivateNetworks();
+
  private:
   SandboxStore(Database database, Statement put, Statement remove, Statement clear_companions,
                Statement add_companion)

@@ -21,7 +21,9 @@ ENGINES = os.environ.get("MSB_ENGINES", "qemu,kvm").split(",")
 class Daemon:
     """msbd with directories of its own; `msbctl` talks to it."""
 
-    def __init__(self, extra_config="", assets=GUEST):
+    def __init__(self, extra_config="", assets=GUEST, enter=()):
+        """`enter`: words before the command that starts the daemon (nsenter ...)."""
+        self.enter = list(enter)
         self.base = pathlib.Path(tempfile.mkdtemp(prefix="msb-e2e-", dir="/run"))
         self.base.chmod(0o755)
         self.data = pathlib.Path(tempfile.mkdtemp(prefix="msb-e2e-", dir="/var/tmp"))
@@ -50,7 +52,7 @@ secrets = "{BUILD}/network/msb-secrets"
 
     def _daemon(self, verb):
         return self.msbctl("daemon", "--msbd", BUILD / "supervisor/msbd", "--config", self.config,
-                           "--log-file", self.log, verb, timeout=120)
+                           "--log-file", self.log, verb, timeout=120, enter=self.enter)
 
     def start(self):
         self._daemon("start")
@@ -63,12 +65,13 @@ secrets = "{BUILD}/network/msb-secrets"
     def command(self, *arguments):
         return [str(BUILD / "sdks/msbctl/msbctl"), *map(str, arguments)]
 
-    def msbctl(self, *arguments, check=True, timeout=300, **options):
+    def msbctl(self, *arguments, check=True, timeout=300, enter=(), **options):
         options.setdefault("stdin", None if "input" in options else subprocess.DEVNULL)
         if options["stdin"] is None:
             del options["stdin"]
-        result = subprocess.run(self.command(*arguments), env=self.environment, timeout=timeout,
-                                capture_output=True, **options)
+        environment = options.pop("env", self.environment)
+        result = subprocess.run([*enter, *self.command(*arguments)], env=environment,
+                                timeout=timeout, capture_output=True, **options)
         if check and result.returncode != 0:
             raise AssertionError(f"{arguments} ended {result.returncode}: "
                                  f"{result.stdout[-2000:]!r} {result.stderr[-2000:]!r}")

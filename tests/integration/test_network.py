@@ -3,6 +3,7 @@
 """The network of a machine, through the daemon: from the command line to a packet."""
 import contextlib
 import functools
+import hashlib
 import http.server
 import json
 import os
@@ -162,9 +163,34 @@ def test_refuses_rules_that_nobody_understands(daemon):
     assert b"there is no group @nobody" in done.stderr
 
 
+def debian_archive(directory):
+    """A flat archive with one package, that says hello."""
+    tree = directory / "greeting-deb"
+    (tree / "DEBIAN").mkdir(parents=True)
+    (tree / "DEBIAN/control").write_text(
+        "Package: greeting\nVersion: 1.0\nArchitecture: all\nMaintainer: a <a@b>\n"
+        "Description: says hello\n")
+    (tree / "usr/bin").mkdir(parents=True)
+    program = tree / "usr/bin/greeting"
+    program.write_text("#!/bin/sh\necho hello from a package\n")
+    program.chmod(0o755)
+    for folder in [tree, *filter(os.path.isdir, tree.rglob("*"))]:
+        folder.chmod(0o755)
+    subprocess.run(["dpkg-deb", "--root-owner-group", "-b", tree, directory / "greeting.deb"],
+                   check=True, capture_output=True)
+    package = (directory / "greeting.deb").read_bytes()
+    packages = ((tree / "DEBIAN/control").read_text() + "Filename: ./greeting.deb\n"
+                f"Size: {len(package)}\nSHA256: {hashlib.sha256(package).hexdigest()}\n").encode()
+    (directory / "Packages").write_bytes(packages)
+    (directory / "Release").write_text(
+        f"Date: {time.strftime('%a, %d %b %Y %H:%M:%S UTC', time.gmtime())}\nSHA256:\n"
+        f" {hashlib.sha256(packages).hexdigest()} {len(packages)} Packages\n")
+
+
 @pytest.fixture
 def site(tmp_path):
-    """A web server on the host's loopback with a Python package and a git repository."""
+    """A web server on the host's loopback with a Python package, a git repository, and a Debian one."""
+    debian_archive(tmp_path)
     wheel = tmp_path / "greeting-1.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("greeting.py", "print('hello from a wheel')\n")
@@ -196,3 +222,11 @@ def test_pip_and_git_fetch_from_where_a_rule_lets_them(make, site):
     assert box.output("python3", "-c", "import greeting") == "hello from a wheel\n"
     box.sh(f"git clone -q {url}/repo.git /tmp/repo", timeout=120)
     assert box.sh("git -C /tmp/repo log --format=%s") == "one\n"
+
+
+def test_apt_updates_and_installs(make, site):
+    box = make("--network", "none", "--allow", f"tcp @host:{site}")
+    box.sh("rm -f /etc/apt/sources.list.d/*; echo 'deb [trusted=yes] "
+           f"http://192.0.0.1:{site}/ ./' > /etc/apt/sources.list")
+    box.sh("apt-get update && apt-get install -y greeting", timeout=180)
+    assert box.output("greeting") == "hello from a package\n"

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import socket
 import struct
 import subprocess
@@ -117,7 +118,12 @@ MATRIX = [
         (("http", PRIVATE, 80), OK), (("http", PRIVATE, 8080), SHUT),
         (("http", "192.0.0.1", 8080), OK), (("http", WEB, 80), SHUT)]),
     ("none", ["allow tcp 2606:2800:220:1::/64 80"], [
-        (("http", WEB6, 80), OK), (("http", WEB, 80), SHUT)]),
+        (("http", WEB6, 80), OK), (("http", WEB, 80), SHUT), (("udp", WEB6, 7), SHUT)]),
+    ("all", ["deny 2606:2800:220:1::/64", "deny fd00::/8"], [
+        (("http", WEB6, 80), SHUT), (("udp", WEB6, 7), SHUT), (("http", WEB, 80), OK),
+        (("http", "::ffff:93.184.216.34", 80), OK), (("http", "fd6d:7362::1", 80), OK)]),
+    ("none", ["allow udp 2606:2800:220:1::34 7", "allow tcp [2606:2800:220:1::34]:25"], [
+        (("udp", WEB6, 7), OK), (("banner", WEB6, 25), OK), (("http", WEB6, 80), SHUT)]),
     # Names: only after they were looked up, and TLS has to say the same.
     ("none", ["allow example.com", "allow *.example.com:25"], [
         (("http", WEB, 80), SHUT), (("http", "example.com", 80), OK), (("http", WEB, 80), OK),
@@ -131,6 +137,7 @@ MATRIX = [
         (("http", "other.org", 80), OK), (("tls", WEB, 443, "other.org"), OK),
         # The address is known from elsewhere, and the name gives it away.
         (("tls", WEB, 443, "www.example.com"), SHUT), (("tls", WEB, 443, "dns.google"), SHUT),
+        (("tls", WEB6, 443, "www.example.com"), SHUT), (("tls", WEB6, 443, "other.org"), OK),
         (("http", WEB, 853), SHUT)]),
 ]
 
@@ -373,3 +380,73 @@ def test_hostile_frames_do_no_harm(world, policy, tmp_path):
         ours.sendall(b"\xff\xff\xff\xff")
         assert process.wait(timeout=SOON) == 1
         ours.close()
+
+
+REGISTRY = r"""
+import base64, hashlib, http.server, io, json, sys, tarfile
+def tarball():
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as archive:
+        for name, text in (("package/package.json", '{"name":"greeting","version":"1.0.0"}'),
+                           ("package/index.js", "console.log('hello from npm')")):
+            info = tarfile.TarInfo(name); info.size = len(text)
+            archive.addfile(info, io.BytesIO(text.encode()))
+    return out.getvalue()
+TARBALL = tarball()
+class Registry(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        url = f"http://{self.headers['Host']}/greeting/-/greeting-1.0.0.tgz"
+        if self.path.endswith(".tgz"):
+            body = TARBALL
+        else:
+            digest = base64.b64encode(hashlib.sha512(TARBALL).digest()).decode()
+            body = json.dumps({"name": "greeting", "dist-tags": {"latest": "1.0.0"}, "versions": {
+                "1.0.0": {"name": "greeting", "version": "1.0.0",
+                          "dist": {"tarball": url, "integrity": "sha512-" + digest}}}}).encode()
+        self.send_response(200); self.send_header("Content-Length", str(len(body)))
+        self.end_headers(); self.wfile.write(body)
+    def log_message(self, *_): pass
+server = http.server.ThreadingHTTPServer(("0.0.0.0", 4873), Registry)
+print("ready", flush=True); server.serve_forever()
+"""
+
+
+def test_npm_installs_from_where_a_rule_lets_it(world, tmp_path):
+    if shutil.which("npm") is None:
+        pytest.skip("no npm on this host")
+    script = tmp_path / "registry.py"
+    script.write_text(REGISTRY)
+    world.servers.append(world.start(world.internet, str(script)))
+    project = tmp_path / "project"
+    project.mkdir()
+    install = ("env", f"HOME={tmp_path}", "npm", "--prefix", project, "--no-audit", "--no-fund",
+               "--fetch-retries=0", "--registry=http://www.example.com:4873/", "install", "greeting")
+    with world.guest("none", "allow www.example.com:80") as guest:
+        assert guest.run(*install).returncode != 0
+    with world.guest("none", "allow www.example.com:4873") as guest:
+        done = guest.run(*install, timeout=120)
+        assert done.returncode == 0, done.stderr[-2000:]
+    shown = subprocess.run(["node", project / "node_modules/greeting"], capture_output=True, check=True)
+    assert shown.stdout == b"hello from npm\n"
+
+
+def test_a_flood_and_a_leak_leave_the_neighbour_alone(world):
+    """Two guests, each with its own msb-net: what one wastes is its own."""
+    flood = ("import socket\nheld=[]\nprint('begun',flush=True)\n"
+             "while True:\n"
+             " s=socket.socket();s.setblocking(False)\n"
+             " try: s.connect(('93.184.216.34',25))\n except OSError: pass\n"
+             " held.append(s)\n u=socket.socket(type=2)\n"
+             " try:\n  u.connect(('93.184.216.34',7));u.send(b'x');held.append(u)\n"
+             " except OSError: pass\n"
+             " if len(held)>900: held=held[450:]")
+    with world.guest("public", limits="max_flows: 256") as wasteful, world.guest("public") as other:
+        spender = wasteful.popen(sys.executable, "-c", flood, stdout=subprocess.PIPE)
+        assert spender.stdout.readline() == b"begun\n"
+        for _ in range(10):
+            assert "ok" in probe(other, "http", WEB, 80)
+            assert "ok" in probe(other, "udp", WEB, 7)
+        assert resources(wasteful.process)[0] < 256 + 40
+        spender.kill()
+        spender.wait()
+        assert resources(other.process)[0] < 64

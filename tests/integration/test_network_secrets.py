@@ -5,8 +5,8 @@ nobody else sees either. The guest is a network namespace (test_network_policy.p
 import base64
 import json
 import os
+import shutil
 import socket
-import subprocess
 import sys
 import threading
 
@@ -16,61 +16,18 @@ from conftest import BUILD
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(__file__)), "support", "network"))
 from secret_servers import GIT_PASSWORD  # noqa: E402
+from secret_world import API, EVIL, SecretWorld  # noqa: E402
 from secrets_process import Secret, SecretsProcess  # noqa: E402
-from world import NAMES, SUPPORT, WEB, WEB2, World, run  # noqa: E402
+from world import WEB2  # noqa: E402
 
 NET, SECRETS = str(BUILD / "network/msb-net"), str(BUILD / "network/msb-secrets")
 VALUE, OTHER = b"sk-live-0123456789abcdef/+&=", b"other-value-0123456789"
-API, EVIL = "api.example.com", "evil.org"
 PORTS = (8443, 8444, 8445, 8446, 8447, 8448)
-
-
-def authority(directory, name):
-    run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-        "-days", "2", "-subj", f"/CN={name}", "-keyout", directory / f"{name}.key",
-        "-out", directory / f"{name}.crt")
-
-
-def certificate(directory, name, hosts, issuer=None):
-    """NAME.pem: key and certificate."""
-    key, crt, csr = (directory / f"{name}.{end}" for end in ("key", "crt", "csr"))
-    extensions = directory / f"{name}.ext"
-    extensions.write_text("subjectAltName=" + ",".join(f"DNS:{host}" for host in hosts) + "\n")
-    run("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
-        f"/CN={hosts[0]}", "-keyout", key, "-out", csr)
-    signer = (["-CA", directory / f"{issuer}.crt", "-CAkey", directory / f"{issuer}.key",
-               "-CAcreateserial"] if issuer else ["-signkey", key])
-    run("openssl", "x509", "-req", "-in", csr, "-days", "2", "-extfile", extensions, *signer,
-        "-out", crt)
-    (directory / f"{name}.pem").write_bytes(key.read_bytes() + crt.read_bytes())
-
-
-def repository(directory):
-    work, bare = directory / "work", directory / "repository"
-    run("git", "init", "-q", work)
-    (work / "file").write_text("of the repository\n")
-    run("git", "-C", work, "add", "file")
-    run("git", "-C", work, "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "one")
-    run("git", "clone", "-q", "--bare", work, bare)
-    run("git", "-C", bare, "update-server-info")
-    return bare
-
-
-class SecretWorld(World):
-    def __init__(self, directory):
-        super().__init__(directory, NET)
-        self.set_names(NAMES | {API: [WEB], EVIL: [WEB2], "sub.api.example.com": [WEB]})
-        authority(directory, "ca")
-        certificate(directory, "good", [API, "example.com", "*.example.com", EVIL], "ca")
-        certificate(directory, "wrong", ["somebody.else.org"], "ca")
-        certificate(directory, "self", [API])
-        self.servers.append(self.start(self.internet, SUPPORT + "/secret_servers.py", directory,
-                                       repository(directory)))
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    world = SecretWorld(tmp_path_factory.mktemp("secrets"))
+    world = SecretWorld(tmp_path_factory.mktemp("secrets"), NET)
     yield world
     world.close()
 
@@ -170,7 +127,19 @@ def test_what_the_host_repeats_is_masked(setup):
     assert base64.b64encode(f"user:{GIT_PASSWORD}".encode()).decode() not in out
 
 
-def test_python_node_and_git_believe_the_authority(setup, tmp_path):
+def test_node_believes_the_authority_by_its_variable(setup):
+    if shutil.which("node") is None:
+        pytest.skip("no node on this host")
+    code = ("require('https').get({host:process.argv[1],port:8443,path:'/',"
+            "headers:{'X-Key':process.argv[2]}},r=>{let d='';r.on('data',c=>d+=c);"
+            "r.on('end',()=>console.log(d))})")
+    done = setup.guest.run("env", f"NODE_EXTRA_CA_CERTS={setup.bundle}", "node", "-e", code, API,
+                           setup.token.placeholder)
+    assert done.returncode == 0, done.stderr
+    assert header(json.loads(base64.b64decode(done.stdout)), "X-Key") == VALUE.decode()
+
+
+def test_python_and_git_believe_the_authority(setup, tmp_path):
     code = ("import urllib.request,ssl,sys\n"
             "r=urllib.request.Request(sys.argv[1],headers={'X-Key':sys.argv[3]})\n"
             "print(urllib.request.urlopen(r,context=ssl.create_default_context(cafile=sys.argv[2]))"
@@ -188,8 +157,8 @@ def test_python_node_and_git_believe_the_authority(setup, tmp_path):
 
 RAW = r"""
 import base64, socket, ssl, sys, time
-name, port, bundle, address, pieces = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4], sys.argv[5:]
-s = socket.create_connection((address if address != "-" else name, port), timeout=15)
+name, port, bundle, address, *pieces = sys.argv[1:]
+s = socket.create_connection((address if address != "-" else name, int(port)), timeout=15)
 s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 t = ssl.create_default_context(cafile=bundle).wrap_socket(s, server_hostname=name)
 for piece in pieces:

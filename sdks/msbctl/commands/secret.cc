@@ -83,14 +83,12 @@ void AddSecretCommands(CLI::App& app, Session& session) {
       "  pass show api | msbctl secret set box KEY=-@api.example.com");
   command->add_option("sandbox", *sandbox, "id or name")->required();
   command->add_option("secret", *words, "NAME[=SOURCE][@HOST[,HOST...]]")->required();
-  command->callback(
-      [&session, sandbox, words] { session.End(Set(session, *sandbox, *words)); });
+  command->callback([&session, sandbox, words] { session.End(Set(session, *sandbox, *words)); });
 
   command = secret->add_subcommand("rm", "take secrets away");
   command->add_option("sandbox", *sandbox, "id or name")->required();
   command->add_option("name", *words, "names of secrets")->required();
-  command->callback(
-      [&session, sandbox, words] { session.End(Remove(session, *sandbox, *words)); });
+  command->callback([&session, sandbox, words] { session.End(Remove(session, *sandbox, *words)); });
 }
 
 }  // namespace msb

@@ -45,13 +45,15 @@ def quoted(values):
 
 
 def spec_text(link_fd, control_fd, policy="public", rules=(), dns=(), limits="", mac=GUEST_MAC,
-              secrets=""):
+              secrets="", names=()):
     mac = "".join(f"\\{byte:03o}" for byte in mac)
     servers = " ".join(f'dns_servers: "{server}"' for server in dns)
     return (f'id: "test" link_fd: {link_fd} control_fd: {control_fd} guest_mac: "{mac}" mtu: {MTU} '
             f'guest_ipv4: "{GUEST}" gateway_ipv4: "{GATEWAY}" guest_ipv6: "{GUEST6}" '
             f'gateway_ipv6: "{GATEWAY6}" {servers} policy {{ preset: "{policy}" {quoted(rules)} }} '
-            f"limits {{ {limits} }} secrets {{ {secrets} }}")
+            f"limits {{ {limits} }} secrets {{ {secrets} }} "
+            + " ".join(f'own_names: "{name}"' for name in names)
+            + (' private_domains: "team.internal"' if names else ""))
 
 
 def start_msb_net(binary, link, listener, log, enter=(), **options):

@@ -1,0 +1,113 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "network/flow/members.h"
+
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "base/error.h"
+#include "base/status_macros.h"
+#include "network/link/descriptors.h"
+
+namespace msb::net {
+namespace {
+
+constexpr size_t kMaxPacketBytes = 256;
+constexpr int kFlowsPerTurn = 32;
+
+}  // namespace
+
+Members::~Members() {
+  for (const auto& member : members_) loop_.Unwatch(member->socket.get());
+}
+
+void Members::SetNames(std::vector<std::string> domains, std::vector<std::string> own_names) {
+  domains_ = std::move(domains);
+  own_names_ = std::move(own_names);
+}
+
+absl::Status Members::Add(const msb::net::v1::Member& given, UniqueFd socket) {
+  auto member = std::make_unique<Member>();
+  for (const std::string& text : {given.address(), given.address6()}) {
+    if (text.empty()) continue;
+    const std::optional<IpAddress> address = IpAddress::Parse(text);
+    if (!address.has_value()) return MakeError(Reason::kInvalidArgument, "a member's address");
+    member->addresses.push_back(*address);
+  }
+  member->names.assign(given.names().begin(), given.names().end());
+  for (const IpAddress& address : member->addresses) {
+    if (const auto known = by_address_.find(address); known != by_address_.end()) {
+      Remove(*known->second);
+    }
+  }
+  if (members_.size() >= kMaxMembers) {
+    return MakeError(Reason::kLimitExceeded, absl::StrCat("at most ", kMaxMembers, " members"));
+  }
+  member->socket = std::move(socket);
+  MSB_RETURN_IF_ERROR(loop_.Watch(member->socket.get(), EPOLLIN,
+                                  [this, raw = member.get()](uint32_t) { OnSocket(*raw); }));
+  for (const IpAddress& address : member->addresses) by_address_[address] = member.get();
+  members_.push_back(std::move(member));
+  return absl::OkStatus();
+}
+
+void Members::Remove(const Member& member) {
+  loop_.Unwatch(member.socket.get());
+  for (const IpAddress& address : member.addresses) by_address_.erase(address);
+  const auto found = std::find_if(members_.begin(), members_.end(),
+                                  [&](const auto& known) { return known.get() == &member; });
+  if (found != members_.end()) members_.erase(found);
+}
+
+std::optional<std::vector<IpAddress>> Members::Resolve(absl::string_view name,
+                                                       const std::vector<IpAddress>& own) const {
+  const auto has = [name](const std::vector<std::string>& names) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  };
+  if (has(own_names_)) return own;
+  for (const auto& member : members_) {
+    if (has(member->names)) return member->addresses;
+  }
+  const bool ours = std::any_of(domains_.begin(), domains_.end(), [name](const auto& domain) {
+    return name == domain || absl::EndsWith(name, absl::StrCat(".", domain));
+  });
+  if (ours) return std::vector<IpAddress>();
+  return std::nullopt;
+}
+
+absl::Status Members::Open(const IpAddress& to, const msb::net::v1::PeerFlow& flow, int socket) {
+  const auto found = by_address_.find(to);
+  if (found == by_address_.end()) return absl::UnavailableError("the member has gone");
+  return SendWithDescriptors(found->second->socket.get(), flow.SerializeAsString(), {socket});
+}
+
+void Members::OnSocket(Member& member) {
+  for (int i = 0; i < kFlowsPerTurn; ++i) {
+    std::string packet(kMaxPacketBytes, '\0');
+    std::vector<UniqueFd> descriptors;
+    const absl::StatusOr<size_t> got =
+        ReceiveWithDescriptors(member.socket.get(), packet, descriptors);
+    if (!got.ok()) return Remove(member);
+    if (*got == 0) return;
+    msb::net::v1::PeerFlow flow;
+    // What is no flow is dropped, and its descriptors with it: the sender sees that as a refusal.
+    if (!flow.ParseFromArray(packet.data(), static_cast<int>(*got)) || descriptors.size() != 1 ||
+        flow.source_port() == 0 || flow.source_port() > UINT16_MAX ||
+        flow.destination_port() == 0 || flow.destination_port() > UINT16_MAX) {
+      continue;
+    }
+    if (static_cast<uint32_t>(member.slots.use_count()) > limit_) continue;
+    const auto from =
+        std::find_if(member.addresses.begin(), member.addresses.end(),
+                     [&](const IpAddress& address) { return address.is_v4() != flow.ipv6(); });
+    if (from == member.addresses.end()) continue;
+    on_flow_(*from, flow, std::move(descriptors.front()), member.slots);
+  }
+}
+
+}  // namespace msb::net

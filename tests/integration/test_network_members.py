@@ -1,0 +1,273 @@
+# Copyright 2026 The microsandbox authors
+# SPDX-License-Identifier: Apache-2.0
+"""Private networks: members reach each other by name and address, as far as both policies let them,
+and what a hostile member or a taken-over msb-net of one sends does its neighbours no harm. Guests are
+network namespaces (test_network_policy.py says why)."""
+import array
+import json
+import os
+import random
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from conftest import BUILD
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(__file__)), "support", "network"))
+from namespace_guest import NamespaceGuest, translate  # noqa: E402
+
+NET = str(BUILD / "network/msb-net")
+ADDRESSES = {"a": ("198.19.0.1", "fd6d:7362:1::1"), "b": ("198.19.0.2", "fd6d:7362:1::2"),
+             "c": ("198.19.0.3", "fd6d:7362:1::3")}
+SERVER = r"""
+import socket, sys, threading
+kind, port = sys.argv[1], int(sys.argv[2])
+family = socket.AF_INET6
+if kind == "udp":
+    s = socket.socket(family, socket.SOCK_DGRAM); s.bind(("::", port)); print("up", flush=True)
+    while True:
+        data, peer = s.recvfrom(65536); s.sendto(peer[0].encode() + b" " + data, peer)
+s = socket.create_server(("::", port), family=family, dualstack_ipv6=True, backlog=1024)
+print("up", flush=True)
+def serve(c, peer):
+    data = c.recv(65536)
+    c.sendall(peer[0].removeprefix("::ffff:").encode() + b" " + data); c.close()
+while True:
+    threading.Thread(target=serve, args=s.accept(), daemon=True).start()
+"""
+CLIENT = r"""
+import json, socket, sys, time
+kind, host, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+began = time.monotonic()
+try:
+    if kind == "udp":
+        info = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        s = socket.socket(info[0], socket.SOCK_DGRAM); s.settimeout(3); s.connect(info[4])
+        s.send(b"one")
+        out = s.recv(65536)
+    else:
+        s = socket.create_connection((host, port), 10); s.sendall(b"one"); out = b""
+        while part := s.recv(65536): out += part
+    print(json.dumps({"ok": out.decode()}))
+except Exception as error:
+    print(json.dumps({"error": type(error).__name__, "seconds": time.monotonic() - began}))
+"""
+
+
+def introduce(one, other, packets=None):
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        for guest, known, end in ((one, other, ours), (other, one, theirs)):
+            names = f'names: "{known.name}" names: "{known.name}.team.internal"'
+            v4, v6 = ADDRESSES[known.name]
+            assert "ok" in guest.request(
+                f'id: 1 add_member {{ {names} address: "{v4}" address6: "{v6}" }}', end.fileno())
+
+
+class Team:
+    def __init__(self, policies, introduced=True):
+        self.guests = {}
+        self.servers = []
+        for name, (preset, rules) in policies.items():
+            guest = NamespaceGuest(NET, policy=preset, rules=rules,
+                                   names=(name, f"{name}.team.internal"))
+            guest.name = name
+            self.guests[name] = guest
+        listed = list(self.guests.values())
+        for i, one in enumerate(listed if introduced else []):
+            for other in listed[i + 1:]:
+                introduce(one, other)
+
+    def serve(self, name, kind, port):
+        server = self.guests[name].popen(sys.executable, "-c", SERVER, kind, str(port),
+                                         stdout=subprocess.PIPE)
+        assert server.stdout.readline() == b"up\n"
+        self.servers.append(server)
+
+    def reach(self, name, kind, host, port):
+        done = self.guests[name].run(sys.executable, "-c", CLIENT, kind, host, str(port))
+        assert done.returncode == 0, done.stderr[-1000:]
+        return json.loads(done.stdout)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for server in self.servers:
+            server.kill()
+            server.wait()
+        for guest in self.guests.values():
+            guest.close()
+
+
+def test_members_reach_each_other_by_name_and_address():
+    with Team({"a": ("none", []), "b": ("none", [])}) as team:
+        team.serve("b", "tcp", 8000)
+        team.serve("b", "udp", 8000)
+        for host in ("b", "b.team.internal", *ADDRESSES["b"]):
+            assert team.reach("a", "tcp", host, 8000)["ok"] in {
+                f"{address} one" for address in ADDRESSES["a"]}
+            assert "one" in team.reach("a", "udp", host, 8000)["ok"]
+        assert team.reach("a", "tcp", ADDRESSES["b"][0], 8000)["ok"] == "198.19.0.1 one"
+        # Itself, by its own name.
+        assert team.reach("b", "tcp", "b", 8000)["ok"].endswith(" one")
+        refused = team.reach("a", "tcp", "b", 8001)
+        assert refused["error"] == "ConnectionRefusedError" and refused["seconds"] < 5
+        assert team.reach("a", "tcp", "nobody.team.internal", 80)["error"] == "gaierror"
+
+
+@pytest.mark.parametrize("side, rule, reached", [
+    ("a", "deny @members", False), ("a", "deny @members 22", True), ("b", "deny in any", False),
+    ("b", "deny in 198.19.0.1 8000", False), ("b", "deny in 198.19.0.3", True),
+    ("b", "deny out any", True), ("a", "allow @members 8000", True), ("a", "deny any", False)])
+def test_both_policies_hold(side, rule, reached):
+    policies = {"a": ("public", []), "b": ("public", [])}
+    policies[side] = ("public", [rule])
+    with Team(policies) as team:
+        team.serve("b", "tcp", 8000)
+        result = team.reach("a", "tcp", "198.19.0.2", 8000)
+        assert ("ok" in result) == reached, result
+        if not reached:
+            assert result["error"] == "ConnectionRefusedError" and result["seconds"] < 5
+
+
+def test_who_is_no_member_is_not_there():
+    with Team({"a": ("all", []), "b": ("none", []), "c": ("none", [])}, introduced=False) as team:
+        team.serve("b", "tcp", 8000)
+        introduce(team.guests["b"], team.guests["c"])
+        assert "error" in team.reach("a", "tcp", "198.19.0.2", 8000)
+        assert "error" in team.reach("a", "tcp", "b.team.internal", 8000)
+        assert "ok" in team.reach("c", "tcp", "b", 8000)
+
+
+def test_large_transfers_and_many_connections():
+    code = ("import socket,sys,threading\n"
+            "def one():\n"
+            " for i in range(50):\n"
+            "  s=socket.create_connection(('b',8000),20);s.sendall(b'x');assert s.recv(99);s.close()\n"
+            "ts=[threading.Thread(target=one) for _ in range(8)]\n"
+            "[t.start() for t in ts];[t.join() for t in ts];print('done')")
+    big = ("import socket\ns=socket.create_server(('',9000));print('up',flush=True);c=s.accept()[0]\n"
+           "n=0\nwhile d:=c.recv(1<<20): n+=len(d)\nprint(n,flush=True)")
+    with Team({"a": ("none", []), "b": ("none", [])}) as team:
+        team.serve("b", "tcp", 8000)
+        before = [len(os.listdir(f"/proc/{g.process.pid}/fd")) for g in team.guests.values()]
+        assert team.guests["a"].run(sys.executable, "-c", code, timeout=120).stdout == b"done\n"
+        sink = team.guests["b"].popen(sys.executable, "-c", big, stdout=subprocess.PIPE)
+        assert sink.stdout.readline() == b"up\n"
+        team.guests["a"].run(sys.executable, "-c", "import socket;s=socket.create_connection("
+                             "('b',9000));s.sendall(bytes(20<<20))", check=True)
+        assert sink.stdout.readline() == b"%d\n" % (20 << 20)
+        sink.wait()
+        deadline = time.monotonic() + 30
+        while True:
+            after = [len(os.listdir(f"/proc/{g.process.pid}/fd")) for g in team.guests.values()]
+            if all(now <= then + 1 for now, then in zip(after, before)):
+                break
+            assert time.monotonic() < deadline, (before, after)
+            time.sleep(0.1)
+
+
+def test_a_member_that_dies_is_gone_and_comes_back():
+    with Team({"a": ("none", []), "b": ("none", [])}) as team:
+        team.serve("b", "tcp", 8000)
+        assert "ok" in team.reach("a", "tcp", "b", 8000)
+        dead = team.guests["b"]
+        dead.process.kill()
+        dead.process.wait()
+        assert team.reach("a", "tcp", "b.team.internal", 8000)["error"] == "gaierror"
+        assert team.reach("a", "tcp", "198.19.0.2", 8000)["error"] == "ConnectionRefusedError"
+        again = NamespaceGuest(NET, policy="none", names=("b", "b.team.internal"))
+        again.name = "b"
+        team.guests["again"] = again
+        introduce(team.guests["a"], again)
+        team.guests["b"], kept = again, dead
+        team.serve("b", "tcp", 8000)
+        assert "ok" in team.reach("a", "tcp", "b", 8000)
+        team.guests = {"a": team.guests["a"], "b": again, "dead": kept}
+
+
+def flow(protocol="TCP", source=1000, destination=8000, ipv6="false"):
+    return translate("--encode", "PeerFlow",
+                     (f"protocol: PROTOCOL_{protocol} source_port: {source} "
+                      f"destination_port: {destination} ipv6: {ipv6}").encode(), "peer")
+
+
+def test_a_taken_over_neighbour_does_no_harm():
+    """The other end of the channel in the test's hands: it sends what a taken-over msb-net may."""
+    with Team({"a": ("none", []), "b": ("none", ["deny in any 22"])}) as team:
+        team.serve("b", "tcp", 8000)
+        team.serve("b", "tcp", 22)
+        guest = team.guests["b"]
+        evil, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with evil:
+            assert "ok" in guest.request('id: 1 add_member { names: "evil" address: "198.19.0.9" }',
+                                         theirs.fileno())
+            theirs.close()
+            # Its address is the one that the daemon gave it, whatever it says; b's rules hold.
+            stream, far = socket.socketpair()
+            socket.send_fds(evil, [flow()], [far.fileno()])
+            far.close()
+            stream.settimeout(10)
+            stream.sendall(b"hello")
+            assert stream.recv(1) == b"\0"
+            answer = b""
+            while part := stream.recv(100):
+                answer += part
+            assert answer == b"198.19.0.9 hello"
+            denied, far = socket.socketpair()
+            socket.send_fds(evil, [flow(destination=22)], [far.fileno()])
+            far.close()
+            denied.settimeout(10)
+            assert denied.recv(1) == b""
+            # Packets that are none, ports that are none, descriptors that are none or too many.
+            chance = random.Random(1)
+            null = os.open("/dev/null", os.O_RDWR)
+            for number in range(3000):
+                packet = bytearray(flow(source=chance.randrange(1, 65536)))
+                for _ in range(chance.choice((0, 1, 2))):
+                    packet[chance.randrange(len(packet))] = chance.randrange(256)
+                count = chance.choice((0, 1, 1, 2, 4))
+                rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [null] * count))]
+                evil.sendmsg([bytes(packet)], rights if count else [])
+            os.close(null)
+            assert "ok" in team.reach("a", "tcp", "b", 8000)
+            # More than its part: b's guest and its other neighbours have theirs.
+            held = []
+            for number in range(300):
+                ours, far = socket.socketpair()
+                socket.send_fds(evil, [flow(source=2000 + number)], [far.fileno()])
+                far.close()
+                held.append(ours)
+            assert "ok" in team.reach("a", "tcp", "b", 8000)
+            assert len(os.listdir(f"/proc/{guest.process.pid}/fd")) < 5000
+            for end in held:
+                end.close()
+        assert guest.process.poll() is None
+        assert "ok" in team.reach("a", "tcp", "b", 8000)
+
+
+def test_one_member_cannot_fill_another():
+    with Team({"a": ("none", [])}) as team:
+        full = NamespaceGuest(NET, policy="none", limits="max_flows: 64", names=("b",))
+        full.name = "b"
+        team.guests["b"] = full
+        introduce(team.guests["a"], full)
+        third = NamespaceGuest(NET, policy="none", names=("c",))
+        third.name = "c"
+        team.guests["c"] = third
+        introduce(full, third)
+        team.serve("b", "tcp", 8000)
+        hold = ("import socket,time\nheld=[]\n"
+                "for i in range(200):\n"
+                " try: held.append(socket.create_connection(('b',8000),5))\n"
+                " except OSError: pass\n"
+                "print(len(held),flush=True);time.sleep(60)")
+        flood = team.guests["a"].popen(sys.executable, "-c", hold, stdout=subprocess.PIPE)
+        assert 1 <= int(flood.stdout.readline()) <= 32
+        assert "ok" in team.reach("c", "tcp", "b", 8000)
+        flood.kill()
+        flood.wait()

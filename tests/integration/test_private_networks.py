@@ -1,0 +1,103 @@
+# Copyright 2026 The microsandbox authors
+# SPDX-License-Identifier: Apache-2.0
+"""Private networks of machines, through the daemon."""
+import os
+import signal
+
+import pytest
+
+from conftest import Box
+
+SERVE = ("import socket\ns=socket.create_server(('',8000))\n"
+         "while True:\n c,a=s.accept();c.sendall(a[0].encode()+b'\\n');c.close()")
+FETCH = ("import socket,sys;s=socket.create_connection((sys.argv[1],8000),10);"
+         "print(s.recv(100).decode(),end='')")
+
+
+@pytest.fixture(name="network")
+def network_fixture(daemon):
+    daemon.msbctl("network", "create", "team")
+    yield "team"
+    daemon.msbctl("network", "rm", "team")
+
+
+@pytest.fixture
+def make(daemon):
+    made = []
+
+    def create(*options, engine="qemu"):
+        made.append(Box(daemon, "--engine", engine, "--network", "none", *options))
+        return made[-1]
+
+    yield create
+    for box in made:
+        box.remove()
+
+
+def fetch(box, host):
+    return box.exec("python3", "-c", FETCH, host, check=False, timeout=60)
+
+
+def serve(box):
+    box.exec("python3", "-c", SERVE, options=["-d"])
+    box.sh("until grep -q ':1F40 ' /proc/net/tcp; do :; done", timeout=60)
+
+
+@pytest.mark.parametrize("engine", ["qemu", "kvm"])
+def test_members_reach_each_other_and_nobody_else(network, make, daemon, engine):
+    server = make("--name", "server", "--join", network, engine=engine)
+    client = make("--join", network)
+    outsider = make("--allow", "any")
+    serve(server)
+    answer = fetch(client, "server")
+    assert answer.stdout.startswith(b"198.19."), answer
+    address = client.output("getent", "hosts", "server.team.internal").split()[0]
+    assert fetch(client, address).stdout == answer.stdout
+    assert fetch(outsider, "server").returncode != 0
+    assert fetch(outsider, address).returncode != 0
+    listed = daemon.json("network", "ls")
+    assert listed["name"] == "team" and len(listed["sandboxes"]) == 2
+    daemon.msbctl("net", "policy", client.name, "--network", "none", "--deny", "@members")
+    assert b"ConnectionRefusedError" in fetch(client, "server").stderr
+    in_use = daemon.msbctl("network", "rm", "team", check=False)
+    assert in_use.returncode != 0 and b"PRIVATE_NETWORK_IN_USE" in in_use.stderr
+
+
+def test_a_member_that_restarts_is_met_again(network, make, daemon):
+    server = make("--name", "server", "--join", network)
+    client = make("--join", network)
+    serve(server)
+    assert fetch(client, "server").returncode == 0
+    daemon.msbctl("net", "restart", client.name)
+    client.sh("until [ $(cat /sys/class/net/eth0/carrier) = 1 ]; do :; done", timeout=30)
+    assert fetch(client, "server").returncode == 0
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cgroup", encoding="ascii") as file:
+                if f"{daemon.inspect('server')['id']}+net" in file.read():
+                    os.kill(int(pid), signal.SIGKILL)
+        except OSError:
+            continue
+    client.sh("until ! getent hosts server.team.internal; do :; done", timeout=30)
+    daemon.msbctl("net", "restart", "server")
+    server.sh("until [ $(cat /sys/class/net/eth0/carrier) = 1 ]; do :; done", timeout=30)
+    assert fetch(client, "server").returncode == 0
+    daemon.msbctl("restart", "--force", "server")
+    serve(server)
+    assert fetch(client, "server").returncode == 0
+
+
+def test_a_network_survives_the_daemon_and_has_to_exist(network, make, daemon):
+    refused = daemon.msbctl("create", "--join", "nowhere", check=False)
+    assert b"msbctl network create nowhere" in refused.stderr
+    taken = daemon.msbctl("network", "create", "team", check=False)
+    assert b"PRIVATE_NETWORK_NAME_TAKEN" in taken.stderr
+    server, client = make("--name", "server", "--join", network), make("--join", network)
+    serve(server)
+    daemon.stop()
+    daemon.start()
+    assert fetch(client, "server").returncode == 0
+    assert daemon.json("network", "ls")["name"] == "team"
+    # Who comes later meets those who were there.
+    late = make("--join", network)
+    assert fetch(late, "server").returncode == 0
