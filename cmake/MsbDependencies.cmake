@@ -7,7 +7,9 @@
 # VMM and the guest agent are static executables, since neither finds a library in its empty root. So a
 # library of ours never names Abseil or Protobuf; the executable that it ends in chooses:
 #   msb::runtime_static   Abseil, protobuf-lite as archives (vmm, guest-agent, jailer, most tests)
-#   msb::runtime_grpc     gRPC, Protobuf, Abseil as shared libraries (supervisor, msbctl)
+#   msb::runtime_grpc     gRPC, Protobuf, Abseil as shared libraries (supervisor, tests)
+#   msb::runtime_client   the same as archives, gRPC without TLS: msbctl starts for each command of a user's,
+#                         and binding the shared ones takes it longer than all the rest of a start
 
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
@@ -59,3 +61,15 @@ add_library(msb_libarchive_static INTERFACE)
 add_library(msb::libarchive_static ALIAS msb_libarchive_static)
 target_link_libraries(msb_libarchive_static INTERFACE
   ${MSB_LIBARCHIVE_ARCHIVE} ${MSB_ZSTD_ARCHIVE} ${MSB_ZLIB_ARCHIVE})
+
+set(MSB_CLIENT_ARCHIVES)
+foreach(name grpc++_unsecure grpc_unsecure gpr address_sorting upb re2 cares z protobuf)
+  find_library(MSB_ARCHIVE_${name} lib${name}.a REQUIRED)
+  list(APPEND MSB_CLIENT_ARCHIVES ${MSB_ARCHIVE_${name}})
+endforeach()
+add_library(msb_runtime_client INTERFACE)
+add_library(msb::runtime_client ALIAS msb_runtime_client)
+target_link_libraries(msb_runtime_client INTERFACE
+  -Wl,--start-group ${MSB_CLIENT_ARCHIVES} ${MSB_ABSL_ARCHIVES} -Wl,--end-group
+  Threads::Threads ${CMAKE_DL_LIBS})
+target_link_options(msb_runtime_client INTERFACE -static-libstdc++ -static-libgcc -Wl,--gc-sections)

@@ -19,14 +19,17 @@ function(msb_add_library name)
   add_library(msb::${name} ALIAS msb_${name})
 endfunction()
 
-# msb_add_executable(<name> [STATIC] [GRPC] SOURCES <files...> [DEPS <targets...>])
-# STATIC: needs no file of the host at run time. GRPC: links the shared runtime.
+# msb_add_executable(<name> [STATIC] [GRPC | CLIENT] SOURCES <files...> [DEPS <targets...>])
+# STATIC: needs no file of the host at run time. GRPC: links the shared runtime. CLIENT: links the
+# client's (a sanitizer's build: the shared one).
 function(msb_add_executable name)
-  cmake_parse_arguments(ARG "STATIC;GRPC" "" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "STATIC;GRPC;CLIENT" "" "SOURCES;DEPS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE msb::options ${ARG_DEPS})
-  if(ARG_GRPC)
+  if(ARG_GRPC OR (ARG_CLIENT AND MSB_SANITIZE))
     target_link_libraries(${name} PRIVATE msb::runtime_grpc)
+  elseif(ARG_CLIENT)
+    target_link_libraries(${name} PRIVATE msb::runtime_client)
   else()
     target_link_libraries(${name} PRIVATE msb::runtime_static)
   endif()
