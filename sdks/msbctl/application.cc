@@ -65,7 +65,7 @@ void DeclareGlobalOptions(CLI::App& app, Session& session) {
       ->group("Global options");
   app.add_option("--format", session.format_name, "table for people, json for programs")
       ->type_name("FORMAT")
-      ->check(CLI::IsMember({"table", "json"}))
+      ->check(OneOf({"table", "json"}))
       ->capture_default_str()
       ->group("Global options");
 }

@@ -31,6 +31,12 @@ void Session::EndExec(const absl::StatusOr<int>& outcome) {
   if (!outcome.ok()) exit_code_ = ExitCodeOfExecError(outcome.status());
 }
 
+CLI::Validator OneOf(std::vector<std::string> words) {
+  return CLI::Validator(CLI::IsMember(std::move(words))).description("");
+}
+
+CLI::Validator MoreThanZero() { return CLI::Validator(CLI::PositiveNumber).description(""); }
+
 void TakesGuestCommand(CLI::App& command) {
   command.prefix_command();
   // Else the guest's words would be looked for among our global options and commands.

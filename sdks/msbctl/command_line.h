@@ -58,10 +58,16 @@ void TakesGuestCommand(CLI::App& command);
 absl::StatusOr<std::vector<std::string>> GuestCommand(const CLI::App& command,
                                                       const Session& session);
 
+// Checks of an option's value. They have no description, which CLI11 would append to the name of
+// the value in --help.
+CLI::Validator OneOf(std::vector<std::string> words);
+CLI::Validator MoreThanZero();
+
 // The groups of the commands in --help; each command that is added puts itself into one.
 inline constexpr char kSandboxGroup[] = "Sandboxes";
 inline constexpr char kExecGroup[] = "In a sandbox";
 inline constexpr char kObserveGroup[] = "What goes on";
+inline constexpr char kNetworkGroup[] = "Network";
 inline constexpr char kHostGroup[] = "This host";
 
 void AddRunCommand(CLI::App& app, Session& session);

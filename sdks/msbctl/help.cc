@@ -40,8 +40,7 @@ std::string OptionName(const CLI::Option& option) {
   std::string text = absl::StrJoin(names, ", ");
   if (option.get_snames().empty()) text = "    " + text;
   if (option.get_type_size() == 0) return text;  // a flag
-  const std::string type = option.get_type_name();
-  return absl::StrCat(text, " ", type.substr(0, type.find(':')));  // what follows are its checks
+  return absl::StrCat(text, " ", option.get_type_name());
 }
 
 std::string OptionText(const CLI::Option& option) {
@@ -112,12 +111,17 @@ std::string HelpFormatter::Line(const std::string& left, const std::string& righ
 
 std::string HelpFormatter::Commands(const CLI::App& command) const {
   std::vector<std::string> groups;
-  for (const CLI::App* sub : Visible(command)) AddOnce(groups, sub->get_group());
+  // Those of a command inherit its group, which tells nothing there.
+  const bool grouped = command.get_parent() == nullptr;
+  const auto group_of = [grouped](const CLI::App& sub) {
+    return grouped ? sub.get_group() : std::string("Commands");
+  };
+  for (const CLI::App* sub : Visible(command)) AddOnce(groups, group_of(*sub));
   std::string out;
   for (const std::string& group : groups) {
-    absl::StrAppend(&out, "\n", group == "Subcommands" ? "Commands" : group, ":\n");
+    absl::StrAppend(&out, "\n", group, ":\n");
     for (const CLI::App* sub : Visible(command)) {
-      if (sub->get_group() == group) {
+      if (group_of(*sub) == group) {
         absl::StrAppend(&out, Line(sub->get_name(), sub->get_description()));
       }
     }

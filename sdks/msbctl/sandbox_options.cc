@@ -10,6 +10,7 @@
 #include "absl/strings/str_split.h"
 #include "base/error.h"
 #include "base/status_macros.h"
+#include "sdks/msbctl/command_line.h"
 #include "sdks/msbctl/mount_argument.h"
 #include "sdks/msbctl/output.h"
 #include "sdks/msbctl/port_argument.h"
@@ -39,14 +40,14 @@ void SandboxOptions::Declare(CLI::App& command) {
       ->group(group);
   command.add_option("--cpus", cpus, "CPU time per second, e.g. 0.5 (default: one per vCPU)")
       ->type_name("N")
-      ->check(CLI::PositiveNumber)
+      ->check(MoreThanZero())
       ->group(group);
   command.add_option("--disk", disk, "size of the writable layer: 4G, or: memory")
       ->type_name("SIZE")
       ->group(group);
   command.add_option("--engine", engine, "auto, kvm or qemu (default: the daemon's)")
       ->type_name("ENGINE")
-      ->check(CLI::IsMember({"auto", "kvm", "qemu"}))
+      ->check(OneOf({"auto", "kvm", "qemu"}))
       ->group(group);
   command.add_option("-l,--label", labels, "a label to find it by (msbctl ls -l); repeatable")
       ->type_name("KEY[=VALUE]")
@@ -74,7 +75,7 @@ void SandboxOptions::Declare(CLI::App& command) {
       ->group(group);
   command.add_option("--network", network, "none, public (the Internet alone) or all")
       ->type_name("NETWORK")
-      ->check(CLI::IsMember({"none", "public", "all"}))
+      ->check(OneOf({"none", "public", "all"}))
       ->group(group);
   command
       .add_option("--allow", allow, "network rule: example.com:443, '@private', 'tcp 10.0.0.0/8'")

@@ -45,6 +45,20 @@ def test_help_is_there_for_who_asks_either_way():
     assert b"usage: msbctl exec [OPTIONS] SANDBOX [--] COMMAND [ARG...]" in alone("help", "exec").stdout
 
 
+def test_every_help_is_grouped_and_fits_a_terminal():
+    top = alone("--help").stdout.decode()
+    assert re.findall(r"^(\w.*):$", top, re.M) == [
+        "Sandboxes", "In a sandbox", "Network", "What goes on", "This host", "Global options",
+        "Exit codes", "First steps"]
+    commands = re.findall(r"^  ([a-z]+)  ", top.split("Global options")[0], re.M)
+    assert len(commands) > 25
+    for command in commands:
+        told = alone(command, "--help").stdout.decode()
+        assert max(map(len, told.splitlines())) <= 80, told
+        assert told.count("[") == told.count("]"), told
+        assert " TEXT " not in told and " UINT " not in told, told
+
+
 def test_an_error_has_a_next_step(daemon):
     box = Box(daemon, "--no-start")
     result = daemon.msbctl("exec", box.name, "--", "true", check=False)

@@ -196,12 +196,12 @@ void AddCopyCommand(CLI::App& app, Session& session) {
   command->add_flag("--keep-owner", options->keep_owner,
                     "give files in the sandbox the numeric owners that they have here");
   command->footer(
-      "Into a directory that exists, under its own name; otherwise to the name given. Paths in a\n"
-      "sandbox are absolute. Modes, times and symbolic links are kept.\n\n"
+      "Into a directory that exists, under its own name; otherwise to the name given.\n"
+      "Paths in a sandbox are absolute. Modes, times and symbolic links are kept.\n\n"
       "Examples:\n"
       "  msbctl cp data.csv box:/tmp/\n"
       "  msbctl cp box:/root/out ./out\n"
-      "  msbctl exec box -- cat /etc/hostname > hostname    # a stream instead of a file");
+      "  msbctl exec box -- cat /etc/hostname > hostname    # a stream, not a file");
   command->callback([&session, options] { session.End(Copy(session, *options)); });
 }
 

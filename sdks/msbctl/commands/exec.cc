@@ -99,6 +99,15 @@ absl::StatusOr<int> Kill(Session& session, const std::string& sandbox, const std
 
 void AddExecCommands(CLI::App& app, Session& session) {
   auto* exec = app.add_subcommand("exec", "run a command in a running sandbox");
+  exec->group(kExecGroup);
+  exec->footer(
+      "The exit code is the command's; 124 killed at --timeout, 125 not started, 126\n"
+      "not executable, 127 not found, 128+N killed by signal N.\n\n"
+      "Examples:\n"
+      "  msbctl exec box -- ls -l /root\n"
+      "  msbctl exec -e DEBUG=1 -w /srv box -- python3 - < script.py\n"
+      "  msbctl exec -it box -- bash\n"
+      "  id=$(msbctl exec -d box -- make) && msbctl attach box $id");
   auto command = std::make_shared<ExecCommand>();
   command->options.Declare(*exec);
   exec->add_flag("-d,--detach", command->detach, "in the background; prints the exec's id");
@@ -110,6 +119,11 @@ void AddExecCommands(CLI::App& app, Session& session) {
   });
 
   auto* attach = app.add_subcommand("attach", "join a command that runs or has run");
+  attach->group(kExecGroup);
+  attach->footer(
+      "Its output from the first byte that is kept; its exit code becomes this one's.\n\n"
+      "Example:\n"
+      "  msbctl ps box && msbctl attach box ID");
   auto joined = std::make_shared<AttachCommand>();
   attach->add_option("sandbox", joined->sandbox, "name or id")->required();
   attach->add_option("exec", joined->exec_id, "id of the command (msbctl ps)")->required();
@@ -118,6 +132,8 @@ void AddExecCommands(CLI::App& app, Session& session) {
   attach->callback([&session, joined] { session.EndExec(Attach(session, *joined)); });
 
   auto* shell = app.add_subcommand("shell", "a shell in a running sandbox, on a terminal");
+  shell->group(kExecGroup);
+  shell->footer("Example:\n  msbctl shell -u nobody -w /tmp box");
   auto opened = std::make_shared<ExecCommand>();
   opened->options.Declare(*shell);
   opened->options.terminal = true;
@@ -127,11 +143,14 @@ void AddExecCommands(CLI::App& app, Session& session) {
   });
 
   auto* kill = app.add_subcommand("kill", "send a signal to a command");
+  kill->group(kExecGroup);
+  kill->footer("Example:\n  msbctl kill -s INT box ID");
   auto names = std::make_shared<std::vector<std::string>>(3);
   (*names)[2] = "TERM";
   kill->add_option("sandbox", (*names)[0], "name or id")->required();
   kill->add_option("exec", (*names)[1], "id of the command (msbctl ps)")->required();
-  kill->add_option("-s,--signal", (*names)[2], "name or number (default: TERM)");
+  kill->add_option("-s,--signal", (*names)[2], "name or number (default: TERM)")
+      ->type_name("SIGNAL");
   kill->callback(
       [&session, names] { session.End(Kill(session, (*names)[0], (*names)[1], (*names)[2])); });
 }

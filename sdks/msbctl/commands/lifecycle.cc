@@ -93,6 +93,7 @@ absl::Status Stop(Client& client, const std::string& name, const StopOptions& op
 CLI::App* AddCommandOnSandboxes(CLI::App& app, const char* name, const char* description,
                                 std::vector<std::string>& names) {
   auto* command = app.add_subcommand(name, description);
+  command->group(kSandboxGroup);
   command->add_option("sandbox", names, "names or ids")->required();
   return command;
 }
@@ -104,8 +105,15 @@ void AddStop(CLI::App& app, Session& session) {
         app, restart ? "restart" : "stop",
         restart ? "stop and start sandboxes" : "shut sandboxes down, keeping their disks",
         options->names);
-    command->add_option("--grace", options->grace, "how long processes may take to end");
+    command
+        ->add_option("--grace", options->grace,
+                     "from SIGTERM to SIGKILL for its processes (default: the daemon's)")
+        ->type_name("TIME");
     command->add_flag("-f,--force", options->force, "at once, as if the power went");
+    command->footer(restart ? "Example:\n  msbctl restart box"
+                            : "Examples:\n"
+                              "  msbctl stop box\n"
+                              "  msbctl stop --grace 30s box && msbctl start box");
     command->callback([&session, options, restart] {
       session.End(ForEach(session, options->names, [&](Client& client, const std::string& name) {
         MSB_RETURN_IF_ERROR(Stop(client, name, *options));
@@ -178,13 +186,22 @@ void AddSimple(CLI::App& app, Session& session, const char* name, const char* de
 
 void AddLifecycleCommands(CLI::App& app, Session& session) {
   auto* create = app.add_subcommand("create", "create a sandbox and start it");
+  create->group(kSandboxGroup);
   auto options = std::make_shared<SandboxOptions>();
   auto env = std::make_shared<std::vector<std::string>>();
   auto no_start = std::make_shared<bool>(false);
   options->Declare(*create);
-  create->add_option("-e,--env", *env, "NAME=VALUE for every command, or NAME to pass on yours")
+  create
+      ->add_option("-e,--env", *env,
+                   "environment of each of its commands; NAME alone passes yours on; repeatable")
+      ->type_name("NAME[=VALUE]")
       ->allow_extra_args(false);
   create->add_flag("--no-start", *no_start, "only create it");
+  create->footer(
+      "Prints its name.\n\n"
+      "Examples:\n"
+      "  msbctl create --name box --memory 1G\n"
+      "  box=$(msbctl create) && msbctl exec $box -- uname -a");
   create->callback([&session, options, env, no_start] {
     session.End(Create(session, *options, *env, !*no_start));
   });
@@ -209,6 +226,10 @@ void AddLifecycleCommands(CLI::App& app, Session& session) {
   auto force = std::make_shared<bool>(false);
   auto* remove = AddCommandOnSandboxes(app, "rm", "remove sandboxes with their disks", *removed);
   remove->add_flag("-f,--force", *force, "running ones too");
+  remove->footer(
+      "Examples:\n"
+      "  msbctl rm box\n"
+      "  msbctl ls -aq | xargs -r msbctl rm -f    # all of them");
   remove->callback([&session, removed, force] {
     session.End(ForEach(session, *removed, [&](Client& client, const std::string& name) {
       msb::v1::RemoveRequest request;

@@ -169,6 +169,7 @@ absl::StatusOr<int> Port(Session& session, const PortArguments& arguments) {
 
 void AddNetworkCommands(CLI::App& app, Session& session) {
   CLI::App* net = app.add_subcommand("net", "what a sandbox may reach, and what it did");
+  net->group(kNetworkGroup);
   net->require_subcommand(1);
 
   auto policy = std::make_shared<PolicyArguments>();
@@ -176,10 +177,17 @@ void AddNetworkCommands(CLI::App& app, Session& session) {
       net->add_subcommand("policy", "show the policy with its counters, or replace it (at once)");
   command->add_option("sandbox", policy->sandbox, "id or name")->required();
   command->add_option("--network", policy->preset, "none, public or all")
-      ->check(CLI::IsMember({"none", "public", "all"}));
+      ->type_name("NETWORK")
+      ->check(OneOf({"none", "public", "all"}));
   command->add_option("--allow", policy->allow, "a rule; deny rules stand before allow rules")
+      ->type_name("RULE")
       ->allow_extra_args(false);
-  command->add_option("--deny", policy->deny, "a rule")->allow_extra_args(false);
+  command->add_option("--deny", policy->deny, "a rule")->type_name("RULE")->allow_extra_args(false);
+  command->footer(
+      "docs/network.md has the rules' language.\n\n"
+      "Examples:\n"
+      "  msbctl net policy box\n"
+      "  msbctl net policy box --network none --allow pypi.org:443");
   command->callback([&session, policy] { session.End(Policy(session, *policy)); });
 
   auto sandbox = std::make_shared<std::string>();
@@ -196,9 +204,13 @@ void AddNetworkCommands(CLI::App& app, Session& session) {
 
   auto port = std::make_shared<PortArguments>();
   command = app.add_subcommand("port", "the published ports of a sandbox");
+  command->group(kNetworkGroup);
   command->add_option("sandbox", port->sandbox, "id or name")->required();
-  command->add_option("--add", port->add, "[ADDRESS:]HOST:GUEST[/udp]; HOST 0: the host picks");
-  command->add_option("--remove", port->remove, "the same");
+  command->add_option("--add", port->add, "publish one more; HOST 0: the host picks")
+      ->type_name("[ADDRESS:]HOST:GUEST[/udp]");
+  command->add_option("--remove", port->remove, "no longer")
+      ->type_name("[ADDRESS:]HOST:GUEST[/udp]");
+  command->footer("Examples:\n  msbctl port box\n  msbctl port box --add 8080:80");
   command->callback([&session, port] { session.End(Port(session, *port)); });
 }
 

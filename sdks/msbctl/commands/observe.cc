@@ -196,13 +196,15 @@ absl::StatusOr<int> Info(Session& session) {
 
 void AddObserveCommands(CLI::App& app, Session& session) {
   auto* logs = app.add_subcommand("logs", "the console of a sandbox's guest");
+  logs->group(kObserveGroup);
+  logs->footer("Examples:\n  msbctl logs box\n  msbctl logs -f --tail 4096 box");
   auto request = std::make_shared<msb::v1::LogsRequest>();
   auto name = std::make_shared<std::string>();
   auto follow = std::make_shared<bool>(false);
   auto tail = std::make_shared<uint64_t>(0);
   logs->add_option("sandbox", *name, "name or id")->required();
   logs->add_flag("-f,--follow", *follow, "and what comes");
-  logs->add_option("--tail", *tail, "only the last N bytes of what is kept");
+  logs->add_option("--tail", *tail, "only so much of the end of what is kept")->type_name("BYTES");
   logs->callback([&session, request, name, follow, tail] {
     request->set_sandbox(*name);
     request->set_follow(*follow);
@@ -211,23 +213,27 @@ void AddObserveCommands(CLI::App& app, Session& session) {
   });
 
   auto* stats = app.add_subcommand("stats", "what a sandbox consumes");
+  stats->group(kObserveGroup);
+  stats->footer("Examples:\n  msbctl stats box\n  msbctl --format json stats --every 1 box");
   auto sandbox = std::make_shared<std::string>();
   auto every = std::make_shared<std::string>();
   stats->add_option("sandbox", *sandbox, "name or id")->required();
-  stats->add_option("--every", *every, "again at this interval: 1, 500ms");
+  stats->add_option("--every", *every, "again at this interval: 1, 500ms")->type_name("TIME");
   stats->callback([&session, sandbox, every] { session.End(Stats(session, *sandbox, *every)); });
 
   auto* events = app.add_subcommand("events", "what happens, as it happens");
+  events->group(kObserveGroup);
+  events->footer("Examples:\n  msbctl events\n  msbctl --format json events box | jq -r .kind");
   auto of = std::make_shared<std::string>();
   events->add_option("sandbox", *of, "only of this one");
   events->callback([&session, of] { session.End(Events(session, *of)); });
 
-  app.add_subcommand("doctor", "check the host, the daemon and its engines")->callback([&session] {
-    session.End(Doctor(session));
-  });
-  app.add_subcommand("info", "the daemon, as JSON")->callback([&session] {
-    session.End(Info(session));
-  });
+  auto* doctor = app.add_subcommand("doctor", "check the host, the daemon and its engines");
+  doctor->group(kHostGroup);
+  doctor->callback([&session] { session.End(Doctor(session)); });
+  auto* info = app.add_subcommand("info", "the daemon, as JSON");
+  info->group(kHostGroup);
+  info->callback([&session] { session.End(Info(session)); });
 }
 
 }  // namespace msb

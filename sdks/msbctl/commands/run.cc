@@ -101,15 +101,17 @@ absl::StatusOr<int> Run(Session& session, const RunOptions& options) {
 void AddRunCommand(CLI::App& app, Session& session) {
   auto* command = app.add_subcommand("run", "run a command in a new sandbox, then remove it");
   auto options = std::make_shared<RunOptions>();
+  command->group(kSandboxGroup);
   options->sandbox.Declare(*command);
   options->exec.Declare(*command);
   command->add_flag("--keep", options->keep, "leave the sandbox running afterwards");
   TakesGuestCommand(*command);
   options->command = command;
   command->footer(
-      "Without a command it runs the image's own. The exit code is the command's; 124 killed at "
-      "--timeout, 125 not started, 126 not\n"
-      "executable, 127 not found, 128+N killed by signal N.\n\n"
+      "Without a command it runs the image's own. The exit code is the command's; 124\n"
+      "killed at --timeout, 125 not started, 126 not executable, 127 not found, 128+N\n"
+      "killed by signal N.\n\n"
+      "Examples:\n"
       "  msbctl run -- python3 -c 'print(6*7)'\n"
       "  msbctl run --memory 2G --timeout 60 -- python3 - < script.py\n"
       "  msbctl run -it -- bash");
