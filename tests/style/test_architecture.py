@@ -1,6 +1,6 @@
 # Copyright 2026 The microsandbox authors
 # SPDX-License-Identifier: Apache-2.0
-"""The edges between the rooms, as docs/architecture.md draws them."""
+"""The edges between the rooms: which may include the headers of which."""
 import re
 
 # room -> rooms whose headers it may include, beside its own.
