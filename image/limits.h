@@ -30,7 +30,7 @@ struct Limits {
   uint64_t max_compression_ratio = 1100;
   uint64_t max_parallel_downloads = 4;
   absl::Duration connect_timeout = absl::Seconds(15);
-  absl::Duration stall_timeout = absl::Seconds(30);  // without a byte
+  absl::Duration stall_timeout = absl::Seconds(30);  // in which at least 4 KiB must come
   uint64_t max_attempts = 5;                         // of one blob
 };
 
