@@ -209,20 +209,19 @@ std::vector<FakeImageJobs::Step> FakeImageJobs::SaveSteps(const ImageJobRequest&
   for (const auto& blob : save.blobs()) fds[blob.digest()] = request.fds.at(blob.fd());
   const int manifest_fd = fds.at(save.images(0).manifest_digest());
   const int archive = request.fds.at(save.archive_fd());
-  return {[=]() -> absl::StatusOr<JobEvent> {
-    const std::string manifest = ReadAll(manifest_fd);
-    std::string name = save.images(0).names().empty() ? "" : save.images(0).names(0);
-    std::string text = absl::StrCat(name, "\n", manifest);
-    // In the order of the manifest: configuration first.
-    std::map<size_t, std::string> blobs;
-    for (const auto& [digest, fd] : fds) {
-      if (const size_t at = manifest.find(digest); at != std::string::npos) blobs[at] = ReadAll(fd);
-    }
-    for (const auto& [at, blob] : blobs) absl::StrAppend(&text, "\n", blob);
-    WriteAll(archive, text);
-    ::close(archive);
-    return Done();
-  }};
+  // At once: the reader of the archive asks for events behind it.
+  const std::string manifest = ReadAll(manifest_fd);
+  const std::string name = save.images(0).names().empty() ? "" : save.images(0).names(0);
+  std::string text = absl::StrCat(name, "\n", manifest);
+  // In the order of the manifest: configuration first.
+  std::map<size_t, std::string> blobs;
+  for (const auto& [digest, fd] : fds) {
+    if (const size_t at = manifest.find(digest); at != std::string::npos) blobs[at] = ReadAll(fd);
+  }
+  for (const auto& [at, blob] : blobs) absl::StrAppend(&text, "\n", blob);
+  WriteAll(archive, text);
+  ::close(archive);
+  return {Say(Done())};
 }
 
 absl::StatusOr<std::unique_ptr<ImageJob>> FakeImageJobs::Start(const ImageJobRequest& request,
