@@ -29,8 +29,8 @@ absl::Status MakeParentDirectories(const std::string& path);
 absl::Status RemoveTree(const std::string& path);
 
 // data_directory/: msbd.lock, state.db, sandboxes/<id>/disk.ext4, volumes/<name>/disk.ext4 or
-// volumes/<name>/files/, which is its owner's, images/ (supervisor/images). Readable by the daemon's
-// user alone.
+// volumes/<name>/files/, which is its owner's, images/ (supervisor/images). Readable by the
+// daemon's user alone.
 class DataDirectory {
  public:
   // kConfigInvalid when another daemon has the lock.
