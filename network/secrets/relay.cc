@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include <cerrno>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -73,7 +74,7 @@ void Relay::StepHandshakes() {
     if (result == TlsStream::Result::kBlocked) return;
     if (result != TlsStream::Result::kDone) {
       handlers_.on_failed(absl::StrCat("the guest's TLS: ", guest_->error()));
-      return End();
+      return BeginLinger();  // TLS's own alert says why
     }
     state_ = State::kUpstreamHandshake;
   }
@@ -190,6 +191,10 @@ void Relay::Refuse(absl::string_view status_line, absl::string_view why) {
                    "\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ", text.size(),
                    "\r\nConnection: close\r\n\r\n", text);
   down_.written = 0;
+  BeginLinger();
+}
+
+void Relay::BeginLinger() {
   state_ = State::kLinger;
   loop_.Cancel(timer_);
   timer_ = loop_.After(kLingerTimeout, [this] {
@@ -208,13 +213,13 @@ void Relay::Linger() {
   if (written != TlsStream::Result::kDone) return End();
   guest_->Finish();
   ::shutdown(guest_->fd(), SHUT_WR);
-  std::string ignored;
-  TlsStream::Result result = TlsStream::Result::kDone;
-  for (int round = 0; round < kRoundsPerTurn && result == TlsStream::Result::kDone; ++round) {
-    ignored.clear();
-    result = guest_->Read(kReadBytes, ignored);
+  char ignored[kReadBytes];
+  for (int round = 0; round < kRoundsPerTurn; ++round) {
+    const ssize_t got = ::recv(guest_->fd(), ignored, sizeof(ignored), MSG_DONTWAIT);
+    if (got > 0) continue;
+    if (got == 0 || errno != EAGAIN) End();
+    return;
   }
-  if (result == TlsStream::Result::kEnded || result == TlsStream::Result::kFailed) End();
 }
 
 void Relay::End() {

@@ -82,6 +82,8 @@ class Relay {
   bool ReadGuest();
   bool ReadUpstream();
   bool Flush(Direction& direction, TlsStream& to);
+  // Says nothing more to the guest than what is written, and waits until it has read that.
+  void BeginLinger();
   void Linger();
   // Answers the guest with an error of ours, if it has had no answer yet, and ends.
   void Refuse(absl::string_view status_line, absl::string_view why);

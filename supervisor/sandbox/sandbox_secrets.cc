@@ -72,13 +72,15 @@ void Sandbox::TrustSecretsThen(Done done) {
 void Sandbox::UpdateSecrets(SecretList set, const std::vector<std::string>& remove,
                             SecretValues values, Done done) {
   msb::v1::SandboxSpec spec = record_.spec;
+  SecretList& known_secrets = *spec.mutable_secrets();
   for (const std::string& name : remove) {
-    msb::v1::Secret* const known = FindSecret(spec, name);
-    if (known == nullptr) {
+    const auto known =
+        std::find_if(known_secrets.begin(), known_secrets.end(),
+                     [&](const msb::v1::Secret& secret) { return secret.name() == name; });
+    if (known == known_secrets.end()) {
       return done(MakeError(Reason::kSecretInvalid, absl::StrCat("there is no secret ", name)));
     }
-    spec.mutable_secrets()->erase(spec.mutable_secrets()->begin() +
-                                  (known - &*spec.mutable_secrets()->begin()));
+    known_secrets.erase(known);
   }
   for (const msb::v1::Secret& wanted : set) {
     msb::v1::Secret* known = FindSecret(spec, wanted.name());
