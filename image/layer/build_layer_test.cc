@@ -262,6 +262,13 @@ TEST_F(BuildLayerTest, MakesAnEmptyDirectoryOfAnEmptyTar) {
   EXPECT_EQ(TreeOf("").size(), 1u);
 }
 
+TEST_F(BuildLayerTest, TakesATarThatEndsWithItsLastContent) {
+  const std::string tar = TarBuilder().File("a", std::string(5000, 'x')).Finish();
+  for (const size_t bytes : {512 + 5000, 512 + 5000 + 7, 512 + 5120}) {
+    EXPECT_EQ(TreeOf(tar.substr(0, bytes)).size(), 2u) << bytes;
+  }
+}
+
 TEST_F(BuildLayerTest, CountsWhatComesBehindTheTarsEnd) {
   const std::string tar = TarBuilder().File("a", "1").Finish() + std::string(300'000, 'z');
   ASSERT_OK_AND_ASSIGN(const LayerSummary summary, Build(tar, DiffIdOf(tar)));
@@ -362,7 +369,7 @@ TEST_F(BuildLayerTest, RefusesBombs) {
 
 TEST_F(BuildLayerTest, RefusesWhatIsCutShort) {
   const std::string tar = TarBuilder().File("a", std::string(5000, 'x')).File("b", "1").Finish();
-  for (const size_t bytes : {1, 511, 513, 3000, 5700, 6150}) {
+  for (const size_t bytes : {1, 511, 513, 3000, 5700, 6144}) {
     ExpectRefused(tar.substr(0, bytes), Reason::kImageInvalid, "cut short");
   }
   const std::string gzip = Gzip(tar);

@@ -45,16 +45,31 @@ absl::Status BlobFetcher::FetchAll(const std::vector<Descriptor>& blobs) {
   return first_error_;
 }
 
-void BlobFetcher::RunThread(const std::vector<Descriptor>& blobs) {
+absl::StatusOr<std::optional<std::string>> BlobFetcher::FetchDocument(const Descriptor& blob) {
+  if (present_.contains(blob.digest)) return std::nullopt;
+  Clients clients = MakeClients();
+  MSB_RETURN_IF_ERROR(Fetch(blob, clients));
+  return directory_.Read(blob.digest, limits_.max_manifest_bytes);
+}
+
+BlobFetcher::Clients BlobFetcher::MakeClients() {
   Clients clients;
   for (size_t i = 0; i < endpoints_.size(); ++i) {
     RegistryEndpoint& endpoint = *endpoints_[(first_ + i) % endpoints_.size()];
     clients.push_back(std::make_unique<RegistryClient>(endpoint, limits_, cancellation_));
   }
+  return clients;
+}
+
+void BlobFetcher::RunThread(const std::vector<Descriptor>& blobs) {
+  Clients clients = MakeClients();
   while (true) {
     const size_t mine = next_++;
     if (mine >= blobs.size() || cancellation_.cancelled()) return;
-    const absl::Status status = Fetch(blobs[mine], clients);
+    const Descriptor& blob = blobs[mine];
+    if (present_.contains(blob.digest)) continue;
+    absl::Status status = Fetch(blob, clients);
+    if (status.ok()) status = Announce(blob.digest);
     if (status.ok()) continue;
     const absl::MutexLock lock(&mutex_);
     // The others end because of the first; their errors say nothing.
@@ -65,9 +80,8 @@ void BlobFetcher::RunThread(const std::vector<Descriptor>& blobs) {
 }
 
 absl::Status BlobFetcher::Fetch(const Descriptor& blob, Clients& clients) {
-  if (present_.contains(blob.digest)) return absl::OkStatus();
   MSB_ASSIGN_OR_RETURN(const bool whole, directory_.Has(blob.digest));
-  if (whole) return SayDone(blob.digest);
+  if (whole) return absl::OkStatus();
   absl::Status status;
   for (const std::unique_ptr<RegistryClient>& client : clients) {
     status = FetchFrom(*client, blob);
@@ -81,10 +95,10 @@ absl::Status BlobFetcher::FetchFrom(RegistryClient& client, const Descriptor& bl
   uint64_t attempt = 0;
   while (true) {
     MSB_ASSIGN_OR_RETURN(std::optional<PartialBlob> part, Continue(blob.digest));
-    if (!part.has_value()) return SayDone(blob.digest);
+    if (!part.has_value()) return absl::OkStatus();
     const uint64_t before = part->size();
     const absl::Status status = TryOnce(client, blob, *part);
-    if (status.ok()) return SayDone(blob.digest);
+    if (status.ok()) return status;
     if (part->size() >= before + kWorthwhileBytes) attempt = 0;
     ++attempt;
     const std::optional<absl::Duration> delay = RetryDelay(status, attempt);
@@ -124,7 +138,7 @@ absl::StatusOr<std::optional<PartialBlob>> BlobFetcher::Continue(const Digest& d
   }
 }
 
-absl::Status BlobFetcher::SayDone(const Digest& digest) {
+absl::Status BlobFetcher::Announce(const Digest& digest) {
   v1::JobEvent event;
   event.set_blob_done(digest.text());
   return channel_.Send(event);

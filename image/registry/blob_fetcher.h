@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -34,9 +35,14 @@ class BlobFetcher {
               const BlobDirectory& directory, const Limits& limits, EventChannel& channel,
               Cancellation& cancellation);
 
-  // Returns when all are in the directory or, with the first error, when all threads have ended;
-  // after an error the fetcher is of no further use.
+  // Returns when all are in the directory and have been announced or, with the first error, when
+  // all threads have ended; after an error the fetcher is of no further use.
   absl::Status FetchAll(const std::vector<Descriptor>& blobs);
+
+  // One small blob, on the caller's thread, and its bytes. Nullopt when the daemon has it.
+  // Announced by Announce alone: the daemon may take away what it has been told of.
+  absl::StatusOr<std::optional<std::string>> FetchDocument(const Descriptor& blob);
+  absl::Status Announce(const Digest& digest);
 
   // Over the network, in all.
   uint64_t fetched_bytes() const { return fetched_bytes_; }
@@ -44,13 +50,13 @@ class BlobFetcher {
  private:
   using Clients = std::vector<std::unique_ptr<RegistryClient>>;
 
+  Clients MakeClients();
   void RunThread(const std::vector<Descriptor>& blobs);
   absl::Status Fetch(const Descriptor& blob, Clients& clients);
   absl::Status FetchFrom(RegistryClient& client, const Descriptor& blob);
   absl::Status TryOnce(RegistryClient& client, const Descriptor& blob, PartialBlob& part);
   // Waits for as long as another job writes this blob; nullopt when that one has finished it.
   absl::StatusOr<std::optional<PartialBlob>> Continue(const Digest& digest);
-  absl::Status SayDone(const Digest& digest);
 
   Endpoints& endpoints_;
   const size_t first_;

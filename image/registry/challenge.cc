@@ -127,7 +127,11 @@ std::vector<Challenge> ParseChallenges(absl::string_view header) {
     }
     Challenge& challenge = challenges.emplace_back();
     challenge.scheme = absl::AsciiStrToLower(scheme);
+    scanner.SkipSpaces();
+    if (scanner.at_end() || scanner.rest().front() == ',') continue;
     ParseParameters(scanner, challenge);
+    // One value without a name (token68), as Negotiate has it.
+    if (challenge.parameters.empty()) scanner.SkipItem();
   }
   return challenges;
 }

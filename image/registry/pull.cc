@@ -126,11 +126,10 @@ absl::StatusOr<v1::JobDone> PullImage(const v1::PullJob& job, const Limits& limi
                       cancellation);
   // The configuration first: it is small, and says whether the layers are worth it.
   const Descriptor& config = resolved.manifest.config;
-  MSB_RETURN_IF_ERROR(fetcher.FetchAll({config}));
-  if (!spec.present.contains(config.digest)) {
-    MSB_ASSIGN_OR_RETURN(const std::string bytes,
-                         directory.Read(config.digest, limits.max_manifest_bytes));
-    MSB_RETURN_IF_ERROR(CheckConfig(bytes, resolved.manifest, spec.platform));
+  MSB_ASSIGN_OR_RETURN(const std::optional<std::string> text, fetcher.FetchDocument(config));
+  if (text.has_value()) {
+    MSB_RETURN_IF_ERROR(CheckConfig(*text, resolved.manifest, spec.platform));
+    MSB_RETURN_IF_ERROR(fetcher.Announce(config.digest));
   }
   MSB_RETURN_IF_ERROR(fetcher.FetchAll(LayersOf(resolved.manifest)));
   v1::JobDone done;

@@ -99,6 +99,15 @@ absl::Status Reader::Skip(uint64_t bytes) {
   return absl::OkStatus();
 }
 
+// A tar may end with its last content, unpadded: umoci writes such layers, and Go reads them.
+absl::Status Reader::SkipPadding() {
+  while (padding_ > 0) {
+    MSB_ASSIGN_OR_RETURN(const absl::string_view piece, source_.Read(padding_));
+    padding_ = piece.empty() ? 0 : padding_ - piece.size();
+  }
+  return absl::OkStatus();
+}
+
 // The archive ends with two blocks of zeroes, or simply ends.
 absl::StatusOr<std::optional<std::string>> Reader::ReadHeader() {
   MSB_ASSIGN_OR_RETURN(const absl::string_view first, source_.Read(kBlockBytes));
@@ -271,7 +280,7 @@ absl::Status Reader::ReadSparseMap(const std::string& header, const PaxRecords& 
 
 absl::StatusOr<std::optional<Entry>> Reader::Next() {
   MSB_RETURN_IF_ERROR(Skip(std::exchange(content_left_, 0)));
-  MSB_RETURN_IF_ERROR(Skip(std::exchange(padding_, 0)));
+  MSB_RETURN_IF_ERROR(SkipPadding());
   Pending pending;
   bool pending_any = false;
   while (true) {

@@ -73,6 +73,7 @@ class Reader {
   absl::StatusOr<std::optional<std::string>> ReadHeader();
   absl::StatusOr<std::string> ReadExactly(uint64_t bytes);
   absl::Status Skip(uint64_t bytes);
+  absl::Status SkipPadding();
   // The content of a header entry.
   absl::StatusOr<std::string> ReadSpecial(uint64_t bytes);
   // True when the header belongs to a later entry.

@@ -186,6 +186,14 @@ def save(path, directory, images, **job_options):
     return events
 
 
+def build_layer(tar, erofs, diff_id="", **job_options):
+    """A BuildLayerJob of two files by their names."""
+    with open(tar, "rb") as source, open(erofs, "w+b") as target:
+        return Job(f"""build_layer {{ tar_fd: {source.fileno()} erofs_fd: {target.fileno()}
+                       diff_id: {quote(diff_id)} }}""",
+                   [source.fileno(), target.fileno()], **job_options).finish()
+
+
 def whole_blobs(directory):
     """The digests of what is there; each file is held against its name."""
     found = set()

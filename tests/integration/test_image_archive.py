@@ -10,7 +10,7 @@ import subprocess
 import tarfile
 
 import pytest
-from image_job import Job, Load, error, load, manifests, quote, save, whole_blobs
+from image_job import Job, Load, build_layer, error, load, manifests, quote, save, whole_blobs
 from registry import make_image, missing_programs, run
 
 NOT_AN_IMAGE, MISMATCH, TOO_LARGE, UNSUPPORTED = 41, 46, 47, 48
@@ -134,6 +134,19 @@ def test_a_damaged_store_is_not_saved(layout, tmp_path):
                       images {{ manifest_digest: {quote(digests['first'])} }} }}""",
                   [archive.fileno(), *(file.fileno() for file in descriptors)])
         assert error(job.finish())[0] == MISMATCH
+
+
+def test_a_layer_of_an_archive_becomes_a_file_system(layout, tmp_path):
+    copy(f"oci:{layout}:first", f"oci-archive:{tmp_path}/a.tar:first")
+    (found,) = manifests(load(tmp_path / "out", tmp_path / "a.tar"))
+    blob = json.loads(found["manifest"])["layers"][1]["digest"].replace(":", "-")
+    diff_id = diff_ids(f"oci:{layout}:first")[1]
+    done = build_layer(tmp_path / "out" / blob, tmp_path / "layer.erofs", diff_id)[-1]["done"]
+    assert done["layer"]["diff_id"] == diff_id
+    assert done["layer"]["erofs_bytes"] == (tmp_path / "layer.erofs").stat().st_size
+    run("fsck.erofs", tmp_path / "layer.erofs")
+    wrong = build_layer(tmp_path / "out" / blob, tmp_path / "wrong.erofs", "sha256:" + "0" * 64)
+    assert error(wrong)[0] == MISMATCH
 
 
 class Archive:

@@ -1,0 +1,121 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "base/error.h"
+#include "image/archive/archive_contents.h"
+#include "image/archive/tar_reader.h"
+#include "image/archive/tar_writer.h"
+#include "image/blob/blob_directory.h"
+#include "tests/support/matchers.h"
+#include "tests/support/temp_dir.h"
+
+namespace msb::image {
+namespace {
+
+TEST(NameTest, NamesAreMadeNormalOrRefused) {
+  EXPECT_EQ(NormalName("./a//b/."), "a/b");
+  EXPECT_EQ(NormalName("a"), "a");
+  EXPECT_EQ(NormalName("./"), "");
+  for (const std::string& name :
+       {std::string(), std::string("/a"), std::string("a/../b"), std::string(".."),
+        std::string("a b"), std::string("a\nb"), std::string("\xc3\xa4"), std::string(1025, 'a')}) {
+    EXPECT_EQ(NormalName(name), std::nullopt) << name;
+  }
+}
+
+TEST(NameTest, LinksLeadSomewhereInTheArchive) {
+  EXPECT_EQ(LinkTarget("b/layer.tar", "../a/layer.tar"), "a/layer.tar");
+  EXPECT_EQ(LinkTarget("b/c/d", "./e"), "b/c/e");
+  for (const char* target : {"", "/etc/passwd", "../../a", "../.."}) {
+    EXPECT_EQ(LinkTarget("b/layer.tar", target), std::nullopt) << target;
+  }
+}
+
+class ArchiveTest : public testing::Test {
+ protected:
+  ArchiveTest() : directory_(UniqueFd(::open(staging_.path().c_str(), O_RDONLY | O_DIRECTORY))) {}
+
+  TempDir staging_;
+  BlobDirectory directory_;
+};
+
+TEST_F(ArchiveTest, WhatIsWrittenIsRead) {
+  UniqueFd file(::memfd_create("archive", MFD_CLOEXEC));
+  TarWriter writer(UniqueFd(::dup(file.get())));
+  ASSERT_OK(writer.AddDirectory("blobs"));
+  ASSERT_OK(writer.BeginFile("blobs/empty", 0));
+  ASSERT_OK(writer.BeginFile("blobs/one", 1000));
+  ASSERT_OK(writer.Append(std::string(600, 'a')));
+  ASSERT_OK(writer.Append(std::string(400, 'b')));
+  ASSERT_OK(writer.Finish());
+  EXPECT_EQ(writer.written_bytes() % 512, 0u);
+  ::lseek(file.get(), 0, SEEK_SET);
+
+  TarReader reader(std::move(file));
+  ArchiveContents contents(directory_);
+  ASSERT_OK(contents.ReadAll(reader, {}, [] {}));
+
+  ASSERT_NE(contents.Find("blobs/one"), nullptr);
+  EXPECT_EQ(contents.Find("blobs/one")->size, 1000u);
+  EXPECT_EQ(contents.Find("./blobs//empty")->digest, Sha256::Of(""));
+  EXPECT_EQ(contents.Find("blobs"), nullptr);
+  EXPECT_NE(contents.FindDigest(Sha256::Of("")), nullptr);
+  contents.Discard([](const Digest& digest) { return digest == Sha256::Of(""); });
+  EXPECT_TRUE(std::filesystem::exists(staging_.path() + "/" + Sha256::Of("").file_name()));
+  EXPECT_FALSE(*directory_.Has(Sha256::Of(std::string(600, 'a') + std::string(400, 'b'))));
+}
+
+TEST_F(ArchiveTest, AFileOfMoreThanEightGigabytesHasAHeaderThatIsUnderstood) {
+  UniqueFd file(::memfd_create("archive", MFD_CLOEXEC));
+  const uint64_t size = uint64_t{9} << 30;
+  TarWriter writer(UniqueFd(::dup(file.get())));
+  ASSERT_OK(writer.BeginFile("large", size));
+  ::lseek(file.get(), 0, SEEK_SET);
+  TarReader reader(std::move(file));
+  ASSERT_OK_AND_ASSIGN(const auto entry, reader.Next());
+  EXPECT_EQ(entry->size, size);
+}
+
+TEST_F(ArchiveTest, AReaderThatGoesAwayIsAnError) {
+  ::signal(SIGPIPE, SIG_IGN);
+  int pipe[2];
+  ASSERT_EQ(::pipe2(pipe, O_CLOEXEC), 0);
+  TarWriter writer{UniqueFd(pipe[1])};
+  ::close(pipe[0]);
+  EXPECT_THAT(writer.AddDirectory("blobs"), HasReason(Reason::kHostError));
+}
+
+TEST_F(ArchiveTest, AFullDiskSaysSo) {
+  TarWriter writer(UniqueFd(::open("/dev/full", O_WRONLY | O_CLOEXEC)));
+  EXPECT_THAT(writer.AddDirectory("blobs"), HasReason(Reason::kNoSpace));
+}
+
+TEST_F(ArchiveTest, ANewBlobThatIsNotFinishedLeavesNothing) {
+  {
+    ASSERT_OK_AND_ASSIGN(NewBlob blob, directory_.Create());
+    ASSERT_OK(blob.Append("x"));
+  }
+  EXPECT_TRUE(std::filesystem::is_empty(staging_.path()));
+}
+
+TEST_F(ArchiveTest, ABlobIsNotReadThroughASymbolicLink) {
+  const Digest digest = Sha256::Of("x");
+  staging_.Write("target", "x");
+  std::filesystem::create_symlink("target", staging_.path() + "/" + digest.file_name());
+  std::filesystem::create_symlink("target", staging_.path() + "/" + digest.file_name() + ".part");
+  EXPECT_FALSE(directory_.Has(digest).ok());
+  EXPECT_FALSE(directory_.Continue(digest).ok());
+}
+
+}  // namespace
+}  // namespace msb::image
