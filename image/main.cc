@@ -90,8 +90,8 @@ absl::StatusOr<v1::JobSpec> ReadJob(int job_fd) {
   MSB_ASSIGN_OR_RETURN(const std::optional<std::string> frame,
                        ReadFrame(job_fd, absl::InfiniteFuture()));
   v1::JobSpec spec;
-  if (!frame.has_value() || !spec.ParseFromString(*frame)) {
-    return MakeError(Reason::kFrameMalformed, "no JobSpec at the descriptor");
+  if (!frame.has_value() || !spec.ParseFromString(*frame) || spec.event_fd() < 3) {
+    return MakeError(Reason::kFrameMalformed, "no JobSpec with an event_fd at the descriptor");
   }
   return spec;
 }

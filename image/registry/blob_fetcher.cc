@@ -93,13 +93,16 @@ absl::Status BlobFetcher::Fetch(const Descriptor& blob, Clients& clients) {
 
 absl::Status BlobFetcher::FetchFrom(RegistryClient& client, const Descriptor& blob) {
   uint64_t attempt = 0;
+  // The farthest that an attempt has come. A server that has us begin again and again comes no
+  // farther.
+  uint64_t farthest = 0;
   while (true) {
     MSB_ASSIGN_OR_RETURN(std::optional<PartialBlob> part, Continue(blob.digest));
     if (!part.has_value()) return absl::OkStatus();
-    const uint64_t before = part->size();
+    farthest = std::max(farthest, part->size());
     const absl::Status status = TryOnce(client, blob, *part);
     if (status.ok()) return status;
-    if (part->size() >= before + kWorthwhileBytes) attempt = 0;
+    if (part->size() >= farthest + kWorthwhileBytes) attempt = 0;
     ++attempt;
     const std::optional<absl::Duration> delay = RetryDelay(status, attempt);
     if (!delay.has_value() || attempt >= limits_.max_attempts) return status;

@@ -29,7 +29,7 @@
 namespace msb::image {
 namespace {
 
-constexpr int kMaxAddresses = 8;
+constexpr int kMaxAddresses = 4;
 
 using AddressList = std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)>;
 

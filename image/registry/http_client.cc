@@ -67,11 +67,18 @@ absl::StatusOr<HttpAnswer> HttpClient::Fetch(const HttpRequest& request, const B
     MSB_ASSIGN_OR_RETURN(HttpAnswer answer, FetchOnce(next, sink));
     if (!IsRedirect(answer.head) || answer.head.Get("location").empty()) return answer;
     MSB_ASSIGN_OR_RETURN(Url target, RedirectTarget(answer));
-    // A token is for whom it was made for: another host would get it into its hands.
-    if (!IsSameOrigin(target, next.url)) next.authorization.clear();
     if (answer.head.status != 307 && answer.head.status != 308) {
       next.method = "GET";
       next.body.clear();
+    }
+    if (!IsSameOrigin(target, next.url)) {
+      // A token is for whom it was made for: another host would get it into its hands.
+      next.authorization.clear();
+      if (!next.body.empty()) {
+        return MakeError(Reason::kImagePullFailed,
+                         absl::StrCat(next.url.Authority(), " would have a token sent on to ",
+                                      target.Authority(), ": refused"));
+      }
     }
     next.url = std::move(target);
   }

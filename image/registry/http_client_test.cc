@@ -182,6 +182,20 @@ TEST_F(HttpClientTest, FollowsRedirectsButKeepsTheAuthorizationAtHome) {
   EXPECT_EQ(other.requests()[0].Get("authorization"), "");
 }
 
+TEST_F(HttpClientTest, ABodyIsNotSentOnToAnotherHost) {
+  FakeServer other([](const FakeRequest&) { return FakeReply{}; });
+  FakeServer server([&](const FakeRequest&) {
+    return FakeReply{.status = 307,
+                     .fields = {{"Location", absl::StrCat("http://", other.host(), "/")}}};
+  });
+  HttpClient client = Client(server);
+  HttpRequest request = Get(server);
+  request.method = "POST";
+  request.body = "refresh_token=secret";
+  EXPECT_THAT(client.FetchDocument(request, kMax, "it"), HasReason(Reason::kImagePullFailed));
+  EXPECT_THAT(other.requests(), IsEmpty());
+}
+
 TEST_F(HttpClientTest, RefusesRedirectsWithoutEndAndToOddPlaces) {
   for (const std::string location :
        {"/again", "ftp://127.0.0.1/x", "http://user@127.0.0.1/", "http://169.254.169.254/latest",

@@ -189,6 +189,18 @@ TEST_F(PullTest, BeginsAgainWhenTheRangeIsAnotherOrNotThere) {
   }
 }
 
+TEST_F(PullTest, AServerThatHasUsBeginAgainForEverIsGivenUp) {
+  // Each second answer is worth the while, the next one takes it back.
+  const std::string large(9 << 20, 'l');
+  manifest_ = registry_.AddImage({large});
+  AnswerLayer([&](int number) {
+    if (number % 2 == 1) return FakeReply{.body = large, .cut_after = large.size() - 1};
+    return FakeReply{.status = 206, .fields = {{"Content-Range", "bytes 7-8/9"}}, .body = "xx"};
+  });
+  EXPECT_THAT(Pull(), HasReason(Reason::kImagePullFailed));
+  EXPECT_LE(LayerRequests(), 5);
+}
+
 TEST_F(PullTest, GoesOnWithWhatAnEarlierJobLeft) {
   staging_.Write(layer().file_name() + ".part", kLayer.substr(0, 1234));
   ASSERT_OK(Pull());
