@@ -23,7 +23,8 @@ absl::Status CheckAmount(uint64_t tar_bytes, uint64_t file_bytes, const LayerLim
                      absl::StrCat("the layer's tar has more than ", limits.max_bytes, " bytes"));
   }
   if (tar_bytes <= kFreeBytes ||
-      (tar_bytes - kFreeBytes) / limits.max_compression_ratio <= file_bytes) {
+      (tar_bytes - kFreeBytes) / std::max<uint64_t>(limits.max_compression_ratio, 1) <=
+          file_bytes) {
     return absl::OkStatus();
   }
   return MakeError(Reason::kImageTooLarge,

@@ -1,64 +1,16 @@
 # Copyright 2026 The microsandbox authors
 # SPDX-License-Identifier: Apache-2.0
 """Images of several layers: what msb-image makes of tars, stacked by the guest."""
-import io
-import json
-import os
-import pathlib
-import shutil
 import subprocess
 import tarfile
-import tempfile
 
 import pytest
 
-from conftest import BUILD, ENGINES, GUEST, Box
+from conftest import ENGINES, Box
+from layer_images import BUSYBOX, ImageFolder, Layer, base_layer
 
-BUSYBOX = pathlib.Path("/bin/busybox")
 # VFS_CAP_REVISION_2, cap_net_raw+ep.
 CAPABILITY = bytes.fromhex("0100000200200000000000000000000000000000")
-
-
-class Layer:
-    """A tar, entry by entry, as a hand would write one."""
-
-    def __init__(self):
-        self.buffer = io.BytesIO()
-        self.tar = tarfile.open(fileobj=self.buffer, mode="w", format=tarfile.PAX_FORMAT)
-
-    def add(self, name, content=b"", **fields):
-        info = tarfile.TarInfo(name)
-        info.mode = 0o644
-        info.mtime = 1_700_000_000
-        for field, value in fields.items():
-            setattr(info, field, value)
-        info.size = len(content)
-        self.tar.addfile(info, io.BytesIO(content))
-        return self
-
-    def directory(self, name, mode=0o755, **fields):
-        return self.add(name, type=tarfile.DIRTYPE, mode=mode, **fields)
-
-    def bytes(self):
-        self.tar.close()
-        return self.buffer.getvalue()
-
-
-def base_layer():
-    layer = Layer().directory("bin").directory("etc").directory("opt").directory("home")
-    layer.add("bin/busybox", BUSYBOX.read_bytes(), mode=0o755)
-    applets = subprocess.run([BUSYBOX, "--list"], check=True, capture_output=True, text=True)
-    for applet in applets.stdout.split():
-        if applet != "busybox":
-            layer.add(f"bin/{applet}", type=tarfile.LNKTYPE, linkname="bin/busybox")
-    layer.add("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000::/home/app:/bin/sh\n")
-    layer.add("etc/group", b"root:x:0:\napp:x:1000:\n")
-    layer.add("etc/gone", b"below").add("etc/changed", b"old")
-    layer.directory("opt/old").add("opt/old/file", b"hidden")
-    layer.directory("home/tree").add("home/tree/file", b"hidden too")
-    layer.add("home/linked", b"one file").add("home/other", type=tarfile.LNKTYPE,
-                                              linkname="home/linked")
-    return layer
 
 
 def middle_layer():
@@ -84,39 +36,15 @@ def top_layer():
 
 @pytest.fixture(scope="module")
 def images():
-    """A folder like build/guest, to which a test adds images."""
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="msb-layers-", dir="/var/tmp"))
-    folder.chmod(0o755)
-    for name in os.listdir(GUEST):
-        if name != "images":
-            (folder / name).symlink_to((GUEST / name).resolve())
-    (folder / "images").mkdir()
-    for name in os.listdir(GUEST / "images"):
-        (folder / "images" / name).symlink_to((GUEST / "images" / name).resolve())
-
-    def add(name, layers, **config):
-        image = folder / "images" / name
-        image.mkdir()
-        names = []
-        for number, layer in enumerate(layers):
-            tar = folder / "layer.tar"
-            tar.write_bytes(layer.bytes())
-            names.append(f"{number}.erofs")
-            subprocess.run([BUILD / "image/test_support/build-layer", tar, image / names[-1]],
-                           check=True, stdout=subprocess.DEVNULL)
-        (image / "image.json").write_text(json.dumps(
-            {"env": {"PATH": "/bin"}, "cmd": ["/bin/sh"], "layers": names, **config}))
-        return name
-
-    add.folder = folder
-    yield add
-    shutil.rmtree(folder)
+    folder = ImageFolder()
+    yield folder
+    folder.remove()
 
 
 @pytest.fixture(scope="module")
 def layered_daemon(images, new_daemon):
-    images("three", [base_layer(), middle_layer(), top_layer()])
-    return new_daemon(assets=images.folder)
+    images.add("three", [base_layer(), middle_layer(), top_layer()])
+    return new_daemon(assets=images.path)
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -130,8 +58,8 @@ def test_upper_layers_hide_and_replace_what_is_below(layered):
     assert layered.sh("cat /etc/changed; stat -c ' %a %u %g' /etc/changed") == "new 600 1000 1000\n"
     assert layered.sh("test -e /etc/gone || echo gone") == "gone\n"
     # Whiteouts are no files of the image.
-    assert layered.sh("ls -A /etc").split() == [
-        name for name in layered.sh("ls -A /etc").split() if "wh" not in name and name != "gone"]
+    names = layered.sh("ls -A /etc").split()
+    assert not [name for name in names if ".wh." in name or name in ("gone", "nothing-below")]
     assert layered.sh("ls -A /opt; stat -c %a /opt") == "new\n700\n"
     assert layered.sh("ls -A /home/tree; cat /home/tree/again") == "again\nfrom the top"
 
@@ -188,7 +116,8 @@ def test_a_hundred_and_twenty_seven_layers(images, layered_daemon):
     for number in range(2, 128):
         layers.append(Layer().directory("layers").add(f"layers/{number}", str(number).encode())
                       .add("top", str(number).encode()))
-    box = Box(layered_daemon, "--engine", "qemu", "--image", images("many", layers), "--memory", "256")
+    box = Box(layered_daemon, "--engine", "qemu", "--image", images.add("many", layers),
+              "--memory", "256")
     try:
         assert box.sh("cat /top; ls /layers | wc -l; cat /layers/2 /layers/64 /layers/127") == (
             "127126\n264127")
@@ -199,7 +128,7 @@ def test_a_hundred_and_twenty_seven_layers(images, layered_daemon):
 def test_an_opaque_root_hides_all_layers_below(images, layered_daemon):
     below = Layer().add("below", b"x").directory("bin").add("bin/secret", b"x")
     box = Box(layered_daemon, "--engine", "qemu", "--image",
-              images("opaque", [below, base_layer().add(".wh..wh..opq")]), "--memory", "256")
+              images.add("opaque", [below, base_layer().add(".wh..wh..opq")]), "--memory", "256")
     try:
         assert box.sh("ls /below /bin/secret 2>/dev/null; echo $?") == "1\n"
     finally:
@@ -208,9 +137,10 @@ def test_an_opaque_root_hides_all_layers_below(images, layered_daemon):
 
 def test_an_image_without_any_folder_starts(images, layered_daemon):
     """Like one of a single static program."""
-    layer = Layer().add("program", BUSYBOX.read_bytes(), mode=0o755)
-    box = Box(layered_daemon, "--engine", "qemu", "--image", images("bare", [layer]), "--memory", "256")
+    layer = Layer().add("busybox", BUSYBOX.read_bytes(), mode=0o755)
+    box = Box(layered_daemon, "--engine", "qemu", "--image", images.add("bare", [layer]),
+              "--memory", "256")
     try:
-        assert box.output("/program", "echo", "hello") == "hello\n"
+        assert box.output("/busybox", "echo", "hello") == "hello\n"
     finally:
         box.remove()
