@@ -205,7 +205,9 @@ absl::StatusOr<ImageConfig> Images::ConfigOf(const std::string& name,
   config.user = std::move(oci.user);
   config.workdir = std::move(oci.workdir);
   // As Docker takes a relative one.
-  if (!config.workdir.empty() && config.workdir[0] != '/') config.workdir.insert(0, "/");
+  if (!config.workdir.empty() && config.workdir[0] != '/') {
+    config.workdir = absl::StrCat("/", config.workdir);
+  }
   for (const ImageLayerRecord& layer : record.layers) {
     config.layers.push_back(content_->LayerPath({layer.diff_id, layer.blob_digest}));
     config.size_bytes += layer.bytes;

@@ -77,7 +77,7 @@ TEST_F(VmmInputsTest, SaysWhatARing0ByEmulationNeeds) {
 TEST_F(VmmInputsTest, TellsTheVmmWhichCompanionServesItsFiles) {
   spec_.file_system = LaunchSpec::FileSystem{.tag = "msb", .companion = 1};
 
-  const pb::VmSpec message = MakeVmSpec(spec_, plan_, options_);
+  const pb::VmSpec message = MakeVmSpec(spec_, plan_, options_, {});
 
   ASSERT_EQ(message.file_systems_size(), 1);
   EXPECT_EQ(message.file_systems(0).tag(), "msb");
