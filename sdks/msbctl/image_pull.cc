@@ -45,7 +45,10 @@ absl::StatusOr<msb::v1::Image> PullImage(const Client& client,
   msb::v1::Image image;
   while (reader->Read(&response)) {
     if (response.has_done()) image = response.done();
-    if (show == ShowPull::kJson) std::fputs(ToJsonLine(response).c_str(), stdout);
+    if (show == ShowPull::kJson) {
+      std::fputs(ToJsonLine(response).c_str(), stdout);
+      std::fflush(stdout);  // who reads it reads along
+    }
     if (view && response.has_progress()) view->Show(response.progress());
   }
   const grpc::Status status = reader->Finish();
@@ -56,16 +59,17 @@ absl::StatusOr<msb::v1::Image> PullImage(const Client& client,
 absl::Status ProvideImage(const Client& client, const std::string& policy,
                           msb::v1::CreateRequest& request) {
   const std::string& image = request.spec().image();
-  if (image.empty() && policy.empty()) return absl::OkStatus();  // the daemon sees to its own
-  if (policy == "never") {
-    request.set_pull(msb::v1::PULL_POLICY_NEVER);
+  if (image.empty() || policy == "never") {  // the daemon sees to its own
+    if (policy.empty()) return absl::OkStatus();
+    MSB_ASSIGN_OR_RETURN(const PullPolicy given, PolicyOf(client, policy));
+    request.set_pull(given);
     return absl::OkStatus();
   }
   msb::v1::GetImageRequest get;
   get.set_image(image);
   const auto found = client.Call(client.images(), &Stub::Get, get);
   if (!found.ok() && ReasonOf(found.status()) != Reason::kImageNotFound) return found.status();
-  if (found.ok() && (found->built_in() || policy == "missing")) return absl::OkStatus();
+  if (found.ok() && (found->built_in() || policy.empty())) return absl::OkStatus();
   MSB_ASSIGN_OR_RETURN(const PullPolicy wanted, PolicyOf(client, policy));
   request.set_pull(msb::v1::PULL_POLICY_NEVER);
   if (wanted == msb::v1::PULL_POLICY_NEVER) return absl::OkStatus();

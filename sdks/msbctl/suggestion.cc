@@ -113,8 +113,6 @@ std::string NextStep(const absl::Status& status) {
              "--password-stdin";
     case Reason::kImagePullFailed:
       return "try again: what came is kept";
-    case Reason::kNoSpace:
-      return "msbctl image prune frees what nobody needs";
     case Reason::kExecNotFound:
       return "msbctl ps NAME lists its commands";
     case Reason::kExecAlreadyAttached:

@@ -95,7 +95,8 @@ class ImagesTest : public testing::Test {
   }
   std::vector<std::string> NamesSeenBy(const Caller& caller) const {
     std::vector<std::string> names;
-    for (const msb::v1::Image& image : images_->catalog().List(caller).images()) {
+    const msb::v1::ListImagesResponse list = images_->catalog().List(caller);
+    for (const msb::v1::Image& image : list.images()) {
       if (!image.built_in()) names.push_back(image.name());
     }
     return names;

@@ -143,6 +143,7 @@ std::string ImageReference::ShortName() const {
 }
 
 absl::StatusOr<ImageReference> ParseReference(absl::string_view text) {
+  if (IsDigest(text)) return Invalid(text, "a digest alone does not say of which repository");
   ImageReference reference;
   absl::string_view name = text;
   if (const size_t at = name.find('@'); at != absl::string_view::npos) {
