@@ -163,7 +163,9 @@ uint64_t ContentStore::EmptyTrash() const {
   const uint64_t bytes = DiskUsage(trash);
   const auto names = ListFolder(trash);
   for (const std::string& name : names.value_or(std::vector<std::string>())) {
-    const absl::Status removed = RemoveTree(absl::StrCat(trash, "/", name));
+    const std::string path = absl::StrCat(trash, "/", name);
+    if (::unlink(path.c_str()) == 0) continue;
+    const absl::Status removed = RemoveTree(path);
     if (!removed.ok()) {
       MSB_LOG(kWarning) << removed.message();
     }
