@@ -68,7 +68,9 @@ absl::StatusOr<std::unique_ptr<Images>> Images::Open(const Config& config,
   MSB_ASSIGN_OR_RETURN(std::unique_ptr<ImageCatalog> catalog,
                        ImageCatalog::Open(*content, config.daemon.assets_directory, events));
   std::unique_ptr<Images> images(new Images(config, std::move(content), std::move(catalog), jobs));
-  MSB_RETURN_IF_ERROR(images->folders_.Expire());
+  if (const absl::Status expired = images->folders_.Expire(); !expired.ok()) {
+    MSB_LOG(kWarning) << expired.message();
+  }
   images->catalog_->Sweep();
   return images;
 }
