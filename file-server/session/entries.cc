@@ -219,7 +219,8 @@ ErrnoOr<UniqueFd> Session::CreateFile(const Call& call, const Place& place, int 
   if (made.error() != ErrnoValue(EEXIST) || (flags & O_EXCL) != 0) return made.error();
   MSB_ASSIGN_OR_ERRNO(const Found found, FindEntry(*place.directory, place.name));
   if (!S_ISREG(found.info.st_mode)) return ErrnoValue(S_ISDIR(found.info.st_mode) ? EISDIR : ENXIO);
-  return OpenBeneath(place.directory->fd(), place.name, open_flags, 0);
+  // Swapped for a FIFO by somebody on the host in between, it would block.
+  return OpenBeneath(place.directory->fd(), place.name, open_flags | O_NONBLOCK, 0);
 }
 
 Errno Session::Create(Call& call) {

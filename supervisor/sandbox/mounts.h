@@ -24,7 +24,8 @@ absl::Status ValidateMounts(const msb::v1::SandboxSpec& spec);
 absl::Status CheckHostMount(const Caller& caller, const MountsConfig& config,
                             const msb::v1::HostMount& mount);
 
-// Empties the paths of the host in `view`, unless `caller` is the user who gave them.
+// Empties the paths of the host in `view`, unless `caller` is the user who gave them, known by the
+// kernel and not by a token.
 void HideHostPaths(const Caller& caller, msb::v1::Sandbox& view);
 
 // What the guest mounts to find all that a file server serves.

@@ -108,6 +108,11 @@ TEST(MountsTest, OnlyWhoGaveAPathOfTheHostIsShownIt) {
   HideHostPaths({.uid = 1000}, view);
   EXPECT_EQ(view.spec().mounts(0).host().path(), "/home/a");
 
+  msb::v1::Sandbox roots = view;
+  roots.set_owner_uid(0);
+  HideHostPaths({.uid = 0, .sees_all = true, .way = Caller::Way::kToken}, roots);
+  EXPECT_EQ(roots.spec().mounts(0).host().path(), "");
+
   HideHostPaths({.uid = 0, .sees_all = true}, view);
   EXPECT_EQ(view.spec().mounts(0).host().path(), "");
   EXPECT_TRUE(view.spec().mounts(0).has_host());

@@ -48,17 +48,18 @@ TEST(RemoveTreeTest, FollowsNoLinkInItsPlace) {
 
 // Deeper than a path may be long and a process may hold descriptors.
 TEST(RemoveTreeTest, RemovesWhatIsTooDeepForAnyPath) {
-  constexpr int kDepth = 3000;
+  constexpr int kDepth = 1100;
   const TempDir dir;
   fs::create_directory(dir.path() + "/tree");
   UniqueFd at(::open((dir.path() + "/tree").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   for (int i = 0; i < kDepth; ++i) {
     ASSERT_EQ(::mkdirat(at.get(), "deeper", 0700), 0);
-    const UniqueFd file(::openat(at.get(), "file", O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
-    ASSERT_TRUE(file.valid());
     at = UniqueFd(::openat(at.get(), "deeper", O_PATH | O_DIRECTORY | O_CLOEXEC));
     ASSERT_TRUE(at.valid());
   }
+
+  const UniqueFd file(::openat(at.get(), "file", O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  ASSERT_TRUE(file.valid());
 
   ASSERT_OK(RemoveTree(dir.path() + "/tree"));
 
