@@ -281,15 +281,41 @@ TEST_F(ImagesTest, AnImageIsTheOneThatItsDigestNames) {
   ExpectNothingVisible();
 }
 
+TEST_F(ImagesTest, ALargeBlobIsTakenAwayAndASmallOneStays) {
+  const std::string large(5u << 20, 'l');
+  jobs_.Serve("docker.io/library/large:1", MakeFakeImage({large}));
+  std::vector<std::string> left;
+  jobs_.set_script([&](const ImageJobRequest& request, std::vector<Step> honest) {
+    if (!request.spec.has_pull()) return honest;
+    const int folder = request.fds.at(request.spec.pull().blob_directory_fd());
+    const Step done = honest.back();
+    honest.back() = [&, folder, done] {
+      for (const std::string& digest : {Sha256(tool_.config), Sha256(large)}) {
+        const std::string name = absl::StrCat("sha256-", HexOf(digest));
+        if (::faccessat(folder, name.c_str(), F_OK, 0) == 0) left.push_back(digest);
+      }
+      return done();
+    };
+    return honest;
+  });
+  ASSERT_OK(Pull());
+  EXPECT_THAT(left, ElementsAre(Sha256(tool_.config)));
+  left.clear();
+  ASSERT_OK(Pull("large:1"));
+  EXPECT_THAT(left, IsEmpty());
+}
+
 TEST_F(ImagesTest, AWriterThatLingersCannotChangeABlob) {
+  const std::string large(5u << 20, 'l');
+  jobs_.Serve(kName, MakeFakeImage({large}));
   int lingering = -1;
   jobs_.set_script([&](const ImageJobRequest& request, std::vector<Step> honest) {
     if (!request.spec.has_pull()) return honest;
     const int folder = request.fds.at(request.spec.pull().blob_directory_fd());
     const Step leave = honest[2];
-    honest[2] = [&lingering, folder, leave] {
+    honest[2] = [&lingering, &large, folder, leave] {
       auto event = leave();
-      const std::string name = absl::StrCat("sha256-", HexOf(Sha256("base")));
+      const std::string name = absl::StrCat("sha256-", HexOf(Sha256(large)));
       lingering = ::openat(folder, name.c_str(), O_WRONLY | O_CLOEXEC);
       return event;
     };
@@ -299,8 +325,8 @@ TEST_F(ImagesTest, AWriterThatLingersCannotChangeABlob) {
   ASSERT_GE(lingering, 0);
   EXPECT_EQ(::pwrite(lingering, "evil", 4, 0), 4);
   ::close(lingering);
-  std::ifstream blob(images_->content().BlobPath(Sha256("base")));
-  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(blob), {}), "base");
+  std::ifstream blob(images_->content().BlobPath(Sha256(large)), std::ios::binary);
+  EXPECT_TRUE(std::string(std::istreambuf_iterator<char>(blob), {}) == large);
 }
 
 TEST_F(ImagesTest, FollowsNoLinkThatAJobLeft) {

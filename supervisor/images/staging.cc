@@ -35,6 +35,8 @@ namespace {
 constexpr unsigned kPrivateMode = 0700;
 constexpr mode_t kFileMode = 0600;
 constexpr size_t kCopyBytes = 8u << 20;
+// What is smaller is copied and left where it was: a job reads its image's configuration itself.
+constexpr uint64_t kSmallBytes = 4u << 20;
 constexpr absl::string_view kUnfinished = ".unfinished";
 
 absl::StatusOr<UniqueFd> Open(const std::string& path, int flags) {
@@ -70,6 +72,20 @@ absl::StatusOr<UniqueFd> CopyOf(const UniqueFd& source, const std::string& path)
     if (!sent.ok()) return StoreError("the image store", sent.status());
     if (*sent == 0) return copy;
   }
+}
+
+// Out of the reach of who wrote it: nobody opens it any more, it is ours and in a folder of ours.
+// By its descriptor, since the job may put another file in its place.
+absl::StatusOr<UniqueFd> MoveAway(UniqueFd file, const std::string& path) {
+  MSB_RETURN_IF_ERROR(
+      Store("fchown", [&] { return ::fchown(file.get(), ::geteuid(), ::getegid()); }));
+  MSB_RETURN_IF_ERROR(Store("fchmod", [&] { return ::fchmod(file.get(), kFileMode); }));
+  if (!HasNoWriter(file.get())) return CopyOf(file, path);
+  const std::string self = absl::StrCat("/proc/self/fd/", file.get());
+  MSB_RETURN_IF_ERROR(Store(absl::StrCat("link ", path), [&] {
+    return ::linkat(AT_FDCWD, self.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW);
+  }));
+  return file;
 }
 
 absl::Status CheckHash(const UniqueFd& file, absl::string_view digest) {
@@ -147,22 +163,14 @@ absl::Status Staging::TakeBlob(absl::string_view digest, uint64_t max_bytes) con
     return MakeError(Reason::kImageTooLarge,
                      absl::StrCat(digest, " has ", info.st_size, " bytes; at most ", max_bytes));
   }
-  // From here on nobody opens it any more: it is ours, and in a folder of ours. By its descriptor,
-  // since the job may put another file in its place.
-  MSB_RETURN_IF_ERROR(
-      Store("fchown", [&] { return ::fchown(file.get(), ::geteuid(), ::getegid()); }));
-  MSB_RETURN_IF_ERROR(Store("fchmod", [&] { return ::fchmod(file.get(), kFileMode); }));
   ::unlink(unfinished.c_str());
   auto undo = absl::MakeCleanup([&] { ::unlink(unfinished.c_str()); });
-  if (HasNoWriter(file.get())) {
-    const std::string self = absl::StrCat("/proc/self/fd/", file.get());
-    MSB_RETURN_IF_ERROR(Store(absl::StrCat("link ", unfinished), [&] {
-      return ::linkat(AT_FDCWD, self.c_str(), AT_FDCWD, unfinished.c_str(), AT_SYMLINK_FOLLOW);
-    }));
-  } else {
+  if (static_cast<uint64_t>(info.st_size) <= kSmallBytes) {
     MSB_ASSIGN_OR_RETURN(file, CopyOf(file, unfinished));
+  } else {
+    MSB_ASSIGN_OR_RETURN(file, MoveAway(std::move(file), unfinished));
+    ::unlink(fetched.c_str());
   }
-  ::unlink(fetched.c_str());
   MSB_RETURN_IF_ERROR(CheckHash(file, digest));
   MSB_RETURN_IF_ERROR(Store("fsync", [&] { return ::fsync(file.get()); }));
   std::move(undo).Cancel();
