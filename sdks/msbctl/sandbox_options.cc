@@ -139,7 +139,7 @@ absl::StatusOr<msb::v1::SandboxSpec> SandboxOptions::ToSpec() const {
   for (const std::string& port : ports) {
     MSB_ASSIGN_OR_RETURN(*spec.mutable_network()->add_ports(), ParsePort(port));
   }
-  for (const std::string& name : joined) spec.mutable_network()->add_private_networks(name);
+  for (const std::string& each : joined) spec.mutable_network()->add_private_networks(each);
   for (const std::string& secret : secrets) {
     MSB_ASSIGN_OR_RETURN(*spec.add_secrets(), ParseSecret(secret));
   }
