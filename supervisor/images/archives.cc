@@ -302,6 +302,7 @@ absl::Status SaveImages(const ImageHouse& house, const Caller& caller,
     files.push_back(std::move(file));
   }
   *request.spec.mutable_limits() = JobLimitsOf(house.config);
+  request.max_file_bytes = kBytesPerMib;  // it writes to a pipe alone
   MSB_ASSIGN_OR_RETURN(const std::unique_ptr<ImageJob> job, house.jobs.Start(request, cancel));
   pipe.write_end.Reset();
   absl::Status drained = Drain(pipe.read_end.get(), cancel, sink);

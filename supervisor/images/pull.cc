@@ -106,7 +106,7 @@ absl::StatusOr<msb::v1::Image> Pull::Fetch() {
   MSB_ASSIGN_OR_RETURN(const Staging staging,
                        house_.folders.Acquire(StagingName(spec_), house_.jobs.uid()));
   absl::StatusOr<msb::v1::Image> image = FetchInto(staging);
-  if (image.ok() || IsSpoilt(image.status())) {
+  if (image.ok() || IsSpoilt(image.status()) || staging.IsEmpty()) {
     if (const absl::Status removed = staging.Remove(); !removed.ok()) {
       MSB_LOG(kWarning) << removed.message();
     }

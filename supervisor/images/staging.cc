@@ -246,6 +246,15 @@ absl::Status Staging::KeepLayer(const LayerKey& key, const UniqueFd& file) const
                [&] { return ::rename(path.c_str(), LayerPath(key).c_str()); });
 }
 
+bool Staging::IsEmpty() const {
+  std::error_code error;
+  for (std::filesystem::recursive_directory_iterator it(path_, error), end; !error && it != end;
+       it.increment(error)) {
+    if (!it->is_directory(error)) return false;
+  }
+  return true;
+}
+
 absl::Status Staging::Remove() const { return RemoveTree(path_); }
 
 absl::Status ExpireStaging(const std::string& staging, const KeptPartials& kept,

@@ -53,6 +53,8 @@ class Staging {
   bool HasLayer(const LayerKey& key) const;
   std::string LayerPath(const LayerKey& key) const;
 
+  // Whether there is nothing to go on with.
+  bool IsEmpty() const;
   // With all that is in it.
   absl::Status Remove() const;
 

@@ -61,8 +61,12 @@ absl::Status Failed(absl::string_view what) { return MakeError(Reason::kImageJob
 // The words are those of a process that reads hostile bytes.
 absl::Status StatusOf(const msb::image::v1::JobError& error) {
   const Reason reason = ReasonFromNumber(error.reason());
-  return MakeError(reason == Reason::kUnspecified ? Reason::kImageJobFailed : reason,
-                   EscapeForLog(absl::string_view(error.message()).substr(0, kMaxMessageBytes)));
+  const std::string message =
+      EscapeForLog(absl::string_view(error.message()).substr(0, kMaxMessageBytes));
+  if (reason == Reason::kNoSpace) {
+    return MakeError(reason, absl::StrCat(message, "; msbctl image prune frees what nobody needs"));
+  }
+  return MakeError(reason == Reason::kUnspecified ? Reason::kImageJobFailed : reason, message);
 }
 
 class JailedImageJob final : public ImageJob {
