@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every thread of a live VMM is confined: made to do what it may not, it takes its process with it."""
 import ctypes
+import json
 import os
 import pathlib
 import time
@@ -17,10 +18,11 @@ PEEKTEXT, GETREGS, SETREGS, ATTACH, DETACH = 1, 12, 13, 16, 17
 WALL = 0x40000000
 SYSCALL_INSTRUCTION = b"\x0f\x05"
 SYS_SOCKET, SYS_EXECVE = 41, 59
+QEMU = "ld-linux-x86-64"  # the loader of QEMU's folder executes it
 # (engine, name of the thread): the kinds of thread that have a policy of their own.
 KINDS = [(engine, thread) for engine in ENGINES for thread in
          {"kvm": ("msb-vmm", "vcpu0", "msb-disk"),
-          "qemu": ("msb-vmm", "msb-disk", "qemu-system-x86")}[engine]]
+          "qemu": ("msb-vmm", "msb-disk", QEMU)}[engine]]
 
 
 class Registers(ctypes.Structure):
@@ -96,7 +98,7 @@ def test_a_forbidden_call_ends_the_machine(daemon, engine, thread, number):
                 time.sleep(0.05)
         end = daemon.inspect(name)
         assert end["state"] == "failed"
-        assert end["reason"] == ("QEMU_ERROR" if thread.startswith("qemu") else "VMM_DIED")
+        assert end["reason"] == ("QEMU_ERROR" if thread == QEMU else "VMM_DIED")
         assert "filter" in end["reason_detail"], errors
     finally:
         creating.kill()
@@ -105,12 +107,13 @@ def test_a_forbidden_call_ends_the_machine(daemon, engine, thread, number):
 
 
 def wait_for_thread(daemon, name, thread):
-    """Until it is confined: before, it is on its way there."""
+    """Until it is confined, and the daemon would hear of its end: before, it is on its way there."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         shown = daemon.msbctl("inspect", name, check=False)
-        if shown.returncode == 0:
-            for found, task in threads(daemon.inspect(name)["id"]):
+        told = json.loads(shown.stdout) if shown.returncode == 0 else {"start_stages": []}
+        if "machine_ready" in [stage["name"] for stage in told["start_stages"]]:
+            for found, task in threads(told["id"]):
                 if found == thread and "Seccomp:\t2\n" in read(task / "status"):
                     return int(task.name)
         time.sleep(0.02)

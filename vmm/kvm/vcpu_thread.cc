@@ -59,7 +59,6 @@ absl::Status VcpuThread::Start() {
                       absl::ErrnoToStatus(error, "pthread_create"));
   }
   started_ = true;
-  ::pthread_setname_np(thread_, absl::StrCat("vcpu", vcpu_.id()).c_str());
   return absl::OkStatus();
 }
 
@@ -88,6 +87,8 @@ void VcpuThread::Stop() {
 
 void* VcpuThread::Main(void* self) {
   auto& thread = *static_cast<VcpuThread*>(self);
+  // By the thread itself: another one would need /proc for it.
+  ::pthread_setname_np(::pthread_self(), absl::StrCat("vcpu", thread.vcpu_.id()).c_str());
   absl::Status confined = thread.ConfineIfWanted();
   if (confined.ok()) {
     thread.RunGuest();
