@@ -12,6 +12,7 @@ import tarfile
 import time
 
 import pytest
+from conftest import ENGINES
 from registry import Registry, make_image, missing_programs, run
 
 pytestmark = pytest.mark.skipif(bool(missing_programs()), reason=f"needs {missing_programs()}")
@@ -144,6 +145,12 @@ def test_an_image_is_pulled_shown_and_run(clean, registry):
     assert written.stdout == b"new\n"
 
 
+@pytest.mark.skipif("kvm" not in ENGINES, reason="engine kvm is left out")
+def test_an_image_runs_on_kvm_too(clean, registry):
+    name = f"{registry.host}/test/tool:1"
+    assert clean.msbctl("run", "--engine", "kvm", "--image", name).stdout == b"of the tool\n"
+
+
 def test_a_missing_image_is_pulled_on_the_way(clean, registry):
     name = f"{registry.host}/test/base:1"
     refused = clean.msbctl("run", "--image", name, "--pull", "never", "--", "true", check=False)
@@ -219,6 +226,23 @@ def test_a_private_image_needs_a_login_and_is_its_pullers_alone(clean, images, t
         assert not image["shared"]
         log = clean.log.read_text()
         assert "s3cret" not in log and "YW5uOnMzY3JldA" not in log
+
+
+def test_another_user_sees_what_is_everybodys_and_no_more(clean, registry):
+    other = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups")
+    shared, own = (f"{registry.host}/test/{tag}:1" for tag in ("base", "tool"))
+    clean.msbctl("image", "pull", shared)
+    clean.msbctl("image", "pull", "--plain-http", own)
+    listed = json.loads(clean.msbctl("--format", "json", "image", "ls", enter=other).stdout)
+    assert [image["name"] for image in listed["images"] if not image["built_in"]] == [shared]
+    digest = json.loads(clean.msbctl("image", "inspect", own).stdout)["digest"]
+    for name in (own, digest):
+        for verb in ("inspect", "rm", "save"):
+            refused = clean.msbctl("image", verb, name, enter=other, check=False)
+            assert reason(refused) == "IMAGE_NOT_FOUND", (verb, refused.stderr)
+    assert reason(clean.msbctl("image", "rm", shared, enter=other, check=False)) == "PERMISSION_DENIED"
+    run_it = ("run", "--image", shared, "--pull", "never", "--", "cat", "/etc/motd")
+    assert clean.msbctl(*run_it, enter=other).stdout == b"of the base\n"
 
 
 def test_a_registry_with_a_ca_of_its_own(images, tmp_path, new_daemon):
