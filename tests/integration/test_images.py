@@ -69,7 +69,8 @@ def registry(tmp_path_factory, images):
 @pytest.fixture(scope="module")
 def store(new_daemon, registry):
     """A daemon that trusts the registry without TLS."""
-    return new_daemon(f'[sandbox]\nengine = "qemu"\n[images]\nplain_http = ["{registry.host}"]\n')
+    return new_daemon('[sandbox]\nengine = "qemu"\nstart_timeout = "5m"\n'
+                      f'[images]\nplain_http = ["{registry.host}"]\n')
 
 
 @pytest.fixture
