@@ -258,9 +258,11 @@ def test_only_http_1_is_offered(setup):
             "s=socket.create_connection((sys.argv[2],8443))\n"
             "try:\n t=c.wrap_socket(s,server_hostname=sys.argv[2]);print(t.selected_alpn_protocol())\n"
             " if t.selected_alpn_protocol() is None: t.recv(1)\n"
-            "except ssl.SSLError as e: print(e.reason)")
+            "except ssl.SSLError as e: print(e)")
     assert setup.python(code, setup.bundle, API, "h2", "http/1.1").split() == [b"http/1.1"]
-    assert b"NO_APPLICATION_PROTOCOL" in setup.python(code, setup.bundle, API, "h2")
+    # In words: whether a Python has a name for this alert depends on what it was built against.
+    refused = setup.python(code, setup.bundle, API, "h2").lower().replace(b"_", b" ")
+    assert b"no application protocol" in refused, refused
 
 
 def test_a_forged_name_or_address_gets_no_value(world, setup):
