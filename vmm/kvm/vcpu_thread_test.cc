@@ -18,8 +18,6 @@ using ::testing::HasSubstr;
 
 class VcpuThreadTest : public ::testing::Test {
  protected:
-  // The vCPUs are confined here too.
-  static void SetUpTestSuite() { PrepareLibraries(); }
   void Build(absl::string_view code, uint32_t vcpus = 1,
              TinyVm::Controllers controllers = TinyVm::Controllers::kWith) {
     vm_ = std::make_unique<TinyVm>(code, vcpus, controllers);

@@ -20,6 +20,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "jailer/policy/filter.h"
 #include "tests/guests/tiny_guests.h"
 #include "tests/support/matchers.h"
 #include "vmm/boot/address_map.h"
@@ -82,6 +83,7 @@ class TinyVm {
   // Skips or fails the test when it cannot; ok() tells.
   TinyVm(absl::string_view code, uint32_t vcpus, Controllers controllers = Controllers::kWith,
          Processors processors = Processors::kBoot) {
+    PrepareLibraries();  // its vCPUs' threads confine themselves
     ports_.Add(address_map::kBootMarkPort, 1, marks_);
     Build(code, vcpus, controllers, processors);
   }
