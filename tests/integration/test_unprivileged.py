@@ -17,7 +17,7 @@ def member(daemon, tmp_path):
     """Runs msbctl as that user, in a directory of their own."""
     home = tmp_path / "home"
     home.mkdir()
-    for directory in (home, *list(tmp_path.parents)[:-2]):
+    for directory in (home, tmp_path, *list(tmp_path.parents)[:-2]):
         directory.chmod(directory.stat().st_mode | 0o011)
     os.chown(home, 65534, 65534)
 

@@ -57,6 +57,7 @@ absl::StatusOr<int> Remove(Session& session, const std::string& name) {
 
 void AddPrivateNetworkCommands(CLI::App& app, Session& session) {
   CLI::App* network = app.add_subcommand("network", "private networks between sandboxes");
+  network->group(kNetworkGroup);
   network->require_subcommand(1);
   network->footer(
       "Examples:\n"

@@ -68,6 +68,7 @@ absl::StatusOr<int> Remove(Session& session, const std::string& sandbox,
 
 void AddSecretCommands(CLI::App& app, Session& session) {
   CLI::App* secret = app.add_subcommand("secret", "values that a sandbox uses and never sees");
+  secret->group(kNetworkGroup);
   secret->require_subcommand(1);
   auto sandbox = std::make_shared<std::string>();
   auto words = std::make_shared<std::vector<std::string>>();

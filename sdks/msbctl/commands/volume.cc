@@ -95,8 +95,8 @@ void AddVolumeCommands(CLI::App& app, Session& session) {
   auto* volume = app.add_subcommand("volume", "storage that outlives sandboxes");
   volume->group(kSandboxGroup);
   volume->footer(
-      "A volume is a disk of its own, which one sandbox writes to or many read, or a directory of\n"
-      "this host's file system, which any number of sandboxes share.\n\n"
+      "A volume is a disk of its own, which one sandbox writes to or many read, or a\n"
+      "directory of this host's file system, which any number of sandboxes share.\n\n"
       "Examples:\n"
       "  msbctl volume create data --size 10G\n"
       "  msbctl run -v data:/data -- sh -c 'date >> /data/log'\n"
