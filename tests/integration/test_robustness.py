@@ -9,10 +9,10 @@ import time
 import pytest
 
 IMPOSSIBLE = [
-    ["create", "--image", "no-such-image"],
+    ["create", "--pull", "never", "--image", "no-such-image"],
     ["create", "--name", "a/b"],
     ["create", "--memory", "0"],
-    ["run", "--image", "no-such-image", "--", "true"],
+    ["run", "--pull", "never", "--image", "no-such-image", "--", "true"],
     ["exec", "no-such-box", "--", "true"],
     ["attach", "no-such-box", "1"],
     ["cp", "/etc/passwd", "no-such-box:/"],

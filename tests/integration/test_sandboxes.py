@@ -137,7 +137,7 @@ def test_limits_of_time_end_a_sandbox(daemon):
 
 
 @pytest.mark.parametrize("arguments, reason", [
-    (["create", "--image", "no-such-image"], "IMAGE_NOT_FOUND"),
+    (["create", "--pull", "never", "--image", "no-such-image"], "IMAGE_NOT_FOUND"),
     (["create", "--name", "a/b"], "INVALID_NAME"),
     (["create", "--name", "a" * 129], "INVALID_NAME"),
     (["create", "--memory", "0"], "INVALID_RESOURCES"),
@@ -232,7 +232,7 @@ def test_a_vmm_that_died_while_the_daemon_was_away_is_told(new_daemon):
     daemon.stop()
     os.kill(vmm, signal.SIGKILL)
     daemon.start()
-    assert daemon.state(box.name) == "failed"
+    wait_for(daemon, box.name, "failed")
     assert daemon.inspect(box.name)["reason"] == "VMM_DIED"
 
 
