@@ -30,7 +30,7 @@ void SandboxOptions::Declare(CLI::App& command) {
       .add_option("--pull", pull,
                   "fetch its image: missing, always or never (default: the daemon's)")
       ->type_name("WHEN")
-      ->check(CLI::IsMember({"missing", "always", "never"}))
+      ->check(OneOf({"missing", "always", "never"}))
       ->group(group);
   command.add_option("-c,--vcpus", vcpus, "virtual CPUs, 1 to 32 (default: the daemon's)")
       ->type_name("N")

@@ -108,7 +108,7 @@ void AddVolumeCommands(CLI::App& app, Session& session) {
   create->add_option("name", options->name, "its name")->required();
   create->add_option("--kind", options->kind, "disk (the default) or directory")
       ->type_name("KIND")
-      ->check(CLI::IsMember({"disk", "directory"}));
+      ->check(OneOf({"disk", "directory"}));
   create->add_option("--size", options->size, "of a disk: 10G (default: a sandbox's disk)")
       ->type_name("SIZE");
   create->callback([&session, options] { session.End(Create(session, *options)); });
