@@ -8,8 +8,10 @@ import pytest
 
 from conftest import Box
 
-SERVE = ("import socket\ns=socket.create_server(('',8000))\n"
-         "while True:\n c,a=s.accept();c.sendall(a[0].encode()+b'\\n');c.close()")
+# Of both versions; says by which address it knows who connects.
+SERVE = ("import socket\n"
+         "s=socket.create_server(('::',8000),family=socket.AF_INET6,dualstack_ipv6=True)\n"
+         "while True:\n c,a=s.accept();c.sendall(a[0].removeprefix('::ffff:').encode());c.close()")
 FETCH = ("import socket,sys;s=socket.create_connection((sys.argv[1],8000),10);"
          "print(s.recv(100).decode(),end='')")
 
@@ -40,7 +42,7 @@ def fetch(box, host):
 
 def serve(box):
     box.exec("python3", "-c", SERVE, options=["-d"])
-    box.sh("until grep -q ':1F40 ' /proc/net/tcp; do :; done", timeout=60)
+    box.sh("until grep -q ':1F40 ' /proc/net/tcp6; do :; done", timeout=60)
 
 
 @pytest.mark.parametrize("engine", ["qemu", "kvm"])
@@ -49,12 +51,14 @@ def test_members_reach_each_other_and_nobody_else(network, make, daemon, engine)
     client = make("--join", network)
     outsider = make("--allow", "any")
     serve(server)
-    answer = fetch(client, "server")
-    assert answer.stdout.startswith(b"198.19."), answer
-    address = client.output("getent", "hosts", "server.team.internal").split()[0]
-    assert fetch(client, address).stdout == answer.stdout
-    assert fetch(outsider, "server").returncode != 0
-    assert fetch(outsider, address).returncode != 0
+    addresses = [client.output("getent", version, "server.team.internal").split()[0]
+                 for version in ("ahostsv4", "ahostsv6")]
+    answers = [fetch(client, address) for address in addresses]
+    assert answers[0].stdout.startswith(b"198.19."), answers
+    assert answers[1].stdout.startswith(b"fd6d:7362:1::"), answers
+    assert fetch(client, "server").stdout in [answer.stdout for answer in answers]
+    for host in ("server", *addresses):
+        assert fetch(outsider, host).returncode != 0
     listed = daemon.json("network", "ls")
     assert listed["name"] == "team" and len(listed["sandboxes"]) == 2
     daemon.msbctl("net", "policy", client.name, "--network", "none", "--deny", "@members")
