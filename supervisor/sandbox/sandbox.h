@@ -170,6 +170,8 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   // sandbox_secrets.cc
   // kSecretValueMissing; kSecretInvalid for one in `added` that the sandbox has not.
   absl::Status CheckSecretValues(const SecretValues& added) const;
+  // Of a running sandbox whose msb-secrets has ended: for the next one (RestartNetwork).
+  absl::Status TakeMissingValues(SecretValues values);
   void TrustSecretsThen(Done done);
 
   // sandbox_start.cc

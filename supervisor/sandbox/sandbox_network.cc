@@ -175,8 +175,12 @@ void Sandbox::RestartNetwork(Done done) {
   if (state() != msb::v1::SANDBOX_STATE_RUNNING) return done(NotNow("restart the network of"));
   const bool with_secrets = UsesSecrets(record_.spec) && !CompanionRuns(kSecretsCompanion);
   if (with_secrets) {
-    absl::Status status = CheckAllValues(record_.spec, secret_values_);
-    if (!status.ok()) return done(std::move(status));
+    const absl::Status status = CheckAllValues(record_.spec, secret_values_);
+    if (!status.ok()) {
+      return done(MakeError(
+          ReasonOf(status),
+          absl::StrCat(status.message(), ", then msbctl net restart ", record_.spec.name())));
+    }
   }
   UnwatchCompanion(kNetworkCompanion);  // its end is no news now
   context_.workers.Run([&context = context_, weak = weak_from_this(), plan = plan_,

@@ -47,6 +47,18 @@ absl::Status Sandbox::CheckSecretValues(const SecretValues& added) const {
   return CheckAllValues(record_.spec, all);
 }
 
+absl::Status Sandbox::TakeMissingValues(SecretValues values) {
+  if (values.empty()) return absl::OkStatus();
+  if (CompanionRuns(kSecretsCompanion)) {
+    return MakeError(
+        Reason::kSandboxWrongState,
+        "the sandbox runs with the values that it has: msbctl secret set changes them");
+  }
+  MSB_RETURN_IF_ERROR(CheckSecretValues(values));
+  AddSecretValues(std::move(values));
+  return absl::OkStatus();
+}
+
 bool Sandbox::CompanionRuns(absl::string_view name) const {
   return run_.has_value() && run_->companions.contains(std::string(name));
 }
@@ -100,7 +112,9 @@ void Sandbox::UpdateSecrets(SecretList set, const std::vector<std::string>& remo
   if (*runs && !CompanionRuns(kSecretsCompanion)) {
     return done(
         MakeError(Reason::kSandboxWrongState,
-                  "the sandbox was started without secrets: stop it, change them, start it"));
+                  UsesSecrets(record_.spec)
+                      ? "the process with the sandbox's secrets has ended: msbctl net restart"
+                      : "the sandbox was started without secrets: stop it, change them, start it"));
   }
   const auto keep = [secrets = spec.secrets(), values, remove](Sandbox& self) {
     *self.record_.spec.mutable_secrets() = secrets;

@@ -50,7 +50,7 @@ void Sandbox::OnFilesMade(absl::Status status) {
 }
 
 void Sandbox::Start(Done done, SecretValues values) {
-  if (state() == msb::v1::SANDBOX_STATE_RUNNING) return done(absl::OkStatus());
+  if (state() == msb::v1::SANDBOX_STATE_RUNNING) return done(TakeMissingValues(std::move(values)));
   if (state() == msb::v1::SANDBOX_STATE_STARTING) return start_waiters_.push_back(std::move(done));
   if (!IsAtRest(state()) || record_.removing) return done(NotNow("start"));
   if (absl::Status status = CheckSecretValues(values); !status.ok()) return done(std::move(status));
