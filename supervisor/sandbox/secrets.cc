@@ -187,10 +187,13 @@ CompanionSpec SecretsCompanionOf(const Config& config, const std::string& id) {
   companion.name = kSecretsCompanion;
   companion.executable = config.daemon.secrets;
   companion.arguments = {"--spec-fd", absl::StrCat(kCompanionInputFd)};
+  // The operator's file, which no user has a say in: not every user has to be able to read it.
   companion.sources = {{.fd = kCaStoreFd,
                         .path = config.network.ca_store,
                         .kind = SourceKind::kFile,
-                        .access = SourceAccess::kReadOnly}};
+                        .access = SourceAccess::kReadOnly,
+                        .rights = SourceRights::kDaemon,
+                        .label = "the certificates of [network] ca_store"}};
   companion.input = spec.SerializeAsString();
   // The VMM has nothing to say to it; the listener lets another one take its place.
   companion.vmm_link = VmmLink::kListener;
