@@ -62,7 +62,8 @@ def test_the_impossible_leaves_nothing(box):
 
 def test_clients_that_vanish_in_the_middle_leave_nothing(box, tmp_path):
     if box.engine != "qemu":
-        pytest.skip("an emulated ring 0 takes minutes for the files, and longer than this waits")
+        pytest.skip("64 MiB take minutes on an emulated ring 0; with 1 MiB the agent of engine kvm "
+                    "still held two descriptors more after 30 s, which nobody has explained yet")
     daemon = box.daemon
     (tmp_path / "big").write_bytes(os.urandom(1 << 20) * 64)
     box.sh("mkdir -p /tmp/in; dd if=/dev/zero of=/tmp/out bs=1M count=64 2>/dev/null")
