@@ -170,12 +170,21 @@ TEST_F(ImageServiceTest, CarriesArchivesBothWays) {
 }
 
 TEST_F(ImageServiceTest, AClientThatLeavesInTheMiddleOfAnArchiveLoadsNothing) {
+  absl::Notification reading;
+  daemon_.image_jobs().set_script([&](const ImageJobRequest&, std::vector<Step> honest) {
+    honest[0] = [&reading, read = honest[0]] {
+      reading.Notify();
+      return read();
+    };
+    return honest;
+  });
   const auto context = NewContext();
   api::LoadImageResponse loaded;
   const auto writer = images_->Load(context.get(), &loaded);
   api::LoadImageRequest request;
   request.set_data("name:1\n{}");
   ASSERT_TRUE(writer->Write(request));
+  reading.WaitForNotification();
   context->TryCancel();
   EXPECT_EQ(EndOf(*context, writer->Finish()).code, grpc::StatusCode::CANCELLED);
   EXPECT_THAT(Names(), ElementsAre("default"));

@@ -86,6 +86,8 @@ class Feeder {
 
  private:
   void Run() {
+    // Whatever ends the carrying, the job waits for no more of the archive.
+    const absl::Cleanup close = [this] { pipe_.Reset(); };
     ::fcntl(pipe_.get(), F_SETFL, O_NONBLOCK);
     while (true) {
       const absl::StatusOr<std::optional<std::string>> piece = source_.Next();
@@ -96,8 +98,8 @@ class Feeder {
         cancel_.Cancel();  // half an archive is none
         return;
       }
-      if (!*piece) return pipe_.Reset();
-      if (!Write(**piece)) return pipe_.Reset();  // the job has enough of it, or ended
+      if (!*piece) return;
+      if (!Write(**piece)) return;  // the job has enough of it, or ended
     }
   }
 
@@ -169,8 +171,8 @@ absl::StatusOr<Unpacked> Unpack(const ImageHouse& house, const Staging& staging,
   Feeder feeder(source, std::move(pipe.write_end), cancel);
   absl::StatusOr<Unpacked> unpacked = FollowLoad(house, staging, *job, request.max_file_bytes);
   const absl::Status fed = feeder.Finish();
-  // Why it was cancelled says more than that it was.
-  if (absl::IsCancelled(unpacked.status()) && !fed.ok()) return fed;
+  // Why the archive broke off says more than what the job made of its half.
+  if (!fed.ok()) return fed;
   return unpacked;
 }
 
