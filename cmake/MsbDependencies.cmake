@@ -46,7 +46,6 @@ target_link_libraries(msb_runtime_grpc INTERFACE gRPC::grpc++ protobuf::libproto
 # What msb-image takes apart images with, as archives: it is static, and so are its tests.
 find_library(MSB_SSL_ARCHIVE libssl.a REQUIRED)
 find_library(MSB_CRYPTO_ARCHIVE libcrypto.a REQUIRED)
-find_library(MSB_LIBARCHIVE_ARCHIVE libarchive.a REQUIRED)
 find_library(MSB_ZSTD_ARCHIVE libzstd.a REQUIRED)
 find_library(MSB_ZLIB_ARCHIVE libz.a REQUIRED)
 
@@ -54,13 +53,6 @@ add_library(msb_openssl_static INTERFACE)
 add_library(msb::openssl_static ALIAS msb_openssl_static)
 target_link_libraries(msb_openssl_static INTERFACE
   ${MSB_SSL_ARCHIVE} ${MSB_CRYPTO_ARCHIVE} Threads::Threads)
-
-# Of libarchive's formats and filters only those are linked that are asked for by name (tar, gzip, zstd),
-# so that it needs none of the other libraries that Debian builds it with.
-add_library(msb_libarchive_static INTERFACE)
-add_library(msb::libarchive_static ALIAS msb_libarchive_static)
-target_link_libraries(msb_libarchive_static INTERFACE
-  ${MSB_LIBARCHIVE_ARCHIVE} ${MSB_ZSTD_ARCHIVE} ${MSB_ZLIB_ARCHIVE})
 
 set(MSB_CLIENT_ARCHIVES)
 foreach(name grpc++_unsecure grpc_unsecure gpr address_sorting upb re2 cares z protobuf)

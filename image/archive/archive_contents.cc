@@ -22,9 +22,6 @@ namespace {
 constexpr size_t kMaxEntries = 32 * 1024;
 constexpr size_t kMaxNameBytes = 1024;
 constexpr int kMaxLinks = 8;
-constexpr size_t kPieceBytes = 256 * 1024;
-// What may come out of the first bytes of a compressed archive, whatever the ratio.
-constexpr uint64_t kFreeBytes = 16 * kMiB;
 constexpr char kBlobFolder[] = "blobs/sha256/";
 
 absl::Status Hostile(absl::string_view name, absl::string_view what) {
@@ -34,16 +31,6 @@ absl::Status Hostile(absl::string_view name, absl::string_view what) {
 }
 
 bool IsVisible(char c) { return c > 0x20 && c < 0x7f; }
-
-absl::Status CheckRatio(const TarReader& reader, const Limits& limits) {
-  const uint64_t made = reader.tar_bytes();
-  if (made <= kFreeBytes || made / limits.max_compression_ratio <= reader.taken_bytes()) {
-    return absl::OkStatus();
-  }
-  return MakeError(Reason::kImageTooLarge,
-                   absl::StrCat("the archive unpacks to more than ", limits.max_compression_ratio,
-                                " times its size"));
-}
 
 // The digest that a blob's name promises, in an OCI layout and in docker's older form
 // ("<hex>.json"); nullopt for any other name.
@@ -87,10 +74,11 @@ std::optional<std::string> LinkTarget(absl::string_view name, absl::string_view 
   return NormalName(absl::StrJoin(parts, "/"));
 }
 
-absl::Status ArchiveContents::ReadAll(TarReader& reader, const Limits& limits,
+absl::Status ArchiveContents::ReadAll(ArchiveStream& stream, const Limits& limits,
                                       const std::function<void()>& on_progress) {
+  tar::Reader reader(stream);
   while (true) {
-    MSB_ASSIGN_OR_RETURN(const std::optional<TarEntry> entry, reader.Next());
+    MSB_ASSIGN_OR_RETURN(const std::optional<tar::Entry> entry, reader.Next());
     if (!entry.has_value()) break;
     if (++entries_ > kMaxEntries) {
       return MakeError(Reason::kImageTooLarge,
@@ -98,55 +86,57 @@ absl::Status ArchiveContents::ReadAll(TarReader& reader, const Limits& limits,
     }
     MSB_RETURN_IF_ERROR(TakeEntry(reader, *entry, limits, on_progress));
   }
-  reader.Drain();
+  stream.Drain();
   return absl::OkStatus();
 }
 
-absl::Status ArchiveContents::TakeEntry(TarReader& reader, const TarEntry& entry,
+absl::Status ArchiveContents::TakeEntry(tar::Reader& reader, const tar::Entry& entry,
                                         const Limits& limits,
                                         const std::function<void()>& on_progress) {
   const std::optional<std::string> name = NormalName(entry.name);
   if (!name.has_value()) return Hostile(entry.name, "has a name that no image archive has");
-  switch (entry.kind) {
-    case TarEntry::Kind::kDirectory:
+  using Type = tar::Entry::Type;
+  switch (entry.type) {
+    case Type::kDirectory:
       return absl::OkStatus();
-    case TarEntry::Kind::kFile: {
+    case Type::kFile: {
+      if (entry.extents) return Hostile(entry.name, "is a sparse file, as no image archive has it");
       MSB_ASSIGN_OR_RETURN(StoredBlob blob, Store(reader, *name, limits, on_progress));
       return Remember(*name, std::move(blob));
     }
-    case TarEntry::Kind::kSymlink:
-    case TarEntry::Kind::kHardLink: {
+    case Type::kSymlink:
+    case Type::kHardLink: {
       // A hard link names its target from the root of the archive.
-      const bool hard = entry.kind == TarEntry::Kind::kHardLink;
       std::optional<std::string> target =
-          hard ? NormalName(entry.target) : LinkTarget(*name, entry.target);
+          entry.type == Type::kHardLink ? NormalName(entry.link) : LinkTarget(*name, entry.link);
       if (!target.has_value()) return Hostile(entry.name, "is a link that leads out of it");
       links_[*name] = *std::move(target);
       return absl::OkStatus();
     }
-    case TarEntry::Kind::kOther:
+    case Type::kCharDevice:
+    case Type::kBlockDevice:
+    case Type::kFifo:
       return Hostile(entry.name, "is neither file, directory nor link");
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<StoredBlob> ArchiveContents::Store(TarReader& reader, const std::string& name,
+absl::StatusOr<StoredBlob> ArchiveContents::Store(tar::Reader& reader, const std::string& name,
                                                   const Limits& limits,
                                                   const std::function<void()>& on_progress) {
   MSB_ASSIGN_OR_RETURN(NewBlob blob, directory_.Create());
-  std::vector<char> piece(kPieceBytes);
   while (true) {
-    MSB_ASSIGN_OR_RETURN(const size_t count, reader.Read(absl::MakeSpan(piece)));
-    if (count == 0) break;
-    stored_bytes_ += count;
-    if (blob.size() + count > limits.max_blob_bytes || stored_bytes_ > limits.max_image_bytes) {
+    MSB_ASSIGN_OR_RETURN(const absl::string_view piece, reader.ReadContent());
+    if (piece.empty()) break;
+    stored_bytes_ += piece.size();
+    if (blob.size() + piece.size() > limits.max_blob_bytes ||
+        stored_bytes_ > limits.max_image_bytes) {
       return MakeError(Reason::kImageTooLarge,
                        absl::StrCat("the archive's entry \"", name, "\" makes it larger than ",
                                     limits.max_blob_bytes, " bytes a file, ",
                                     limits.max_image_bytes, " bytes in all"));
     }
-    MSB_RETURN_IF_ERROR(CheckRatio(reader, limits));
-    MSB_RETURN_IF_ERROR(blob.Append(absl::string_view(piece.data(), count)));
+    MSB_RETURN_IF_ERROR(blob.Append(piece));
     on_progress();
   }
   const uint64_t size = blob.size();

@@ -17,9 +17,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "image/archive/tar_reader.h"
+#include "image/archive/archive_stream.h"
 #include "image/blob/blob_directory.h"
 #include "image/limits.h"
+#include "image/tar/tar_reader.h"
 
 namespace msb::image {
 
@@ -42,7 +43,7 @@ class ArchiveContents {
 
   // Stores all entries. `on_progress` is called now and then. Whatever the result, what was stored
   // is in the directory until Discard.
-  absl::Status ReadAll(TarReader& reader, const Limits& limits,
+  absl::Status ReadAll(ArchiveStream& stream, const Limits& limits,
                        const std::function<void()>& on_progress);
 
   // The file of this name, links followed; nullptr when there is none.
@@ -61,10 +62,10 @@ class ArchiveContents {
   void Discard(const std::function<bool(const Digest&)>& keep) const;
 
  private:
-  absl::Status TakeEntry(TarReader& reader, const TarEntry& entry, const Limits& limits,
+  absl::Status TakeEntry(tar::Reader& reader, const tar::Entry& entry, const Limits& limits,
                          const std::function<void()>& on_progress);
-  absl::StatusOr<StoredBlob> Store(TarReader& reader, const std::string& name, const Limits& limits,
-                                   const std::function<void()>& on_progress);
+  absl::StatusOr<StoredBlob> Store(tar::Reader& reader, const std::string& name,
+                                   const Limits& limits, const std::function<void()>& on_progress);
   absl::Status Remember(const std::string& name, StoredBlob blob);
 
   BlobDirectory& directory_;

@@ -19,7 +19,7 @@
 #include "base/check.h"
 #include "image/archive/archive_contents.h"
 #include "image/archive/archive_images.h"
-#include "image/archive/tar_reader.h"
+#include "image/archive/archive_stream.h"
 #include "image/blob/blob_directory.h"
 #include "tests/support/temp_dir.h"
 
@@ -61,9 +61,9 @@ void Fuzz(absl::string_view bytes) {
   BlobDirectory directory(UniqueFd(::open(staging.path().c_str(), O_RDONLY | O_DIRECTORY)));
   std::set<Digest> blobs;
   {
-    TarReader reader(FileOf(bytes));
+    ArchiveStream stream(FileOf(bytes), kLimits);
     ArchiveContents contents(directory);
-    if (contents.ReadAll(reader, kLimits, [] {}).ok()) blobs = Load(contents);
+    if (contents.ReadAll(stream, kLimits, [] {}).ok()) blobs = Load(contents);
     contents.Discard([&](const Digest& digest) { return blobs.contains(digest); });
   }
   std::vector<std::string> left;

@@ -13,7 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "base/error.h"
 #include "image/archive/archive_contents.h"
-#include "image/archive/tar_reader.h"
+#include "image/archive/archive_stream.h"
 #include "image/archive/tar_writer.h"
 #include "image/blob/blob_directory.h"
 #include "tests/support/matchers.h"
@@ -61,9 +61,9 @@ TEST_F(ArchiveTest, WhatIsWrittenIsRead) {
   EXPECT_EQ(writer.written_bytes() % 512, 0u);
   ::lseek(file.get(), 0, SEEK_SET);
 
-  TarReader reader(std::move(file));
+  ArchiveStream stream(std::move(file), {});
   ArchiveContents contents(directory_);
-  ASSERT_OK(contents.ReadAll(reader, {}, [] {}));
+  ASSERT_OK(contents.ReadAll(stream, {}, [] {}));
 
   ASSERT_NE(contents.Find("blobs/one"), nullptr);
   EXPECT_EQ(contents.Find("blobs/one")->size, 1000u);
@@ -81,7 +81,8 @@ TEST_F(ArchiveTest, AFileOfMoreThanEightGigabytesHasAHeaderThatIsUnderstood) {
   TarWriter writer(UniqueFd(::dup(file.get())));
   ASSERT_OK(writer.BeginFile("large", size));
   ::lseek(file.get(), 0, SEEK_SET);
-  TarReader reader(std::move(file));
+  ArchiveStream stream(std::move(file), {});
+  tar::Reader reader(stream);
   ASSERT_OK_AND_ASSIGN(const auto entry, reader.Next());
   EXPECT_EQ(entry->size, size);
 }

@@ -15,7 +15,7 @@
 #include "base/status_macros.h"
 #include "image/archive/archive_contents.h"
 #include "image/archive/archive_images.h"
-#include "image/archive/tar_reader.h"
+#include "image/archive/archive_stream.h"
 #include "image/blob/blob_directory.h"
 
 namespace msb::image {
@@ -59,7 +59,7 @@ absl::StatusOr<v1::JobDone> LoadArchive(const v1::LoadJob& job, const Limits& li
                                         EventChannel& channel) {
   BlobDirectory directory{UniqueFd(job.blob_directory_fd())};
   const uint64_t size = SizeOf(job.archive_fd());
-  TarReader reader{UniqueFd(job.archive_fd())};
+  ArchiveStream stream(UniqueFd(job.archive_fd()), limits);
   const Platform platform{
       .os = job.os(), .architecture = job.architecture(), .variant = job.variant()};
   ArchiveContents contents(directory);
@@ -68,14 +68,14 @@ absl::StatusOr<v1::JobDone> LoadArchive(const v1::LoadJob& job, const Limits& li
     contents.Discard([&](const Digest& digest) { return blobs.contains(digest); });
   };
   MSB_RETURN_IF_ERROR(
-      contents.ReadAll(reader, limits, [&] { channel.Progress("", reader.taken_bytes(), size); }));
+      contents.ReadAll(stream, limits, [&] { channel.Progress("", stream.taken_bytes(), size); }));
   MSB_ASSIGN_OR_RETURN(const std::vector<ArchivedImage> images,
                        FindImages(contents, platform, limits));
   blobs = BlobsOf(images);
   for (const Digest& digest : blobs) MSB_RETURN_IF_ERROR(SendBlob(digest, channel));
   for (const ArchivedImage& image : images) MSB_RETURN_IF_ERROR(SendImage(image, channel));
   v1::JobDone done;
-  done.set_bytes(reader.taken_bytes());
+  done.set_bytes(stream.taken_bytes());
   return done;
 }
 

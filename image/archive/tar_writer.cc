@@ -12,33 +12,13 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/syscall.h"
+#include "image/tar/format.h"
 
 namespace msb::image {
 namespace {
 
-constexpr size_t kBlockBytes = 512;
-
-// POSIX.1-2017, pax, "ustar Interchange Format".
-struct UstarHeader {
-  char name[100];
-  char mode[8];
-  char uid[8];
-  char gid[8];
-  char size[12];
-  char mtime[12];
-  char checksum[8];
-  char type;
-  char link_name[100];
-  char magic[6];
-  char version[2];
-  char user_name[32];
-  char group_name[32];
-  char device_major[8];
-  char device_minor[8];
-  char prefix[155];
-  char padding[12];
-};
-static_assert(sizeof(UstarHeader) == kBlockBytes);
+using tar::Header;
+using tar::kBlockBytes;
 
 template <size_t N>
 void PutOctal(char (&field)[N], uint64_t value) {
@@ -59,8 +39,8 @@ void PutSize(char (&field)[12], uint64_t size) {
 }
 
 // Of all bytes of the header, with spaces in place of the sum.
-uint64_t ChecksumOf(const UstarHeader& header) {
-  UstarHeader blank = header;
+uint64_t ChecksumOf(const Header& header) {
+  Header blank = header;
   std::memset(blank.checksum, ' ', sizeof blank.checksum);
   unsigned char bytes[kBlockBytes];
   std::memcpy(bytes, &blank, sizeof bytes);
@@ -72,8 +52,8 @@ uint64_t ChecksumOf(const UstarHeader& header) {
 }  // namespace
 
 absl::Status TarWriter::AddHeader(absl::string_view name, uint32_t mode, char type, uint64_t size) {
-  MSB_CHECK(left_ == 0 && name.size() < sizeof UstarHeader::name);
-  UstarHeader header{};
+  MSB_CHECK(left_ == 0 && name.size() < sizeof Header::name);
+  Header header{};
   std::memcpy(header.name, name.data(), name.size());
   PutOctal(header.mode, mode);
   PutOctal(header.uid, 0);
@@ -81,7 +61,7 @@ absl::Status TarWriter::AddHeader(absl::string_view name, uint32_t mode, char ty
   PutSize(header.size, size);
   PutOctal(header.mtime, 0);
   header.type = type;
-  std::memcpy(header.magic, "ustar", sizeof header.magic);
+  std::memcpy(header.magic, tar::kUstarMagic, sizeof header.magic);
   std::memcpy(header.version, "00", sizeof header.version);
   char sum[7];
   std::memcpy(header.checksum, "      \0 ", sizeof header.checksum);
@@ -92,11 +72,11 @@ absl::Status TarWriter::AddHeader(absl::string_view name, uint32_t mode, char ty
 }
 
 absl::Status TarWriter::AddDirectory(absl::string_view name) {
-  return AddHeader(name, 0755, '5', 0);
+  return AddHeader(name, 0755, tar::kDirectory, 0);
 }
 
 absl::Status TarWriter::BeginFile(absl::string_view name, uint64_t size) {
-  return AddHeader(name, 0644, '0', size);
+  return AddHeader(name, 0644, tar::kFile, size);
 }
 
 absl::Status TarWriter::Append(absl::string_view bytes) {

@@ -167,6 +167,15 @@ class Archive:
         info.type, info.linkname = kind, target
         self.tar.addfile(info)
 
+    def sparse(self, name, size):
+        """A byte, then a hole, as GNU tar writes it in pax's form."""
+        content = b"1\n0\n1\n".ljust(512, b"\0") + b"x"
+        info = tarfile.TarInfo(name)
+        info.size = len(content)
+        info.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0",
+                            "GNU.sparse.name": name, "GNU.sparse.realsize": str(size)}
+        self.tar.addfile(info, io.BytesIO(content))
+
     def close(self):
         self.tar.close()
         return self.path
@@ -231,6 +240,7 @@ HOSTILE = {
                       lambda a, p: a.special("l", tarfile.LNKTYPE, "../x")),
     "device": (NOT_AN_IMAGE, "neither", lambda a, p: a.special("d", tarfile.CHRTYPE)),
     "fifo": (NOT_AN_IMAGE, "neither", lambda a, p: a.special("f", tarfile.FIFOTYPE)),
+    "sparse": (NOT_AN_IMAGE, "sparse", lambda a, p: a.sparse("s", 1 << 20)),
     "twice": (NOT_AN_IMAGE, "twice", lambda a, p: a.file("layer.tar", b"other")),
     "link-loop": (NOT_AN_IMAGE, "lacks", lambda a, p: (
         p.pop("layer.tar"), a.special("layer.tar", tarfile.SYMTYPE, "layer.tar"))),

@@ -1,0 +1,71 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "image/archive/archive_stream.h"
+
+#include <unistd.h>
+
+#include "absl/strings/str_cat.h"
+#include "base/error.h"
+#include "base/status_macros.h"
+#include "base/syscall.h"
+
+namespace msb::image {
+namespace {
+
+constexpr size_t kPieceBytes = size_t{256} << 10;
+constexpr uint64_t kMaxPaddingBytes = 16 * kMiB;
+// What may come out of the first bytes of a compressed archive, whatever the ratio.
+constexpr uint64_t kFreeBytes = 16 * kMiB;
+
+}  // namespace
+
+absl::Status ArchiveStream::FillInput() {
+  input_.resize(kPieceBytes);
+  const auto got =
+      Syscall("read", [&] { return ::read(file_.get(), input_.data(), input_.size()); });
+  if (!got.ok()) return WithReason(Reason::kHostError, "reading the archive", got.status());
+  taken_ += static_cast<uint64_t>(*got);
+  rest_ = absl::string_view(input_).substr(0, static_cast<size_t>(*got));
+  return absl::OkStatus();
+}
+
+// Until there is something, or the file has ended where it may.
+absl::Status ArchiveStream::FillOutput() {
+  output_.resize(kPieceBytes);
+  while (ready_.empty()) {
+    if (rest_.empty()) MSB_RETURN_IF_ERROR(FillInput());
+    if (!decompressor_) {
+      MSB_ASSIGN_OR_RETURN(decompressor_, Decompressor::For(rest_));
+    }
+    if (rest_.empty() && decompressor_->AtEnd()) return absl::OkStatus();
+    MSB_ASSIGN_OR_RETURN(const Decompressor::Step step,
+                         decompressor_->Decompress(rest_, absl::MakeSpan(output_)));
+    if (rest_.empty() && step.made == 0) {
+      return MakeError(Reason::kImageInvalid, "the archive's compressed data is cut short");
+    }
+    rest_.remove_prefix(step.taken);
+    made_ += step.made;
+    if (made_ > kFreeBytes && made_ / max_ratio_ > taken_) {
+      return MakeError(Reason::kImageTooLarge, absl::StrCat("the archive unpacks to more than ",
+                                                            max_ratio_, " times its size"));
+    }
+    ready_ = absl::string_view(output_).substr(0, step.made);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<absl::string_view> ArchiveStream::Read(size_t max_bytes) {
+  if (ready_.empty()) MSB_RETURN_IF_ERROR(FillOutput());
+  const absl::string_view piece = ready_.substr(0, max_bytes);
+  ready_.remove_prefix(piece.size());
+  return piece;
+}
+
+void ArchiveStream::Drain() {
+  const uint64_t enough = taken_ + kMaxPaddingBytes;
+  while (taken_ < enough && FillInput().ok() && !rest_.empty()) {
+  }
+}
+
+}  // namespace msb::image
