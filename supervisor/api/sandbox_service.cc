@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "supervisor/api/cancellable_call.h"
 #include "supervisor/api/log_call.h"
 #include "supervisor/api/metrics_call.h"
 #include "supervisor/sandbox/mounts.h"
@@ -39,14 +40,14 @@ grpc::ServerUnaryReactor* UnaryView(const ApiContext& house, grpc::CallbackServe
 }
 
 // Lets a Wait go when its client does: a wait may last for days.
-class WaitCall final : public grpc::ServerUnaryReactor {
+class WaitCall final : public CancellableCall {
  public:
-  explicit WaitCall(grpc::CallbackServerContext& context) : context_(context) {}
+  using CancellableCall::CancellableCall;
 
   void Begin(const ApiContext& house, const api::WaitRequest& request, api::Sandbox* response,
              std::shared_ptr<WaitCall> self) {
     self_ = std::move(self);
-    const absl::StatusOr<Caller> caller = house.authenticator.CallerOf(context_);
+    const absl::StatusOr<Caller> caller = house.authenticator.CallerOf(context());
     if (!caller.ok()) return Answer(caller.status());
     std::vector<api::SandboxState> states;
     for (const int state : request.states())
@@ -54,53 +55,50 @@ class WaitCall final : public grpc::ServerUnaryReactor {
     house.registry.With(*caller, request.sandbox(),
                         [self = self_, caller = *caller, states, response](Registry::Found found) {
                           if (!found.ok()) return self->Answer(found.status());
-                          self->BeginOn(*found, caller, states, response);
+                          self->WaitOn(*found, caller, states, response, self);
                         });
   }
 
  private:
-  void BeginOn(const SandboxPtr& sandbox, const Caller& caller,
-               const std::vector<api::SandboxState>& states, api::Sandbox* response) {
+  void WaitOn(const SandboxPtr& sandbox, const Caller& caller,
+              const std::vector<api::SandboxState>& states, api::Sandbox* response,
+              const std::shared_ptr<WaitCall>& self) {
     const auto wait = StateWait::Begin(
-        sandbox, states, [self = self_, caller, response](absl::StatusOr<api::Sandbox> result) {
-          const absl::Status status = result.status();
-          if (status.ok()) *response = *std::move(result);
-          HideHostPaths(caller, *response);
-          self->Answer(status);
+        sandbox, states, [self, caller, response](const absl::StatusOr<api::Sandbox>& result) {
+          self->Answer(result.status(), [&] {
+            if (!result.ok()) return;
+            *response = *result;
+            HideHostPaths(caller, *response);
+          });
         });
     absl::MutexLock lock(&mutex_);
     wait_ = wait;
-    if (answered_) wait_->Cancel();
-  }
-  void Answer(const absl::Status& status) {
-    absl::MutexLock lock(&mutex_);
-    if (std::exchange(answered_, true)) return;
-    Finish(Outcome(context_, status));
+    if (left_) wait_->Cancel();
   }
   void OnCancel() override {
     Answer(absl::CancelledError("the client went away"));
     absl::MutexLock lock(&mutex_);
+    left_ = true;
     if (wait_ != nullptr) wait_->Cancel();
   }
   void OnDone() override { self_.reset(); }
 
-  grpc::CallbackServerContext& context_;
   std::shared_ptr<WaitCall> self_;
   absl::Mutex mutex_;
-  bool answered_ ABSL_GUARDED_BY(mutex_) = false;
+  bool left_ ABSL_GUARDED_BY(mutex_) = false;
   std::shared_ptr<StateWait> wait_ ABSL_GUARDED_BY(mutex_);
 };
 
 // Pulls the image first, if that is asked for; a client that leaves ends the pull.
-class CreateCall final : public grpc::ServerUnaryReactor {
+class CreateCall final : public CancellableCall {
  public:
   CreateCall(const ApiContext& house, grpc::CallbackServerContext& context,
              const api::CreateRequest& request, api::Sandbox* response)
-      : house_(house), context_(context), request_(request), response_(response) {}
+      : CancellableCall(context), house_(house), request_(request), response_(response) {}
 
   void Begin(std::shared_ptr<CreateCall> self, absl::StatusOr<SecretValues> secrets) {
     self_ = std::move(self);
-    const absl::StatusOr<Caller> caller = house_.authenticator.CallerOf(context_);
+    const absl::StatusOr<Caller> caller = house_.authenticator.CallerOf(context());
     if (!caller.ok()) return Answer(caller.status());
     if (!secrets.ok()) return Answer(secrets.status());
     caller_ = *caller;
@@ -133,23 +131,21 @@ class CreateCall final : public grpc::ServerUnaryReactor {
   }
   void OnMade(const absl::StatusOr<api::Sandbox>& made) {
     if (!made.ok()) return Answer(made.status());
-    *response_ = *made;
     // Nobody waits for it any more, and it was to go when its user does.
-    if (context_.IsCancelled() && made->spec().remove_on_exit()) {
+    if (context().IsCancelled() && made->spec().remove_on_exit()) {
       house_.registry.With(caller_, made->id(), [](Registry::Found found) {
         if (found.ok()) Registry::Remove(*found, /*force=*/true, [](const absl::Status&) {});
       });
     }
-    Answer(absl::OkStatus());
+    Answer(absl::OkStatus(), [&] { *response_ = *made; });
   }
-  void Answer(const absl::Status& status) { Finish(Outcome(context_, status)); }
+  // A creation that has begun goes on.
   void OnCancel() override {
     if (EndPull()) Answer(absl::CancelledError("the client went away"));
   }
   void OnDone() override { self_.reset(); }
 
   const ApiContext house_;
-  grpc::CallbackServerContext& context_;
   const api::CreateRequest& request_;
   api::Sandbox* const response_;
   std::shared_ptr<CreateCall> self_;

@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <memory>
+#include <vector>
 
 #include "tests/support/supervisor/api/api_fixture.h"
 
@@ -252,6 +254,41 @@ TEST_F(SandboxServiceTest, StreamsOfAnUnknownSandboxEndWithTheReason) {
   const auto metrics = sandboxes_->GetMetrics(other.get(), On<api::GetMetricsRequest>("nobody"));
   std::vector<api::Metrics> answers;
   EXPECT_EQ(ReadAll(*other, *metrics, answers).reason, "SANDBOX_NOT_FOUND");
+}
+
+// A call of a client that has left is gRPC's: no second answer, and no word into what it has freed.
+TEST_F(SandboxServiceTest, ClientsThatLeaveAtOnceHarmNothing) {
+  MakeBox();
+  auto wait = On<api::WaitRequest>("box");
+  wait.add_states(api::SANDBOX_STATE_RUNNING);
+  api::CreateRequest refused;
+  api::Secret& secret = *refused.mutable_spec()->add_secrets();
+  secret.set_name("KEY");
+  secret.set_value("two\nlines");
+
+  using Reader = std::unique_ptr<grpc::ClientAsyncResponseReader<api::Sandbox>>;
+  struct Left {
+    std::unique_ptr<grpc::ClientContext> context = NewContext();
+    api::Sandbox sandbox;
+    grpc::Status status;
+    Reader reader;
+  };
+  constexpr int kRounds = 500;
+  grpc::CompletionQueue queue;
+  std::vector<Left> calls(2 * kRounds);
+  for (size_t i = 0; i < calls.size(); ++i) {
+    Left& call = calls[i];
+    call.reader = i % 2 == 0 ? sandboxes_->AsyncWait(call.context.get(), wait, &queue)
+                             : sandboxes_->AsyncCreate(call.context.get(), refused, &queue);
+    call.reader->Finish(&call.sandbox, &call.status, &call);
+    call.context->TryCancel();
+  }
+  for (size_t i = 0; i < calls.size(); ++i) {
+    void* tag = nullptr;
+    bool ok = false;
+    ASSERT_TRUE(queue.Next(&tag, &ok));
+  }
+  EXPECT_EQ(Get().state(), api::SANDBOX_STATE_RUNNING);
 }
 
 }  // namespace
