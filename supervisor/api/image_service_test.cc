@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <thread>
 
 #include "absl/synchronization/notification.h"
@@ -119,11 +120,11 @@ TEST_F(ImageServiceTest, ADigestInARequestIsOfNoEffect) {
 
 TEST_F(ImageServiceTest, AClientThatLeavesEndsItsPull) {
   absl::Notification started;
-  absl::Notification go;
+  const auto go = std::make_shared<absl::Notification>();  // the job may outlive the test
   daemon_.image_jobs().set_script([&](const ImageJobRequest&, std::vector<Step> honest) {
-    honest[0] = [&]() -> absl::StatusOr<msb::image::v1::JobEvent> {
+    honest[0] = [&started, go]() -> absl::StatusOr<msb::image::v1::JobEvent> {
       started.Notify();
-      go.WaitForNotification();
+      go->WaitForNotification();
       return msb::image::v1::JobEvent();
     };
     return honest;
@@ -138,7 +139,7 @@ TEST_F(ImageServiceTest, AClientThatLeavesEndsItsPull) {
       *context, *images_->Pull(context.get(), Of<api::PullImageRequest>("tool:1")), responses);
   leaver.join();
   EXPECT_EQ(end.code, grpc::StatusCode::CANCELLED);
-  go.Notify();
+  go->Notify();
   EXPECT_THAT(Names(), ElementsAre("default"));
 }
 

@@ -24,9 +24,9 @@ TEST(WorkerPoolTest, RunsAllThatWasQueuedBeforeItEnds) {
 }
 
 TEST(WorkerPoolTest, ATaskThatBlocksLeavesTheOtherThreads) {
-  WorkerPool pool(2);
   absl::Notification release;
   absl::Notification second_ran;
+  WorkerPool pool(2);  // last: its threads look at the two until they end
   pool.Run([&] { release.WaitForNotification(); });
   pool.Run([&] { second_ran.Notify(); });
   second_ran.WaitForNotification();
