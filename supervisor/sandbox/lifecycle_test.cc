@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <csignal>
 #include <filesystem>
 
 #include "supervisor/sandbox/metrics.h"
@@ -177,6 +178,18 @@ TEST_F(SandboxLifeTest, AMachineThatEndsBeforeItsAgentIsReadyFailsTheStart) {
   EXPECT_THAT(std::string(sandbox.status().message()), HasSubstr("GUEST_RESET: panic"));
   EXPECT_EQ(daemon_.Get("box")->reason(), REASON_GUEST_RESET);
   EXPECT_EQ(daemon_.launcher().machines(), 0u);
+}
+
+TEST_F(SandboxLifeTest, AVmmThatEndsBeforeItListensSaysHow) {
+  daemon_.launcher().wait_status = SIGSYS;
+  daemon_.launcher().after_launch = [](FakeMachine& machine) {
+    machine.vmm().StopListening();
+    machine.End(Reason::kUnspecified, "");
+  };
+  const auto sandbox = daemon_.Create(Named("box"));
+  EXPECT_THAT(sandbox, HasReason(Reason::kSandboxStartFailed));
+  EXPECT_THAT(std::string(sandbox.status().message()), HasSubstr("(SIGSYS)"));
+  EXPECT_EQ(daemon_.Get("box")->reason(), REASON_VMM_DIED);
 }
 
 TEST_F(SandboxLifeTest, AnAgentThatIsNeverReadyRunsIntoTheTimeLimit) {

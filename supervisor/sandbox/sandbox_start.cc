@@ -110,6 +110,8 @@ void Sandbox::OnLaunched(absl::StatusOr<LaunchOutcome> outcome) {
   // Stopped, or too late, while the worker was at it.
   if (state() != msb::v1::SANDBOX_STATE_STARTING) return EndRun();
   if (status.ok()) status = ServeVmm();
+  // A VMM that has ended already: OnVmmEnded comes in a moment, and knows how.
+  if (ReasonOf(status) == Reason::kVmmDied) return;
   if (!status.ok()) FailStart(std::move(status));
 }
 

@@ -37,7 +37,11 @@ absl::StatusOr<std::shared_ptr<VmmControl>> VmmControl::Connect(EventLoop& loop,
 
 absl::Status VmmControl::Open(const std::string& socket_path) {
   absl::StatusOr<UniqueFd> fd = ConnectUnix(socket_path, Blocking::kNo);
-  if (!fd.ok()) return WithReason(Reason::kVmmDied, "the VMM's control socket", fd.status());
+  if (!fd.ok()) {
+    // Refused: nobody listens any more.
+    const Reason reason = absl::IsUnavailable(fd.status()) ? Reason::kVmmDied : Reason::kHostError;
+    return WithReason(reason, "the VMM's control socket", fd.status());
+  }
   socket_ = FrameSocket::Serve(
       loop_, *std::move(fd),
       {.on_frame =

@@ -27,7 +27,8 @@ class VmmControl : public std::enable_shared_from_this<VmmControl> {
   using OnResponse = std::function<void(absl::StatusOr<msb::vmm::v1::ControlResponse>)>;
   using OnEvent = std::function<void(const msb::vmm::v1::VmEvent&)>;
 
-  // Connects and watches: `on_event` gets every event so far and each new one.
+  // Connects and watches: `on_event` gets every event so far and each new one. kVmmDied when the
+  // VMM does not listen any more.
   static absl::StatusOr<std::shared_ptr<VmmControl>> Connect(EventLoop& loop,
                                                              const std::string& socket_path,
                                                              absl::Duration request_timeout,

@@ -22,8 +22,10 @@ FakeVmm::FakeVmm(const std::string& control_socket) : listener_(*ListenUnix(cont
   acceptor_ = std::thread([this] { Accept(); });
 }
 
+void FakeVmm::StopListening() { ::shutdown(listener_.get(), SHUT_RDWR); }
+
 FakeVmm::~FakeVmm() {
-  ::shutdown(listener_.get(), SHUT_RDWR);
+  StopListening();
   acceptor_.join();
   {
     const std::lock_guard lock(mutex_);

@@ -28,6 +28,8 @@ class FakeVmm {
   // What no VMM of ours would say, to all who are connected now.
   void SendRaw(const std::string& bytes);
   void WaitForWatcher();
+  // Who connects from now on is refused.
+  void StopListening();
 
  private:
   struct Client {
