@@ -46,7 +46,7 @@ absl::StatusOr<std::unique_ptr<FsDevice>> FsDevice::Create(EventLoop& loop, Uniq
     return MakeError(Reason::kVmSpecInvalid,
                      absl::StrCat("a tag has 1..", virtio::kFsTagBytes, " bytes"));
   }
-  std::unique_ptr<FsDevice> device(new FsDevice(std::move(options)));
+  std::unique_ptr<FsDevice> device(new FsDevice(loop, std::move(options)));
   FsDevice* const raw = device.get();
   FuseChannel::Callbacks callbacks{
       .on_done = [raw](FuseChannel::Slot slot, uint32_t written) { raw->OnDone(slot, written); },
@@ -57,10 +57,11 @@ absl::StatusOr<std::unique_ptr<FsDevice>> FsDevice::Create(EventLoop& loop, Uniq
   return device;
 }
 
-FsDevice::FsDevice(Options options)
+FsDevice::FsDevice(EventLoop& loop, Options options)
     : options_(std::move(options)),
       config_(MakeConfig(options_.tag)),
-      in_flight_(FuseChannel::kSlots) {}
+      in_flight_(FuseChannel::kSlots),
+      next_turn_(loop, [this] { GoOn(); }) {}
 
 absl::Span<const uint8_t> FsDevice::config() const {
   return absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(&config_), sizeof(config_));
@@ -80,17 +81,27 @@ absl::Status FsDevice::OnNotify(uint16_t index) {
 absl::Status FsDevice::Forward(uint16_t index) {
   Virtqueue* const queue = queues_[index];
   if (queue == nullptr) return absl::OkStatus();
-  stalled_[index] = false;
-  while (true) {
-    if (!channel_->ended() && !channel_->has_room()) {
-      stalled_[index] = true;  // OnTurnEnd comes back to it
-      return absl::OkStatus();
-    }
+  for (int taken = 0; taken < kMaxRequestsPerTurn; ++taken) {
+    stalled_[index] = !channel_->ended() && !channel_->has_room();
+    if (stalled_[index]) return absl::OkStatus();  // OnTurnEnd comes back to it
     MSB_ASSIGN_OR_RETURN(const bool has_next, queue->HasNext());
     if (!has_next) return absl::OkStatus();
     MSB_ASSIGN_OR_RETURN(DescriptorChain chain, queue->Pop());
     MSB_RETURN_IF_ERROR(ForwardOne(index, std::move(chain)));
   }
+  stalled_[index] = true;
+  next_turn_.Ask();
+  return absl::OkStatus();
+}
+
+void FsDevice::GoOn() {
+  absl::Status status;
+  for (uint16_t index = 0; index < queues_.size(); ++index) {
+    if (stalled_[index]) status.Update(Forward(index));
+  }
+  channel_->Flush();
+  status.Update(FlushQueues());
+  Report(status);
 }
 
 absl::Status FsDevice::ForwardOne(uint16_t index, DescriptorChain chain) {
@@ -101,6 +112,7 @@ absl::Status FsDevice::ForwardOne(uint16_t index, DescriptorChain chain) {
   if (request.header.length != chain.readable_bytes()) {
     return GuestError("request of another length than it says");
   }
+  if (request.header.length > kMaxRequestBytes) return GuestError("request longer than any");
   if (!chain.writable().empty() && chain.writable_bytes() < sizeof(FuseReplyHeader)) {
     return GuestError("no room for a reply's header");
   }
@@ -136,13 +148,9 @@ void FsDevice::OnDone(FuseChannel::Slot slot, uint32_t written) {
 }
 
 void FsDevice::OnTurnEnd() {
-  absl::Status status = FlushQueues();
-  const bool was_stalled = stalled_[0] || stalled_[1];
-  for (uint16_t index = 0; index < queues_.size(); ++index) {
-    if (stalled_[index]) status.Update(Forward(index));
-  }
-  Report(status);
-  if (was_stalled) channel_->Flush();
+  Report(FlushQueues());
+  // Not at once: a guest that keeps asking for what needs no reply would keep us here.
+  if (stalled_[0] || stalled_[1]) next_turn_.Ask();
 }
 
 void FsDevice::OnServerEnd(const absl::Status& why) {
@@ -157,9 +165,7 @@ void FsDevice::OnServerEnd(const absl::Status& why) {
     status.Update(RefuseOne(entry->queue, std::move(entry->chain), header.unique));
     entry.reset();
   }
-  for (uint16_t index = 0; index < queues_.size(); ++index) {
-    if (stalled_[index]) status.Update(Forward(index));
-  }
+  if (stalled_[0] || stalled_[1]) next_turn_.Ask();
   status.Update(FlushQueues());
   Report(status);
 }
@@ -171,6 +177,7 @@ void FsDevice::Report(const absl::Status& status) {
 void FsDevice::Reset() {
   if (!channel_->ended()) channel_->Abandon();
   for (std::optional<InFlight>& entry : in_flight_) entry.reset();
+  next_turn_.Cancel();
   queues_ = {};
   stalled_ = {};
   completion_ = absl::OkStatus();

@@ -24,6 +24,7 @@
 #include "base/event_loop.h"
 #include "base/unique_fd.h"
 #include "vmm/backends/fs/fuse_channel.h"
+#include "vmm/devices/virtio/next_turn.h"
 #include "vmm/devices/virtio/spec/fs.h"
 #include "vmm/devices/virtio/virtio_device.h"
 
@@ -35,6 +36,9 @@ class FsDevice final : public VirtioDevice {
   static constexpr uint16_t kQueueSize = 512;
   // QEMU makes all queues of one size.
   static constexpr uint16_t kHighPriorityQueueSize = kQueueSize;
+  // What Linux sends at most: 1 MiB of data and what describes it.
+  static constexpr uint32_t kMaxRequestBytes = (1 << 20) + 4096;
+  static constexpr int kMaxRequestsPerTurn = kQueueSize;
 
   struct Options {
     std::string tag;  // 1..36 bytes: what the guest mounts
@@ -68,7 +72,7 @@ class FsDevice final : public VirtioDevice {
     DescriptorChain chain;
   };
 
-  explicit FsDevice(Options options);
+  FsDevice(EventLoop& loop, Options options);
   absl::Status Forward(uint16_t index);
   absl::Status ForwardOne(uint16_t index, DescriptorChain chain);
   absl::Status RefuseOne(uint16_t index, DescriptorChain chain, uint64_t unique);
@@ -76,6 +80,7 @@ class FsDevice final : public VirtioDevice {
   void OnDone(FuseChannel::Slot slot, uint32_t written);
   void OnTurnEnd();
   void OnServerEnd(const absl::Status& why);
+  void GoOn();
   void Report(const absl::Status& status);
 
   const Options options_;
@@ -83,8 +88,9 @@ class FsDevice final : public VirtioDevice {
   const virtio::FsConfig config_;
   std::array<Virtqueue*, 2> queues_ = {};           // null while inactive
   std::vector<std::optional<InFlight>> in_flight_;  // by slot
-  // Queues with chains that found no slot.
+  // Queues with chains that found no slot, or had no more of a turn.
   std::array<bool, 2> stalled_ = {};
+  NextTurn next_turn_;
   absl::Status completion_;               // first error of OnDone, told at the turn's end
   std::unique_ptr<FuseChannel> channel_;  // last: ends first
 };

@@ -231,6 +231,41 @@ TEST_F(FsDeviceTest, WaitsWithMoreThanItHasSlotsFor) {
   EXPECT_THAT(guest_.queue(1).Used(), SizeIs(1));
 }
 
+TEST_F(FsDeviceTest, LeavesTheLoopToOthersWhenAGuestAsksWithoutEnd) {
+  server_.Reset();
+  Turn();
+  FakeGuest guest({.queue_sizes = {2, 1024}, .memory_bytes = 1 << 20});
+  ASSERT_OK(device_->Activate(0, guest.virtqueues()));
+  const FakeBuffer request = guest.Readable(RequestBytes(1, ""));
+  for (int i = 0; i < FsDevice::kMaxRequestsPerTurn + 1; ++i) guest.queue(1).AddChain({request});
+
+  ASSERT_OK(device_->OnNotify(1));
+
+  EXPECT_THAT(guest.queue(1).Used(), SizeIs(FsDevice::kMaxRequestsPerTurn));
+  Turn();
+  EXPECT_THAT(guest.queue(1).Used(), SizeIs(1));
+  device_->Reset();  // before its guest goes
+}
+
+TEST_F(FsDeviceTest, TakesNoRequestThatIsLongerThanAny) {
+  FakeGuest guest({.queue_sizes = {2, 64}, .memory_bytes = 1 << 20});
+  ASSERT_OK(device_->Activate(0, guest.virtqueues()));
+  // Of the same page over and over: a guest needs no memory for it.
+  const std::string page(4096, 'x');
+  const size_t pages = FsDevice::kMaxRequestBytes / page.size();
+  FuseRequestHeader header = {};
+  header.length = static_cast<uint32_t>(sizeof(header) + pages * page.size());
+  const std::string text = AsText(header);
+  const FakeBuffer large = guest.Readable(std::string(16 * page.size(), 'x'));
+  std::vector<FakeBuffer> chain = {guest.Readable(text)};
+  chain.insert(chain.end(), pages / 16, large);
+  chain.push_back(guest.Readable(page));
+  chain.push_back(guest.Writable(64));
+  guest.queue(1).AddChain(chain);
+  EXPECT_THAT(device_->OnNotify(1), HasReason(Reason::kGuestViolation));
+  device_->Reset();  // before its guest goes
+}
+
 TEST_F(FsDeviceTest, RestoresOnlyItsOwnState) {
   EXPECT_OK(device_->Restore(device_->Save()));
   msb::vmm::v1::DeviceState other = device_->Save();
