@@ -3,6 +3,7 @@
 """Directories and files of the host in a sandbox, and volumes of the directory kind (docs/mounts.md)."""
 import os
 import pathlib
+import select
 import shutil
 import signal
 import subprocess
@@ -292,3 +293,30 @@ def test_a_users_directory_volume_is_the_users(daemon):
     finally:
         daemon.msbctl("rm", "-f", name)
         daemon.msbctl("volume", "rm", "e2e-users")
+
+
+def silence(stream, seconds=1):
+    """Reads what comes, until nothing does for a while."""
+    while select.select([stream], [], [], seconds)[0]:
+        assert os.read(stream.fileno(), 65536), "the command has ended"
+
+
+@pytest.mark.skipif("qemu" not in ENGINES, reason="engine kvm stops its vCPUs alone")
+def test_a_pause_waits_for_what_the_file_server_still_does(daemon, make, host):
+    box = make("--engine", "qemu", "--mount", f"{host}:/src")
+    server = server_of(daemon, box)
+    writer = daemon.popen("exec", box.name, "--", "sh", "-c",
+                          "while echo $((n += 1)) | tee /src/count; do :; done")
+    assert os.read(writer.stdout.fileno(), 1)
+    os.kill(server, signal.SIGSTOP)
+    silence(writer.stdout)  # a request is out
+    pause = daemon.popen("pause", box.name)
+    with pytest.raises(subprocess.TimeoutExpired):
+        pause.wait(0.5)
+    os.kill(server, signal.SIGCONT)
+    assert pause.wait(30) == 0, pause.stderr.read()
+    daemon.msbctl("resume", box.name)
+    assert os.read(writer.stdout.fileno(), 1), "the command went on"
+    writer.kill()
+    writer.wait()
+    assert daemon.state(box.name) == "running"

@@ -15,6 +15,7 @@ namespace {
 constexpr Rule kRules[] = {
     {"epoll_wait", "waits for the next event"},
     {"epoll_ctl", "connections come and go"},
+    {"poll", "the last replies of a file server, before the machine rests"},
     {"accept4", "a client of the vsock's, of the control socket or of the network's listener"},
     {"recvfrom", "requests of the control socket, a client's first line, the console of QEMU"},
     {"sendto", "answers"},
