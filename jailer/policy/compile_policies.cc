@@ -34,14 +34,12 @@ void Add(scmp_filter_ctx context, const PolicyText& policy, const Rule& rule) {
   if (number == __NR_SCMP_ERROR) Fail(policy.enumerator, "there is no call " + name, 0);
   if (rule.reason.empty()) Fail(policy.enumerator, "no reason for " + name, 0);
   const uint32_t action = rule.answer == Answer::kRun ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(ENOSYS);
-  int error = 0;
-  if (rule.where) {
-    const scmp_arg_cmp check =
-        SCMP_CMP64(rule.where->argument, SCMP_CMP_MASKED_EQ, rule.where->mask, rule.where->value);
-    error = ::seccomp_rule_add_array(context, action, number, 1, &check);
-  } else {
-    error = ::seccomp_rule_add_array(context, action, number, 0, nullptr);
+  std::vector<scmp_arg_cmp> checks;
+  for (const ArgumentCheck& check : rule.where.list()) {
+    checks.push_back(SCMP_CMP64(check.argument, SCMP_CMP_MASKED_EQ, check.mask, check.value));
   }
+  const int error = ::seccomp_rule_add_array(context, action, number,
+                                             static_cast<unsigned>(checks.size()), checks.data());
   if (error != 0) Fail(policy.enumerator, "the rule for " + name, error);
 }
 

@@ -6,10 +6,14 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/falloc.h>
 #include <linux/kvm.h>
+#include <linux/netlink.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -111,6 +115,23 @@ TEST_F(SeccompTest, ArgumentsCount) {
   ExpectKilled(SeccompPolicy::kKvmLoop, [] { ::syscall(SYS_tgkill, -1, -1, SIGKILL); });
   ExpectRuns(SeccompPolicy::kQemuLoop, [] { ::kill(INT32_MAX, SIGKILL); });
   ExpectKilled(SeccompPolicy::kQemuLoop, [] { ::kill(INT32_MAX, SIGSTOP); });
+  ExpectRuns(SeccompPolicy::kQemu, [] { ::syscall(SYS_tgkill, -1, -1, SIGUSR1); });
+  ExpectKilled(SeccompPolicy::kQemu, [] { ::syscall(SYS_tgkill, -1, -1, SIGKILL); });
+  // Limits of its own, and of no other process.
+  ExpectRuns(SeccompPolicy::kQemu,
+             [] { ::syscall(SYS_prlimit64, 0, RLIMIT_STACK, nullptr, nullptr); });
+  ExpectKilled(SeccompPolicy::kQemu,
+               [] { ::syscall(SYS_prlimit64, 1, RLIMIT_STACK, nullptr, nullptr); });
+}
+
+TEST_F(SeccompTest, ADiskTakesNoRoomBehindItsEnd) {
+  constexpr int kHole = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+  for (const int mode : {kHole, FALLOC_FL_ZERO_RANGE}) {
+    ExpectRuns(SeccompPolicy::kDisk, [mode] { ::fallocate(-1, mode, 0, 1); });
+  }
+  for (const int mode : {0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE}) {
+    ExpectKilled(SeccompPolicy::kDisk, [mode] { ::fallocate(-1, mode, 0, 1); });
+  }
 }
 
 TEST_F(SeccompTest, WhatOneKindMayAnotherMayNot) {
@@ -158,6 +179,23 @@ TEST_F(SeccompTest, TheNetworkHasSocketsOfIpAndNothingElse) {
   }
   for (const int family : {AF_UNIX, AF_PACKET, AF_VSOCK, AF_ALG}) {
     ExpectKilled(SeccompPolicy::kNet, [family] { ::socket(family, SOCK_DGRAM, 0); });
+  }
+  ExpectRuns(SeccompPolicy::kNet, [] { ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); });
+  ExpectRuns(SeccompPolicy::kNet, [] { ::socket(AF_INET6, SOCK_DGRAM, IPPROTO_ICMPV6); });
+  ExpectKilled(SeccompPolicy::kNet, [] { ::socket(AF_INET, SOCK_RAW, IPPROTO_ICMP); });
+  ExpectKilled(SeccompPolicy::kNet, [] { ::socket(AF_INET, SOCK_STREAM, IPPROTO_SCTP); });
+  ExpectKilled(SeccompPolicy::kNet, [] { ::socket(AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG); });
+  // A pair of datagrams could send to any name of the host's.
+  for (const int type : {SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM}) {
+    const auto pair = [type] {
+      int ends[2];
+      ::socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends);
+    };
+    if (type == SOCK_DGRAM) {
+      ExpectKilled(SeccompPolicy::kNet, pair);
+    } else {
+      ExpectRuns(SeccompPolicy::kNet, pair);
+    }
   }
   ExpectKilled(SeccompPolicy::kNet, [] { ::open("/etc/passwd", O_RDONLY); });
   ExpectKilled(SeccompPolicy::kNet, [] { ::syscall(SYS_execve, "/bin/true", nullptr, nullptr); });

@@ -8,9 +8,9 @@
 #ifndef MSB_JAILER_POLICY_RULE_H_
 #define MSB_JAILER_POLICY_RULE_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <initializer_list>
-#include <optional>
 
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
@@ -41,10 +41,29 @@ enum class Answer {
   kNoSuchCall,  // ENOSYS: a library then does it another way, or without
 };
 
+// All of them hold, where there are any.
+class ArgumentChecks {
+ public:
+  static constexpr size_t kMost = 3;
+
+  constexpr ArgumentChecks() = default;
+  constexpr ArgumentChecks(ArgumentCheck check) : checks_{check}, size_(1) {}
+  constexpr ArgumentChecks(std::initializer_list<ArgumentCheck> checks) {
+    for (const ArgumentCheck& check : checks) checks_[size_++] = check;
+  }
+  constexpr absl::Span<const ArgumentCheck> list() const {
+    return absl::MakeConstSpan(checks_, size_);
+  }
+
+ private:
+  ArgumentCheck checks_[kMost] = {};
+  size_t size_ = 0;
+};
+
 struct Rule {
   absl::string_view call;  // as libseccomp spells it
   absl::string_view reason;
-  std::optional<ArgumentCheck> where = std::nullopt;
+  ArgumentChecks where = {};
   Answer answer = Answer::kRun;
 };
 

@@ -465,8 +465,8 @@ absl::StatusOr<UniqueFd> Stack::OpenThrough(const FlowKey& key, Protocol protoco
   const bool tcp = protocol == Protocol::kTcp;
   int ends[2];
   MSB_RETURN_IF_ERROR(Syscall("socketpair", [&] {
-    return ::socketpair(AF_UNIX, (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0,
-                        ends);
+    return ::socketpair(
+        AF_UNIX, (tcp ? SOCK_STREAM : SOCK_SEQPACKET) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends);
   }));
   UniqueFd ours(ends[0]);
   const UniqueFd theirs(ends[1]);

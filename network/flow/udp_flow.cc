@@ -50,14 +50,15 @@ absl::Status UdpFlow::Start() {
   UniqueFd socket(fd);
   MSB_RETURN_IF_ERROR(
       Syscall("connect", [&] { return ::connect(fd, target_.get(), target_.size); }));
-  MSB_RETURN_IF_ERROR(environment_.loop.Watch(fd, EPOLLIN, [this](uint32_t) { OnSocket(); }));
+  MSB_RETURN_IF_ERROR(
+      environment_.loop.Watch(fd, EPOLLIN, [this](uint32_t events) { OnSocket(events); }));
   socket_ = std::move(socket);
   return absl::OkStatus();
 }
 
 absl::Status UdpFlow::StartThrough(UniqueFd socket, MemberSlot slot) {
-  MSB_RETURN_IF_ERROR(
-      environment_.loop.Watch(socket.get(), EPOLLIN, [this](uint32_t) { OnSocket(); }));
+  MSB_RETURN_IF_ERROR(environment_.loop.Watch(socket.get(), EPOLLIN,
+                                              [this](uint32_t events) { OnSocket(events); }));
   socket_ = std::move(socket);
   slot_ = std::move(slot);
   through_ = true;
@@ -77,7 +78,7 @@ void UdpFlow::ToHost(const UdpDatagram& datagram, const IpPacket& packet) {
   // One that the other member's network did not take, or whose service has gone with it.
   const int error = errno;
   const bool gone = through_ && error != EAGAIN && error != ENOBUFS && error != EMSGSIZE;
-  if (gone && !std::exchange(dead_, true)) environment_.loop.Unwatch(socket_.get());
+  if (gone) Die();
   AnswerUnreachable(gone ? ECONNREFUSED : error);
 }
 
@@ -91,17 +92,18 @@ void UdpFlow::ToGuest(Bytes data) {
                                    ends_.guest, ends_.guest_port, MakePayload(data)));
 }
 
-void UdpFlow::OnSocket() {
+void UdpFlow::Die() {
+  if (!std::exchange(dead_, true)) environment_.loop.Unwatch(socket_.get());
+}
+
+void UdpFlow::OnSocket(uint32_t events) {
   static thread_local std::vector<uint8_t> buffer(kMaxDatagramBytes);
   for (int i = 0; i < kDatagramsPerTurn; ++i) {
     const ssize_t got = ::recv(socket_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
     if (got < 0 && errno == EAGAIN) return;
-    if (got < 0 && through_) {
-      // Its end, which would make the socket ready for ever.
-      dead_ = true;
-      environment_.loop.Unwatch(socket_.get());
-      return;
-    }
+    // Its end would make the socket ready for ever. Nothing is an empty datagram until then.
+    const bool ended = got < 0 || (got == 0 && (events & EPOLLHUP) != 0);
+    if (through_ && ended) return Die();
     if (got < 0) return AnswerUnreachable(errno);
     ToGuest({buffer.data(), static_cast<size_t>(got)});
   }

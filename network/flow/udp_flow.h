@@ -32,7 +32,8 @@ class UdpFlow {
   ~UdpFlow();
 
   absl::Status Start();
-  // The same with a socket that leads to another member; `slot` when it is the member's own flow.
+  // The same with a socket of SOCK_SEQPACKET that leads to another member; `slot` when it is the
+  // member's own flow.
   absl::Status StartThrough(UniqueFd socket, MemberSlot slot);
   // The other side has closed: another flow has to take its place.
   bool dead() const { return dead_; }
@@ -43,7 +44,8 @@ class UdpFlow {
   int publisher() const { return publisher_; }
 
  private:
-  void OnSocket();
+  void OnSocket(uint32_t events);
+  void Die();
   void AnswerUnreachable(int error);
 
   Environment& environment_;

@@ -16,8 +16,10 @@ constexpr Rule kRules[] = {
     {"pwritev2", "the guest writes"},
     {"pwritev", "the C library's way of the same, without flags"},
     {"fdatasync", "the guest flushes"},
-    {"fallocate", "the guest discards, or writes zeroes: holes within the file's size",
-     ArgumentHasAll(1, FALLOC_FL_KEEP_SIZE)},
+    {"fallocate", "the guest discards: a hole, which takes no room",
+     ArgumentIs(1, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)},
+    // With KEEP_SIZE it would take room behind the end, whatever RLIMIT_FSIZE says.
+    {"fallocate", "the guest writes zeroes", ArgumentIs(1, FALLOC_FL_ZERO_RANGE)},
 };
 
 }  // namespace

@@ -24,7 +24,7 @@ constexpr Rule kRules[] = {
     {"set_tid_address", "the same"},
     {"set_robust_list", "each thread at its start"},
     {"rseq", "the same"},
-    {"prlimit64", "the size of the stack"},
+    {"prlimit64", "the size of its own stack", ArgumentIs(0, 0)},
     {"access", "the loader looks for its files"},
     {"faccessat", "the same"},
     {"readlink", "QEMU finds its folder"},
@@ -70,14 +70,17 @@ constexpr Rule kRules[] = {
 
     // Threads.
     {"clone", "a thread, never a process", ArgumentHasAll(0, CLONE_THREAD | CLONE_VM)},
-    {"clone3", "its arguments are behind a pointer: the C library takes clone", std::nullopt,
+    {"clone3",
+     "its arguments are behind a pointer: the C library takes clone",
+     {},
      Answer::kNoSuchCall},
     {"futex", "mutexes and condition variables"},
     {"membarrier", "RCU"},
     {"sched_yield", "a lock spins"},
     {"gettid", "threads by number"},
     {"getpid", "abort"},
-    {"tgkill", "calls a vCPU out of its loop; abort"},
+    {"tgkill", "calls a vCPU out of its loop", ArgumentIs(2, SIGUSR1)},
+    {"tgkill", "abort", ArgumentIs(2, SIGABRT)},
     {"rt_sigaction", "handlers"},
     {"rt_sigprocmask", "masks of threads and coroutines"},
     {"rt_sigreturn", "the end of a handler"},
@@ -128,7 +131,7 @@ constexpr Rule kRules[] = {
     {"fcntl", "flags", ArgumentIs(1, F_SETFL)},
     {"fcntl", "a copy", ArgumentIs(1, F_DUPFD_CLOEXEC)},
     {"getrandom", "seeds of hash tables; the guest's fw_cfg"},
-    {"io_uring_setup", "it polls without", std::nullopt, Answer::kNoSuchCall},
+    {"io_uring_setup", "it polls without", {}, Answer::kNoSuchCall},
     // KVM as QEMU's accelerator (QemuOptions.accelerator): every request of that one driver.
     {"ioctl", "KVM, where it is handed in", ArgumentCheck{1, 0xff00, KVMIO << 8}},
 };

@@ -210,7 +210,7 @@ absl::Status DiskFile::Discard(uint64_t offset, uint64_t bytes) const {
 
 absl::Status DiskFile::WriteZeroes(uint64_t offset, uint64_t bytes, Allocation allocation) const {
   const int mode = allocation == Allocation::kMayDrop ? FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
-                                                      : FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
+                                                      : FALLOC_FL_ZERO_RANGE;
   const absl::Status zeroed = status_internal::ToStatus(Syscall("zero a range of disk", [&] {
     return ::fallocate(fd(), mode, static_cast<off_t>(offset), static_cast<off_t>(bytes));
   }));
