@@ -52,7 +52,7 @@ void Server::Work() {
 }
 
 absl::StatusOr<bool> Server::ServeOne(Worker& worker) {
-  MSB_ASSIGN_OR_RETURN(const bool has_message, ReadMessage(worker));
+  MSB_ASSIGN_OR_RETURN(const bool has_message, ReadMessage());
   if (!has_message) return false;
   // Valid until the turn is passed on, and then the buffer is ours.
   const uint8_t* const bytes = input_->bytes.get() + input_->begin;
@@ -75,7 +75,7 @@ absl::StatusOr<bool> Server::ServeOne(Worker& worker) {
 }
 
 // A whole message at input_->begin.
-absl::StatusOr<bool> Server::ReadMessage(Worker&) {
+absl::StatusOr<bool> Server::ReadMessage() {
   Input& input = *input_;
   if (input.begin == input.end) input.begin = input.end = 0;
   MSB_ASSIGN_OR_RETURN(const bool has_header, Fill(sizeof(fuse_in_header), kReadAheadBytes));

@@ -49,7 +49,7 @@ class Server {
   void Work();
   // False at the end of the stream.
   absl::StatusOr<bool> ServeOne(Worker& worker);
-  absl::StatusOr<bool> ReadMessage(Worker& worker);
+  absl::StatusOr<bool> ReadMessage();
   absl::StatusOr<bool> Fill(size_t wanted, size_t most);
   void PassTurn(Worker& worker);
   absl::Status Send(absl::Span<const uint8_t> message);
