@@ -10,9 +10,20 @@
 namespace msb {
 namespace {
 
-// Where the number of a file system goes in an inode's number.
-constexpr int kDeviceShift = 48;
-constexpr size_t kMaxDevices = 0xffff;
+// A number of the guest's: 15 bits that say which range, 48 of the host's number in it.
+constexpr int kRangeShift = 48;
+constexpr uint64_t kInRange = (uint64_t{1} << kRangeShift) - 1;
+constexpr size_t kMaxRanges = 0x8000;
+// Or this and a hash.
+constexpr uint64_t kHashed = uint64_t{1} << 63;
+
+// The finish of MurmurHash3: one to one. The same in each process, so that what tools keep of a
+// file's number (git's index) holds for as long as it can.
+constexpr uint64_t Mix(uint64_t value) {
+  value = (value ^ (value >> 33)) * 0xff51afd7ed558ccd;
+  value = (value ^ (value >> 33)) * 0xc4ceb9fe1a85ec53;
+  return value ^ (value >> 33);
+}
 
 }  // namespace
 
@@ -75,13 +86,14 @@ size_t InodeTable::size() const {
 }
 
 uint64_t InodeTable::GuestInodeNumber(dev_t device, ino_t number) {
-  absl::MutexLock lock(&devices_mutex_);
-  auto place = std::find(devices_.begin(), devices_.end(), device);
-  if (place == devices_.end() && devices_.size() < kMaxDevices) {
-    place = devices_.insert(place, device);
+  const Range range(device, number >> kRangeShift);
+  absl::MutexLock lock(&ranges_mutex_);
+  auto known = ranges_.find(range);
+  if (known == ranges_.end()) {
+    if (ranges_.size() >= kMaxRanges) return kHashed | Mix(Mix(device) ^ number);
+    known = ranges_.emplace(range, ranges_.size()).first;
   }
-  const auto index = static_cast<uint64_t>(place - devices_.begin());
-  return number ^ (index << kDeviceShift);
+  return known->second << kRangeShift | (number & kInRange);
 }
 
 }  // namespace msb

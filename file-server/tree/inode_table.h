@@ -19,7 +19,6 @@
 #include <string>
 #include <tuple>
 #include <utility>
-#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
@@ -103,11 +102,16 @@ class InodeTable {
   void Clear();
   size_t size() const;
 
-  // The number that the guest sees: unique among all file systems that are shown.
+  // The number that the guest sees: another for each file of all file systems that are shown, since
+  // its kernel knows one device, and tar or rsync take two files of one number for one. What comes
+  // of the file systems' first numbers, as nearly all do, is told apart by a table; where that is
+  // full (a file system that spreads its numbers over 64 bits), by 63 bits of a hash.
   uint64_t GuestInodeNumber(dev_t device, ino_t number);
 
  private:
   using Key = std::tuple<dev_t, ino_t, uint32_t>;
+  // Numbers of one file system that differ in their lower bits alone.
+  using Range = std::pair<dev_t, uint64_t>;
   struct Entry {
     InodeRef inode;
     uint64_t lookups = 0;
@@ -118,8 +122,8 @@ class InodeTable {
   absl::flat_hash_map<uint64_t, Entry> entries_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<Key, uint64_t> numbers_ ABSL_GUARDED_BY(mutex_);
   uint64_t next_node_ ABSL_GUARDED_BY(mutex_) = 2;  // 1 is the root (FUSE_ROOT_ID)
-  mutable absl::Mutex devices_mutex_;
-  std::vector<dev_t> devices_ ABSL_GUARDED_BY(devices_mutex_);
+  absl::Mutex ranges_mutex_;
+  absl::flat_hash_map<Range, uint64_t> ranges_ ABSL_GUARDED_BY(ranges_mutex_);  // in their order
 };
 
 }  // namespace msb
