@@ -71,6 +71,23 @@ absl::Status Replace(const std::string& path, absl::string_view text, mode_t mod
   return absl::OkStatus();
 }
 
+// The mount that `path` is on. Not its device: overlayfs has several. nullopt: there is nothing.
+std::optional<uint64_t> MountOf(const std::string& path, int flags = 0) {
+  struct statx info {};
+  if (::statx(AT_FDCWD, path.c_str(), flags, STATX_MNT_ID, &info) != 0) return std::nullopt;
+  return info.stx_mnt_id;
+}
+
+// Whether the file `path` and its directory are on the mount of `root`, or are not there yet.
+// Elsewhere the user has mounted something, of the host perhaps: not ours to change, nor always
+// possible.
+bool IsOfTheImage(const std::string& root, const std::string& path) {
+  const uint64_t mount = MountOf(root.empty() ? "/" : root).value_or(0);
+  const std::string directory = path.substr(0, path.rfind('/'));
+  return MountOf(directory).value_or(mount) == mount &&
+         MountOf(path, AT_SYMLINK_NOFOLLOW).value_or(mount) == mount;
+}
+
 // Where the links of `path` lead within `root`; nullopt: no regular file.
 std::optional<std::string> RealFile(const std::string& root, const std::string& path) {
   char resolved[PATH_MAX];
@@ -94,7 +111,10 @@ absl::StatusOr<std::string> ReadWhole(const std::string& path) {
     if (got < 0) return Failed(path);
     if (got == 0) return text;
     text.append(chunk, static_cast<size_t>(got));
-    if (text.size() > static_cast<size_t>(kMaxBundleBytes)) return Failed(path);
+    if (text.size() > static_cast<size_t>(kMaxBundleBytes)) {
+      return MakeError(Reason::kSandboxStartFailed,
+                       absl::StrCat("trust stores: ", path, " has more than 16 MiB"));
+    }
   }
 }
 
@@ -111,18 +131,28 @@ absl::Status AddToBundle(const std::string& path, const std::string& pem) {
   return Replace(path, text, info.st_mode & 07777);
 }
 
+// In place of an earlier one; nothing where it is not the image's.
+absl::Status AddFile(const std::string& root, const std::string& path, const std::string& pem) {
+  return IsOfTheImage(root, path) ? Replace(path, pem, 0644) : absl::OkStatus();
+}
+
+absl::Status AddOwnFile(const std::string& root, const std::string& pem) {
+  if (!IsOfTheImage(root, root + kOwnDirectory)) return absl::OkStatus();
+  ::mkdir((root + "/etc").c_str(), 0755);
+  ::mkdir((root + kOwnDirectory).c_str(), 0755);
+  return AddFile(root, root + kOwnFile, pem);
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<std::string>> AddToTrustStores(const std::string& root,
                                                           const std::string& pem) {
   MSB_RETURN_IF_ERROR(CheckCertificate(pem));
-  ::mkdir((root + "/etc").c_str(), 0755);
-  ::mkdir((root + kOwnDirectory).c_str(), 0755);
-  MSB_RETURN_IF_ERROR(Replace(root + kOwnFile, pem, 0644));
+  MSB_RETURN_IF_ERROR(AddOwnFile(root, pem));
   for (const char* directory : kSources) {
     struct stat info {};
     if (::stat((root + directory).c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) continue;
-    MSB_RETURN_IF_ERROR(Replace(absl::StrCat(root, directory, "/microsandbox.crt"), pem, 0644));
+    MSB_RETURN_IF_ERROR(AddFile(root, absl::StrCat(root, directory, "/microsandbox.crt"), pem));
   }
   std::vector<std::string> variables;
   for (const char* bundle : kBundles) {
@@ -133,7 +163,7 @@ absl::StatusOr<std::vector<std::string>> AddToTrustStores(const std::string& roo
         variables.push_back(absl::StrCat(name, "=", bundle));
       }
     }
-    MSB_RETURN_IF_ERROR(AddToBundle(*file, pem));
+    if (IsOfTheImage(root, *file)) MSB_RETURN_IF_ERROR(AddToBundle(*file, pem));
   }
   for (const char* name : kAddingVariables) variables.push_back(absl::StrCat(name, "=", kOwnFile));
   return variables;

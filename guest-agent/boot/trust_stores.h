@@ -16,7 +16,8 @@ namespace msb {
 // Adds `pem`, one certificate, to each bundle that the image has, in place of one that an earlier
 // call added; keeps it as a file of its own too, /etc/microsandbox/ca.pem, and where the image's
 // own tool (update-ca-certificates, update-ca-trust) takes additions from. `root`: "", or a
-// directory that stands for it.
+// directory that stands for it. Only what is on the mount of `root` is changed: what else is there
+// a user has mounted, and it may be the host's.
 //
 // Returns variables ("NAME=value") for programs that do not look at the image's bundle by
 // themselves. Those that replace a program's own list are left out when the image has no bundle:

@@ -5,10 +5,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
 
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <vector>
 
 #include "base/error.h"
 #include "tests/support/matchers.h"
@@ -41,6 +44,31 @@ class TrustStoresTest : public testing::Test {
   std::string root() const { return directory_.path(); }
 
   TempDir directory_;
+};
+
+// Mounts of the same file system, so that only their numbers tell them apart.
+class MountedTrustStoresTest : public TrustStoresTest {
+ protected:
+  void SetUp() override {
+    if (::unshare(CLONE_NEWNS) != 0 ||
+        ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
+      GTEST_SKIP() << "no right to mount";
+    }
+  }
+  ~MountedTrustStoresTest() override {
+    for (const std::string& place : mounted_) ::umount2(place.c_str(), MNT_DETACH);
+  }
+  // What is written to `source` is the host's, and shown as `path`.
+  void Mount(const std::string& source, const std::string& path, unsigned long flags = 0) {
+    const std::string place = root() + path;
+    ASSERT_EQ(::mount((root() + source).c_str(), place.c_str(), nullptr, MS_BIND, nullptr), 0);
+    mounted_.push_back(place);
+    if (flags == 0) return;
+    ASSERT_EQ(::mount(nullptr, place.c_str(), nullptr, MS_BIND | MS_REMOUNT | flags, nullptr), 0);
+  }
+
+ private:
+  std::vector<std::string> mounted_;
 };
 
 TEST_F(TrustStoresTest, AddsToABundleAndReplacesItsOwnAddition) {
@@ -84,6 +112,45 @@ TEST_F(TrustStoresTest, NamesTheImagesBundleAndFeedsItsTool) {
 
   EXPECT_THAT(variables, Contains(std::string("REQUESTS_CA_BUNDLE=") + kBundle));
   EXPECT_EQ(Read("/usr/local/share/ca-certificates/microsandbox.crt"), Pem("ours"));
+}
+
+TEST_F(MountedTrustStoresTest, LeavesFoldersThatAUserHasMounted) {
+  Write("/host/certs/ca-certificates.crt", Pem("host"));
+  Write("/host/anchors/theirs.crt", Pem("theirs"));
+  Write("/host/own/file", "x");
+  Write(kBundle, Pem("image"));
+  for (const char* folder : {"/usr/local/share/ca-certificates", "/etc/microsandbox"}) {
+    std::filesystem::create_directories(root() + folder);
+  }
+  Mount("/host/certs", "/etc/ssl/certs");
+  Mount("/host/anchors", "/usr/local/share/ca-certificates");
+  Mount("/host/own", "/etc/microsandbox", MS_RDONLY);
+
+  ASSERT_OK_AND_ASSIGN(const auto variables, AddToTrustStores(root(), Pem("ours")));
+
+  EXPECT_EQ(Read("/host/certs/ca-certificates.crt"), Pem("host"));
+  for (const char* folder : {"/host/certs", "/host/anchors", "/host/own"}) {
+    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(root() + folder), {}), 1) << folder;
+  }
+  // It may have been completed by the user, who has no other name for it.
+  EXPECT_THAT(variables, Contains(std::string("SSL_CERT_FILE=") + kBundle));
+}
+
+TEST_F(MountedTrustStoresTest, ChangesTheRestBesideAFileThatAUserHasMounted) {
+  Write("/host/bundle", Pem("host"));
+  Write("/host/crt", Pem("theirs"));
+  Write(kBundle, Pem("image"));
+  Write("/etc/ssl/ca-bundle.pem", Pem("image"));
+  Write("/usr/local/share/ca-certificates/microsandbox.crt", Pem("first"));
+  Mount("/host/bundle", kBundle);
+  Mount("/host/crt", "/usr/local/share/ca-certificates/microsandbox.crt");
+
+  ASSERT_OK(AddToTrustStores(root(), Pem("ours")).status());
+
+  EXPECT_EQ(Read("/host/bundle"), Pem("host"));
+  EXPECT_EQ(Read("/host/crt"), Pem("theirs"));
+  EXPECT_THAT(Read("/etc/ssl/ca-bundle.pem"), testing::HasSubstr(Pem("ours")));
+  EXPECT_EQ(Read("/etc/microsandbox/ca.pem"), Pem("ours"));
 }
 
 TEST_F(TrustStoresTest, RefusesWhatIsNoCertificate) {

@@ -207,6 +207,25 @@ def test_values_lost_with_both_processes_are_given_again(make, daemon):
     assert box.told() == f"Bearer {VALUE}"
 
 
+def test_what_a_user_mounts_is_no_trust_store_of_ours(make, daemon, tmp_path):
+    bundle, anchors = tmp_path / "bundle.crt", tmp_path / "anchors"
+    bundle.write_text("of the host\n")
+    anchors.mkdir()
+    box = make("--mount", f"{bundle}:/etc/ssl/certs/ca-certificates.crt",
+               "-v", f"{anchors}:/usr/local/share/ca-certificates")
+    with_ours = "--cacert /etc/microsandbox/ca.pem"
+    assert box.told(with_ours) == f"Bearer {VALUE}"
+    before = box.sh("cat /etc/microsandbox/ca.pem")
+    os.kill(next(processes(daemon, box, "secret")), signal.SIGKILL)
+    while all(one["state"] == "running" for one in daemon.inspect(box.name)["companions"]):
+        pass
+    daemon.msbctl("net", "restart", box.name)
+    box.sh("until [ $(cat /sys/class/net/eth0/carrier) = 1 ]; do :; done", timeout=30)
+    assert box.sh("cat /etc/microsandbox/ca.pem") != before
+    assert box.told(with_ours) == f"Bearer {VALUE}"
+    assert bundle.read_text() == "of the host\n" and not list(anchors.iterdir())
+
+
 def test_a_host_that_is_not_the_secrets_gets_the_placeholder(make, daemon):
     box = make("--network", "none", "--allow", f"{HOST}", "--allow", "example.com:80")
     assert box.told() == f"Bearer {VALUE}"
