@@ -12,6 +12,7 @@
 
 #include "absl/strings/numbers.h"
 #include "base/served_file_systems.h"
+#include "file-server/session/made_entry.h"
 #include "file-server/session/open_flags.h"
 #include "file-server/session/session.h"
 
@@ -109,19 +110,36 @@ Errno Session::ReplyNewEntry(Call& call, const Place& place) {
   return Errno::kNone;
 }
 
-// A server that may chown gives a new file to who made it, unless the directory says whose group
-// it is. `name` is relative to `fd`; empty: `fd` itself.
-Errno Session::GiveToCaller(const fuse_in_header& caller, const Inode& directory, int fd,
-                            const char* name) const {
-  if (!identity_.passes_through()) return Errno::kNone;
-  if (caller.uid == ::geteuid() && caller.gid == ::getegid()) return Errno::kNone;
+// Whether a new file is to be another's than ours: of who made it, where the server may chown.
+bool Session::GivesAway(const fuse_in_header& caller) const {
+  return identity_.passes_through() && (caller.uid != ::geteuid() || caller.gid != ::getegid());
+}
+
+// `fd`: what was made in `directory`, which may say whose group it is.
+Errno Session::GiveToCaller(const fuse_in_header& caller, const Inode& directory, int fd) const {
+  if (!GivesAway(caller)) return Errno::kNone;
   struct stat info;
   if (::fstat(directory.fd(), &info) != 0) return LastErrno();
   const bool inherits_group = (info.st_mode & S_ISGID) != 0;
   const gid_t gid = inherits_group ? static_cast<gid_t>(-1) : caller.gid;
-  if (::fchownat(fd, name, caller.uid, gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0) {
-    return LastErrno();
+  if (::fchownat(fd, "", caller.uid, gid, AT_EMPTY_PATH) != 0) return LastErrno();
+  return Errno::kNone;
+}
+
+// What was just made as `place`: a `type` that no descriptor came with.
+Errno Session::ReplyMade(Call& call, const Place& place, mode_t type) {
+  MSB_ASSIGN_OR_ERRNO(Found made, FindEntry(*place.directory, place.name));
+  const bool has_owner = made.info.st_uid == call.header.uid && made.info.st_gid == call.header.gid;
+  if (GivesAway(call.header) && !has_owner) {
+    struct statx info;
+    if (::statx(made.fd.get(), "", AT_EMPTY_PATH, kMadeEntryMask, &info) != 0) return LastErrno();
+    // Swapped by somebody on the host in between: the guest is to look again.
+    if (!WasJustMade(info, type, ::geteuid())) return ErrnoValue(ESTALE);
+    MSB_RETURN_IF_ERRNO(GiveToCaller(call.header, *place.directory, made.fd.get()));
+    if (::fstat(made.fd.get(), &made.info) != 0) return LastErrno();
   }
+  MSB_ASSIGN_OR_ERRNO(const fuse_entry_out entry, AddEntry(place.directory, std::move(made)));
+  call.out.Append(entry);
   return Errno::kNone;
 }
 
@@ -130,16 +148,16 @@ Errno Session::MakeNode(Call& call) {
   MSB_ASSIGN_OR_ERRNO(const Place place, TakePlace(call, call.header.nodeid));
   const mode_t type = wanted.mode & S_IFMT;
   const mode_t mode = wanted.mode & kNewFileModeBits;
-  // FIFOs and sockets are names that the guest's own kernel serves; here nobody opens them.
-  if (type != S_IFREG && type != 0 && type != S_IFIFO && type != S_IFSOCK) {
-    return ErrnoValue(EPERM);
+  if (type == S_IFREG || type == 0) {
+    MSB_RETURN_IF_ERRNO(CreateFile(call, place, O_RDONLY | O_EXCL, mode));
+    return ReplyNewEntry(call, place);
   }
+  // FIFOs and sockets are names that the guest's own kernel serves; here nobody opens them.
+  if (type != S_IFIFO && type != S_IFSOCK) return ErrnoValue(EPERM);
   if (::mknodat(place.directory->fd(), place.name.c_str(), type | mode, 0) != 0) {
     return LastErrno();
   }
-  MSB_RETURN_IF_ERRNO(
-      GiveToCaller(call.header, *place.directory, place.directory->fd(), place.name.c_str()));
-  return ReplyNewEntry(call, place);
+  return ReplyMade(call, place, type);
 }
 
 Errno Session::MakeDirectory(Call& call) {
@@ -149,9 +167,7 @@ Errno Session::MakeDirectory(Call& call) {
       0) {
     return LastErrno();
   }
-  MSB_RETURN_IF_ERRNO(
-      GiveToCaller(call.header, *place.directory, place.directory->fd(), place.name.c_str()));
-  return ReplyNewEntry(call, place);
+  return ReplyMade(call, place, S_IFDIR);
 }
 
 Errno Session::MakeSymlink(Call& call) {
@@ -160,9 +176,7 @@ Errno Session::MakeSymlink(Call& call) {
   if (::symlinkat(target.c_str(), place.directory->fd(), place.name.c_str()) != 0) {
     return LastErrno();
   }
-  MSB_RETURN_IF_ERRNO(
-      GiveToCaller(call.header, *place.directory, place.directory->fd(), place.name.c_str()));
-  return ReplyNewEntry(call, place);
+  return ReplyMade(call, place, S_IFLNK);
 }
 
 Errno Session::Link(Call& call) {
@@ -213,7 +227,7 @@ ErrnoOr<UniqueFd> Session::CreateFile(const Call& call, const Place& place, int 
   ErrnoOr<UniqueFd> made =
       OpenBeneath(place.directory->fd(), place.name, open_flags | O_CREAT | O_EXCL, mode);
   if (made.ok()) {
-    MSB_RETURN_IF_ERRNO(GiveToCaller(call.header, *place.directory, made->get(), ""));
+    MSB_RETURN_IF_ERRNO(GiveToCaller(call.header, *place.directory, made->get()));
     return made;
   }
   if (made.error() != ErrnoValue(EEXIST) || (flags & O_EXCL) != 0) return made.error();

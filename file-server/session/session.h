@@ -97,8 +97,9 @@ class Session {
   ErrnoOr<fuse_entry_out> AddEntry(const InodeRef& directory, Found found);
   Errno ReplyNewEntry(Call& call, const Place& place);
   ErrnoOr<UniqueFd> CreateFile(const Call& call, const Place& place, int flags, mode_t mode);
-  Errno GiveToCaller(const fuse_in_header& caller, const Inode& directory, int fd,
-                     const char* name) const;
+  Errno ReplyMade(Call& call, const Place& place, mode_t type);
+  bool GivesAway(const fuse_in_header& caller) const;
+  Errno GiveToCaller(const fuse_in_header& caller, const Inode& directory, int fd) const;
 
   // attributes.cc
   Errno GetAttributes(Call& call);

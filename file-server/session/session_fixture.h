@@ -51,7 +51,9 @@ class SessionTest : public testing::Test {
     }
   };
 
-  explicit SessionTest(SessionLimits limits = {.inodes = 64, .handles = 16}) {
+  explicit SessionTest(SessionLimits limits = {.inodes = 64, .handles = 16},
+                       IdentityMap identity = IdentityMap::Single({.uid = ::geteuid(),
+                                                                   .gid = ::getegid()})) {
     std::filesystem::create_directory(root());
     std::ofstream(outside("secret")) << "secret";
     std::ofstream(outside("single")) << "single";
@@ -60,8 +62,7 @@ class SessionTest : public testing::Test {
     exports.push_back({Path(root()), Access::kReadOnly});
     exports.push_back(
         {UniqueFd(::open(outside("single").c_str(), O_RDWR | O_CLOEXEC)), Access::kReadWrite});
-    session_ = std::make_unique<Session>(
-        std::move(exports), IdentityMap::Single({.uid = ::geteuid(), .gid = ::getegid()}), limits);
+    session_ = std::make_unique<Session>(std::move(exports), identity, limits);
     fuse_init_in init = {};
     init.major = FUSE_KERNEL_VERSION;
     init.minor = FUSE_KERNEL_MINOR_VERSION;
@@ -90,6 +91,8 @@ class SessionTest : public testing::Test {
     header.opcode = opcode;
     header.nodeid = node;
     header.unique = 1;
+    header.uid = caller_.uid;
+    header.gid = caller_.gid;
     const std::function<void()> before_slow = [] {};
     buffer_.Clear();
     Session::Call call{.header = header,
@@ -182,6 +185,7 @@ class SessionTest : public testing::Test {
   TempDir directory_;
   ReplyBuffer buffer_;
   std::unique_ptr<Session> session_;
+  Owner caller_;  // of the process in the guest
   uint64_t writable_ = 0;
   uint64_t read_only_ = 0;
 };
