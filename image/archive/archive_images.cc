@@ -60,6 +60,13 @@ absl::Status CheckBlobs(const ArchiveContents& contents, const Manifest& manifes
   return absl::OkStatus();
 }
 
+absl::Status CheckNameCount(size_t count) {
+  if (count <= kMaxNames) return absl::OkStatus();
+  return MakeError(Reason::kImageTooLarge,
+                   absl::StrCat("the archive gives an image more than ", kMaxNames,
+                                " names: save it under fewer, docker save IMAGE:TAG"));
+}
+
 bool IsPlausibleName(absl::string_view name) {
   return !name.empty() && name.size() <= kMaxImageNameBytes &&
          std::all_of(name.begin(), name.end(), [](char c) { return c > 0x20 && c < 0x7f; });

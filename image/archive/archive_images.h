@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "image/archive/archive_contents.h"
 #include "image/blob/digest.h"
@@ -47,6 +48,13 @@ absl::StatusOr<std::vector<ArchivedImage>> FindDockerImages(const ArchiveContent
 // Holds what `manifest` names against what is there.
 absl::Status CheckBlobs(const ArchiveContents& contents, const Manifest& manifest,
                         const Platform& platform, const Limits& limits);
+
+// As many names as one image may have; the daemon holds this too.
+inline constexpr size_t kMaxNames = 64;
+
+// kImageTooLarge for a list of names that is longer. Before they are looked at one by one: a list
+// of 4 MiB has hundreds of thousands.
+absl::Status CheckNameCount(size_t count);
 
 // Whether `name` may be one of an image: visible ASCII, not too long.
 bool IsPlausibleName(absl::string_view name);

@@ -64,10 +64,11 @@ absl::StatusOr<Manifest> MakeManifest(const ArchiveContents& contents, const Jso
   return manifest;
 }
 
-std::vector<std::string> ReadTags(const Json& item) {
+absl::StatusOr<std::vector<std::string>> ReadTags(const Json& item) {
   std::vector<std::string> tags;
   const Json* list = ListMember(item, "RepoTags");
   if (list == nullptr) return tags;
+  MSB_RETURN_IF_ERROR(CheckNameCount(list->Size()));
   for (const Json& tag : list->GetArray()) {
     if (!tag.IsString()) continue;
     std::string name(tag.GetString(), tag.GetStringLength());
@@ -95,11 +96,12 @@ absl::StatusOr<std::vector<ArchivedImage>> FindDockerImages(const ArchiveContent
     last = CheckBlobs(contents, manifest, platform, limits);
     if (ReasonOf(last) == Reason::kImageUnsupported) continue;
     MSB_RETURN_IF_ERROR(last);
+    MSB_ASSIGN_OR_RETURN(std::vector<std::string> tags, ReadTags(item));
     std::string bytes = WriteManifest(manifest);
     images.push_back({.manifest_bytes = bytes,
                       .manifest = std::move(manifest),
                       .digest = Sha256::Of(bytes),
-                      .names = ReadTags(item)});
+                      .names = std::move(tags)});
   }
   if (images.empty()) return last;
   return images;

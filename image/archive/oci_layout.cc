@@ -49,19 +49,22 @@ absl::StatusOr<ArchivedImage> Resolve(const ArchiveContents& contents, const Ind
   return MakeError(Reason::kImageInvalid, "indexes in indexes in indexes lead to no image");
 }
 
-void AddNames(const std::vector<std::string>& names, ArchivedImage& image) {
+absl::Status AddNames(const std::vector<std::string>& names, ArchivedImage& image) {
+  MSB_RETURN_IF_ERROR(CheckNameCount(names.size()));
   for (const std::string& name : names) {
     const bool known = std::find(image.names.begin(), image.names.end(), name) != image.names.end();
     if (!known && IsPlausibleName(name)) image.names.push_back(name);
   }
+  return CheckNameCount(image.names.size());
 }
 
 // docker save writes its own names beside the layout: by the path of the configuration.
-void AddDockerNames(const rapidjson::Document& docker, std::vector<ArchivedImage>& images) {
+absl::Status AddDockerNames(const rapidjson::Document& docker, std::vector<ArchivedImage>& images) {
   for (const Json& item : docker.GetArray()) {
     const std::string config = StringMember(item, "Config");
     const Json* tags = ListMember(item, "RepoTags");
     if (tags == nullptr) continue;
+    MSB_RETURN_IF_ERROR(CheckNameCount(tags->Size()));
     std::vector<std::string> names;
     for (const Json& tag : tags->GetArray()) {
       if (tag.IsString()) names.emplace_back(tag.GetString(), tag.GetStringLength());
@@ -69,10 +72,11 @@ void AddDockerNames(const rapidjson::Document& docker, std::vector<ArchivedImage
     for (ArchivedImage& image : images) {
       // What the layout itself says is the fuller form.
       if (image.names.empty() && absl::EndsWith(config, image.manifest.config.digest.hex())) {
-        AddNames(names, image);
+        MSB_RETURN_IF_ERROR(AddNames(names, image));
       }
     }
   }
+  return absl::OkStatus();
 }
 
 ArchivedImage* FindSame(std::vector<ArchivedImage>& images, const ArchivedImage& image) {
@@ -115,14 +119,14 @@ absl::StatusOr<std::vector<ArchivedImage>> FindOciImages(const ArchiveContents& 
     }
     ArchivedImage* same = FindSame(images, *image);
     if (same == nullptr) same = &images.emplace_back(*std::move(image));
-    AddNames(entry.names, *same);
+    MSB_RETURN_IF_ERROR(AddNames(entry.names, *same));
   }
   if (images.empty()) return last;
   if (const StoredBlob* docker = contents.Find("manifest.json"); docker != nullptr) {
     MSB_ASSIGN_OR_RETURN(const std::string text,
                          contents.ReadText(*docker, "manifest.json", limits));
     MSB_ASSIGN_OR_RETURN(const rapidjson::Document json, ParseJsonList(text, "manifest.json"));
-    AddDockerNames(json, images);
+    MSB_RETURN_IF_ERROR(AddDockerNames(json, images));
   }
   return images;
 }
