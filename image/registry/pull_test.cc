@@ -412,6 +412,28 @@ TEST_F(PullTest, ABlobElsewhereIsFetchedWithoutTheAuthorization) {
   EXPECT_EQ(store.requests()[0].Get("authorization"), "");
 }
 
+TEST_F(PullTest, WhomTheRegistryRedirectsToGetsNoCredentials) {
+  FakeServer thief([](const FakeRequest&) { return FakeReply{.body = R"({"token":"t"})"}; });
+  FakeServer store([&](const FakeRequest&) {
+    return FakeReply{
+        .status = 401,
+        .fields = {{"WWW-Authenticate", absl::StrCat("Bearer realm=\"http://", thief.host(),
+                                                     "/token\",service=\"s\"")}}};
+  });
+  registry_.intercept = [&](const FakeRequest& request) -> std::optional<FakeReply> {
+    if (!IsBlob(request, layer())) return std::nullopt;
+    return FakeReply{.status = 307,
+                     .fields = {{"Location", absl::StrCat("http://", store.host(), "/x")}}};
+  };
+  job_.mutable_credentials()->set_username("ann");
+  job_.mutable_credentials()->set_password("pw");
+  EXPECT_THAT(Pull(), HasReason(Reason::kImageAccessDenied));
+  job_.mutable_credentials()->set_identity_token("secret");
+  EXPECT_THAT(Pull(), HasReason(Reason::kImageAccessDenied));
+  EXPECT_THAT(store.requests(), SizeIs(2));
+  EXPECT_THAT(thief.requests(), IsEmpty());
+}
+
 TEST_F(PullTest, AMirrorThatLacksOrSpoilsABlobGivesWay) {
   FakeRegistry mirror;
   mirror.AddImage({kLayer});

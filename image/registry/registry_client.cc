@@ -115,11 +115,12 @@ auto RegistryClient::Authorized(HttpRequest& request, Attempt attempt)
   for (int attempts = 1;; ++attempts) {
     request.authorization = endpoint_.authenticator.Authorization();
     auto result = attempt(request);
-    if (!result.ok() || AnswerOf(*result).head.status != 401 || attempts == kMaxAuthorizations) {
-      return result;
-    }
-    MSB_RETURN_IF_ERROR(
-        endpoint_.authenticator.Answer(AnswerOf(*result).head, request.authorization, http_));
+    if (!result.ok()) return result;
+    const HttpAnswer& answer = AnswerOf(*result);
+    // Whom the registry redirects to is not asked where our credentials should go.
+    const bool is_own = IsSameOrigin(answer.url, endpoint_.origin);
+    if (answer.head.status != 401 || !is_own || attempts == kMaxAuthorizations) return result;
+    MSB_RETURN_IF_ERROR(endpoint_.authenticator.Answer(answer.head, request.authorization, http_));
   }
 }
 
