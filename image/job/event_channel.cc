@@ -12,28 +12,41 @@ namespace msb::image {
 namespace {
 
 constexpr absl::Duration kProgressInterval = absl::Milliseconds(100);
-constexpr absl::Duration kSendTimeout = absl::Minutes(1);
+
+// The kernel says so of a socket with a good part of its buffer free: a small frame fits.
+bool HasRoom(int socket) {
+  pollfd watched{.fd = socket, .events = POLLOUT, .revents = 0};
+  return ::poll(&watched, 1, 0) == 1 && (watched.revents & POLLOUT) != 0;
+}
 
 }  // namespace
 
 absl::Status EventChannel::Send(const v1::JobEvent& event) {
+  const absl::MutexLock lock(&sending_);
+  return WriteFrame(socket_.get(), event.SerializeAsString(), absl::InfiniteFuture());
+}
+
+bool EventChannel::MayTellProgress(absl::string_view what) {
   const absl::MutexLock lock(&mutex_);
-  return WriteFrame(socket_.get(), event.SerializeAsString(), absl::Now() + kSendTimeout);
+  const absl::Time now = absl::Now();
+  absl::Time& next = next_progress_.try_emplace(what, absl::InfinitePast()).first->second;
+  if (now < next) return false;
+  next = now + kProgressInterval;
+  return true;
 }
 
 void EventChannel::Progress(absl::string_view what, uint64_t done_bytes, uint64_t total_bytes) {
-  {
-    const absl::MutexLock lock(&mutex_);
-    const absl::Time now = absl::Now();
-    absl::Time& next = next_progress_.try_emplace(what, absl::InfinitePast()).first->second;
-    if (now < next) return;
-    next = now + kProgressInterval;
-  }
+  if (!MayTellProgress(what)) return;
   v1::JobEvent event;
   event.mutable_progress()->set_what(std::string(what));
   event.mutable_progress()->set_done_bytes(done_bytes);
   event.mutable_progress()->set_total_bytes(total_bytes);
-  Send(event).IgnoreError();
+  // Another thread may wait for the daemon, with an event that must not be lost.
+  if (!sending_.TryLock()) return;
+  if (HasRoom(socket_.get())) {
+    WriteFrame(socket_.get(), event.SerializeAsString(), absl::InfiniteFuture()).IgnoreError();
+  }
+  sending_.Unlock();
 }
 
 void EventChannel::WaitForHangUp() const {

@@ -29,17 +29,23 @@ class EventChannel {
  public:
   explicit EventChannel(UniqueFd socket) : socket_(std::move(socket)) {}
 
-  // An error when the daemon takes nothing for a minute, or is gone.
+  // Waits as long as the daemon lives: it is busy with something large, and reads on. An error when
+  // it is gone.
   absl::Status Send(const v1::JobEvent& event);
 
-  // At most ten a second of each `what`; says nothing more often. A failure shows at the next Send.
+  // At most ten a second of each `what`; says nothing more often, nor where it would have to wait:
+  // work does not stand still for want of somebody who hears how far it is. A failure shows at the
+  // next Send.
   void Progress(absl::string_view what, uint64_t done_bytes, uint64_t total_bytes);
 
   // Returns once the daemon has hung up.
   void WaitForHangUp() const;
 
  private:
+  bool MayTellProgress(absl::string_view what);
+
   const UniqueFd socket_;
+  absl::Mutex sending_;  // held for a whole frame
   absl::Mutex mutex_;
   absl::flat_hash_map<std::string, absl::Time> next_progress_ ABSL_GUARDED_BY(mutex_);
 };
