@@ -10,9 +10,9 @@
 #include <string>
 
 #include "base/check.h"
-#include "base/error.h"
 #include "base/syscall.h"
 #include "image/tar/format.h"
+#include "image/write_error.h"
 
 namespace msb::image {
 namespace {
@@ -93,10 +93,7 @@ absl::Status TarWriter::Write(absl::string_view bytes) {
   while (!bytes.empty()) {
     const auto count =
         Syscall("write", [&] { return ::write(file_.get(), bytes.data(), bytes.size()); });
-    if (absl::IsResourceExhausted(count.status())) {
-      return WithReason(Reason::kNoSpace, "writing the archive", count.status());
-    }
-    if (!count.ok()) return WithReason(Reason::kHostError, "writing the archive", count.status());
+    if (!count.ok()) return WriteError("writing the archive", count.status());
     bytes.remove_prefix(static_cast<size_t>(*count));
     written_ += static_cast<uint64_t>(*count);
   }

@@ -16,12 +16,14 @@
 #include "base/error.h"
 #include "base/status_macros.h"
 #include "base/syscall.h"
+#include "image/write_error.h"
 
 namespace msb::image {
 namespace {
 
 constexpr size_t kPieceBytes = 256 * 1024;
 constexpr mode_t kFileMode = 0640;
+constexpr char kWhere[] = "staging directory";
 
 std::string PartName(const Digest& digest) { return absl::StrCat(digest.file_name(), ".part"); }
 
@@ -29,7 +31,7 @@ absl::Status WriteAll(int fd, absl::string_view bytes) {
   while (!bytes.empty()) {
     const auto written =
         Syscall("writing a blob", [&] { return ::write(fd, bytes.data(), bytes.size()); });
-    if (!written.ok()) return WriteError(written.status());
+    if (!written.ok()) return WriteError(kWhere, written.status());
     bytes.remove_prefix(static_cast<size_t>(*written));
   }
   return absl::OkStatus();
@@ -74,13 +76,6 @@ absl::Status Rename(int directory, const std::string& from, const std::string& t
 }
 
 }  // namespace
-
-absl::Status WriteError(const absl::Status& status) {
-  if (absl::IsResourceExhausted(status)) {
-    return WithReason(Reason::kNoSpace, "the host's disk for images is full", status);
-  }
-  return WithReason(Reason::kHostError, "staging directory", status);
-}
 
 absl::Status PartialBlob::Append(absl::string_view bytes) {
   MSB_RETURN_IF_ERROR(WriteAll(file_.get(), bytes));
@@ -152,7 +147,7 @@ absl::StatusOr<bool> BlobDirectory::Has(const Digest& digest) const {
 absl::StatusOr<PartialBlob> BlobDirectory::Continue(const Digest& digest) const {
   const std::string name = PartName(digest);
   absl::StatusOr<UniqueFd> file = OpenIn(directory_.get(), name, O_RDWR | O_CREAT);
-  if (!file.ok()) return WriteError(file.status());
+  if (!file.ok()) return WriteError(kWhere, file.status());
   if (::flock(file->get(), LOCK_EX | LOCK_NB) != 0 ||
       !IsNamed(file->get(), directory_.get(), name)) {
     return absl::UnavailableError("another job writes this blob");
@@ -167,7 +162,7 @@ absl::StatusOr<NewBlob> BlobDirectory::Create() {
   // What an earlier job of this directory left behind when it was killed.
   ::unlinkat(directory_.get(), name.c_str(), 0);
   absl::StatusOr<UniqueFd> file = OpenIn(directory_.get(), name, O_RDWR | O_CREAT | O_EXCL);
-  if (!file.ok()) return WriteError(file.status());
+  if (!file.ok()) return WriteError(kWhere, file.status());
   return NewBlob(directory_.get(), std::move(name), *std::move(file));
 }
 

@@ -96,9 +96,6 @@ class BlobDirectory {
   uint64_t next_new_ = 0;
 };
 
-// An error of writing to the staging directory: a full disk is one that somebody can mend.
-absl::Status WriteError(const absl::Status& status);
-
 }  // namespace msb::image
 
 #endif  // MSB_IMAGE_BLOB_BLOB_DIRECTORY_H_

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/status_macros.h"
 #include "base/syscall.h"
+#include "image/write_error.h"
 
 namespace msb::image {
 namespace {
@@ -30,7 +31,7 @@ absl::Status WriteAll(int fd, uint64_t offset, absl::string_view bytes) {
     const auto written = Syscall("write the layer's file system", [&] {
       return ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
     });
-    if (!written.ok()) return WithReason(Reason::kHostError, "a layer", written.status());
+    if (!written.ok()) return WriteError("a layer", written.status());
     offset += static_cast<uint64_t>(*written);
     bytes.remove_prefix(static_cast<size_t>(*written));
   }
@@ -84,7 +85,7 @@ absl::Status BlockStream::Finish() {
   MSB_RETURN_IF_ERROR(Flush());
   const auto sized = Syscall("size the layer's file system",
                              [&] { return ::ftruncate(fd_, static_cast<off_t>(buffer_start_)); });
-  if (!sized.ok()) return WithReason(Reason::kHostError, "a layer", sized.status());
+  if (!sized.ok()) return WriteError("a layer", sized.status());
   return absl::OkStatus();
 }
 

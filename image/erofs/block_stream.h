@@ -24,7 +24,7 @@ class BlockStream {
   // At the beginning of a block alone.
   uint32_t block() const { return static_cast<uint32_t>(position() >> erofs::kBlockBits); }
 
-  // kImageTooLarge beyond the limit, kHostError.
+  // kImageTooLarge beyond the limit, kNoSpace for a full disk, kHostError.
   absl::Status Append(absl::string_view bytes);
   absl::Status AppendZeros(uint64_t count);
   absl::Status FillBlock();

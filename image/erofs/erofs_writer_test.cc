@@ -221,6 +221,14 @@ TEST_F(ErofsWriterTest, StopsAtItsLimit) {
   EXPECT_THAT(writer.AppendContent(std::string(200'000, 'x')), HasReason(Reason::kImageTooLarge));
 }
 
+TEST_F(ErofsWriterTest, AFullDiskSaysSo) {
+  const UniqueFd full(::open("/dev/full", O_WRONLY | O_CLOEXEC));
+  ErofsWriter writer(full.get(), kMaxBytes);
+  // More than is held back.
+  ASSERT_OK(writer.AddFile(Plain(), 1 << 20));
+  EXPECT_THAT(writer.AppendContent(std::string(1 << 20, 'x')), HasReason(Reason::kNoSpace));
+}
+
 // --- Against other readers: erofs-utils and the kernel
 // --------------------------------------------
 
