@@ -126,5 +126,25 @@ TEST_F(ArchiveImagesTest, TheNamesBesideALayoutAreCountedToo) {
   EXPECT_THAT(Find(), HasReason(Reason::kImageTooLarge));
 }
 
+TEST_F(ArchiveImagesTest, ALayoutsEntryLeadsToAnImageByOneIndexAtMost) {
+  AddBlob(kConfig);
+  AddBlob(manifest_);
+  const std::string index = AddBlob(IndexOf({Described(media_type::kOciManifest, manifest_)}));
+  AddFile("index.json", IndexOf({Described(media_type::kOciIndex, index)}));
+  ASSERT_OK_AND_ASSIGN(const auto images, Find());
+  ASSERT_THAT(images, SizeIs(1));
+  EXPECT_EQ(images[0].index, index);
+  EXPECT_EQ(images[0].manifest_bytes, manifest_);
+}
+
+TEST_F(ArchiveImagesTest, AnIndexInAnIndexIsNotSupported) {
+  AddBlob(kConfig);
+  AddBlob(manifest_);
+  const std::string inner = AddBlob(IndexOf({Described(media_type::kOciManifest, manifest_)}));
+  const std::string outer = AddBlob(IndexOf({Described(media_type::kOciIndex, inner)}));
+  AddFile("index.json", IndexOf({Described(media_type::kOciIndex, outer)}));
+  EXPECT_THAT(Find(), HasReason(Reason::kImageUnsupported));
+}
+
 }  // namespace
 }  // namespace msb::image

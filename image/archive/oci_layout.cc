@@ -15,8 +15,6 @@
 namespace msb::image {
 namespace {
 
-constexpr int kMaxIndexDepth = 3;
-
 absl::StatusOr<std::string> ReadBlob(const ArchiveContents& contents, const Digest& digest,
                                      const Limits& limits) {
   const StoredBlob* blob = contents.FindDigest(digest);
@@ -27,12 +25,12 @@ absl::StatusOr<std::string> ReadBlob(const ArchiveContents& contents, const Dige
   return contents.ReadText(*blob, "the manifest", limits);
 }
 
-// From an entry of index.json down to a manifest.
+// From an entry of index.json to a manifest, by way of one index at most.
 absl::StatusOr<ArchivedImage> Resolve(const ArchiveContents& contents, const IndexEntry& top,
                                       const Platform& platform, const Limits& limits) {
   IndexEntry entry = top;
   std::string index;
-  for (int depth = 0; depth <= kMaxIndexDepth; ++depth) {
+  while (true) {
     MSB_ASSIGN_OR_RETURN(std::string bytes, ReadBlob(contents, entry.descriptor.digest, limits));
     MSB_ASSIGN_OR_RETURN(auto parsed, ParseManifest(bytes, entry.descriptor.media_type, limits));
     if (auto* manifest = std::get_if<Manifest>(&parsed); manifest != nullptr) {
@@ -43,10 +41,10 @@ absl::StatusOr<ArchivedImage> Resolve(const ArchiveContents& contents, const Ind
           .digest = index.empty() ? entry.descriptor.digest : top.descriptor.digest,
           .index = std::move(index)};
     }
+    if (!index.empty()) return IndexInIndex();
     MSB_ASSIGN_OR_RETURN(entry, ChoosePlatform(std::get<Index>(parsed), platform));
-    if (index.empty()) index = std::move(bytes);
+    index = std::move(bytes);
   }
-  return MakeError(Reason::kImageInvalid, "indexes in indexes in indexes lead to no image");
 }
 
 absl::Status AddNames(const std::vector<std::string>& names, ArchivedImage& image) {

@@ -251,6 +251,10 @@ absl::StatusOr<IndexEntry> ChoosePlatform(const Index& index, const Platform& wa
       absl::StrCat("the image is for ", ListPlatforms(index), ", not for ", ToString(wanted)));
 }
 
+absl::Status IndexInIndex() {
+  return Unsupported("the image's index leads to another index, not to an image");
+}
+
 absl::Status CheckConfig(absl::string_view config, const Manifest& manifest,
                          const Platform& wanted) {
   MSB_ASSIGN_OR_RETURN(const rapidjson::Document json,

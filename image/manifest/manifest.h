@@ -14,6 +14,7 @@
 #include <variant>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "image/blob/digest.h"
@@ -75,6 +76,10 @@ absl::StatusOr<std::variant<Manifest, Index>> ParseManifest(absl::string_view by
 
 // The entry for `wanted`. kImageUnsupported, with what there is, when there is none.
 absl::StatusOr<IndexEntry> ChoosePlatform(const Index& index, const Platform& wanted);
+
+// kImageUnsupported: who is told of an image holds its manifest against the one index that names
+// it, and nobody makes trees of them.
+absl::Status IndexInIndex();
 
 // Holds an image's configuration against its manifest: kImageUnsupported when it is for another
 // platform, kImageInvalid when it does not name as many layers.

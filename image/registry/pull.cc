@@ -25,15 +25,12 @@
 namespace msb::image {
 namespace {
 
-// An index may name indexes; nobody needs more than one in another.
-constexpr int kMaxIndexDepth = 3;
-
 // What a reference has led to.
 struct Resolved {
   size_t endpoint = 0;
   FetchedManifest document;  // the image's manifest
   Manifest manifest;
-  std::optional<FetchedManifest> index;  // the first one, when there was one
+  std::optional<FetchedManifest> index;  // that names it, when there was one
 };
 
 absl::StatusOr<FetchedManifest> FetchPatiently(RegistryClient& client, const std::string& reference,
@@ -49,26 +46,26 @@ absl::StatusOr<FetchedManifest> FetchPatiently(RegistryClient& client, const std
   }
 }
 
-// Follows indexes down to the manifest for `platform`.
+// By way of an index, if that is what the reference names, to the manifest for the platform.
 absl::StatusOr<Resolved> Resolve(RegistryClient& client, const PullSpec& spec, const Limits& limits,
                                  const Cancellation& cancellation) {
   std::string reference = spec.reference;
-  std::optional<FetchedManifest> first_index;
-  for (int depth = 0; depth <= kMaxIndexDepth; ++depth) {
+  std::optional<FetchedManifest> index;
+  while (true) {
     MSB_ASSIGN_OR_RETURN(FetchedManifest document,
                          FetchPatiently(client, reference, limits, cancellation));
     MSB_ASSIGN_OR_RETURN(auto parsed, ParseManifest(document.bytes, document.media_type, limits));
     if (auto* manifest = std::get_if<Manifest>(&parsed); manifest != nullptr) {
       return Resolved{.document = std::move(document),
                       .manifest = std::move(*manifest),
-                      .index = std::move(first_index)};
+                      .index = std::move(index)};
     }
+    if (index.has_value()) return IndexInIndex();
     MSB_ASSIGN_OR_RETURN(const IndexEntry entry,
                          ChoosePlatform(std::get<Index>(parsed), spec.platform));
     reference = entry.descriptor.digest.text();
-    if (!first_index.has_value()) first_index = std::move(document);
+    index = std::move(document);
   }
-  return MakeError(Reason::kImageInvalid, "indexes in indexes in indexes lead to no image");
 }
 
 // Asks one endpoint after the other. The error is the last one's, which is the registry itself.
