@@ -39,6 +39,23 @@ def test_a_wrong_command_line_says_what_was_meant(arguments, code, complaint):
     assert len(result.stderr.splitlines()) <= 3
 
 
+def test_a_closed_stream_is_no_place_for_other_files(box):
+    # Each number that is free would go to the next file, the connection to the daemon among them.
+    def run(close, *arguments):
+        command = " ".join(['"$@"', close])
+        return subprocess.run(["sh", "-c", command, "-", *box.daemon.command(*arguments)],
+                              env=box.daemon.environment, capture_output=True, timeout=60)
+    result = run(">&-", "exec", box.name, "--", "echo", "hi")
+    assert result.returncode == 1 and b"Bad file descriptor" in result.stderr
+    assert run("2>&-", "exec", box.name, "--", "sh", "-c", "echo out; echo err >&2").stdout == b"out\n"
+    assert run("<&-", "exec", "-i", box.name, "--", "cat").returncode == 0
+
+
+def test_what_the_guest_says_is_told_as_it_is(box):
+    result = box.exec("true", options=["-u", "nobody-at-all"], check=False)
+    assert b"the image's /etc/passwd has no user \"nobody-at-all\"" in result.stderr
+
+
 def test_help_is_there_for_who_asks_either_way():
     assert alone("help", "exec").stdout == alone("exec", "--help").stdout
     assert b"Exit codes:" in alone("--help").stdout
