@@ -12,8 +12,8 @@
 #include <ctime>
 #include <utility>
 
-#include "absl/strings/escaping.h"
 #include "base/frames.h"
+#include "base/log.h"
 #include "guest-agent/console.h"
 #include "guest-agent/link/vsock.h"
 
@@ -21,8 +21,6 @@ namespace msb {
 namespace {
 
 using agent::v1::BootMark;
-
-constexpr size_t kMaxDetailBytes = 1024;
 
 bool WaitFor(int fd, short events, absl::Duration limit) {
   pollfd ready{.fd = fd, .events = events, .revents = 0};
@@ -47,7 +45,7 @@ void BootMarks::Add(BootMark::Stage stage, absl::string_view detail) {
   mark.set_stage(stage);
   mark.set_guest_boottime_ns(static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 +
                              static_cast<uint64_t>(now.tv_nsec));
-  mark.set_detail(absl::CHexEscape(detail).substr(0, kMaxDetailBytes));
+  mark.set_detail(EscapeForLog(detail));
   AppendFrame(mark.SerializeAsString(), waiting_);
 }
 

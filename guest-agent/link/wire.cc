@@ -3,9 +3,9 @@
 
 #include "guest-agent/link/wire.h"
 
-#include "absl/strings/escaping.h"
 #include "base/error.h"
 #include "base/frames.h"
+#include "base/log.h"
 #include "guest-agent/errno_status.h"
 
 namespace msb {
@@ -45,7 +45,7 @@ agent::v1::Error ToError(const absl::Status& status) {
   agent::v1::Error error;
   const Reason reason = ReasonOf(status);
   error.set_reason(static_cast<int>(reason == Reason::kUnspecified ? Reason::kFileError : reason));
-  error.set_message(absl::CHexEscape(status.message()).substr(0, kMaxErrorMessageBytes));
+  error.set_message(EscapeForLog(status.message()));
   error.set_errno_value(ErrnoOf(status));
   return error;
 }

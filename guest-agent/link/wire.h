@@ -21,9 +21,6 @@ namespace msb {
 // cost of a frame does not show, little enough that stderr does not wait long behind stdout.
 inline constexpr size_t kChunkBytes = 256 * 1024;
 
-// Most bytes of an error's message.
-inline constexpr size_t kMaxErrorMessageBytes = 1024;
-
 // Length and message.
 std::string EncodeFrame(const agent::v1::AgentFrame& frame);
 
