@@ -92,6 +92,27 @@ Check CheckFile(absl::string_view name, const std::string& path, int mode, std::
                    std::move(remedy));
 }
 
+// All that the daemon starts.
+void CheckPrograms(const Config& config, const std::function<void(Check)>& report) {
+  const struct {
+    const char* name;
+    const std::string& path;
+    const char* what_works;  // without it
+  } programs[] = {
+      {"vmm", config.daemon.vmm, "no sandbox starts"},
+      {"jailer", config.daemon.jailer, "no sandbox starts"},
+      {"net", config.daemon.net, "sandboxes with --network none work"},
+      {"secrets", config.daemon.secrets, "sandboxes without secrets work"},
+      {"fs", config.daemon.fs, "sandboxes without mounts work"},
+      {"image", config.daemon.image, "built-in images work"},
+  };
+  for (const auto& program : programs) {
+    report(CheckFile(program.name, program.path, X_OK,
+                     absl::StrCat("set daemon.", program.name, ", or install microsandbox; ",
+                                  program.what_works, " without it")));
+  }
+}
+
 Check CheckImages(const Config& config) {
   const auto images = ListImages(config.daemon.assets_directory);
   if (!images.ok()) {
@@ -158,11 +179,7 @@ void Diagnose(const Config& config, const EngineFacts& engines, const Images& im
   report(CheckQemu(engines));
   report(CheckEngine(engines));
   report(CheckCgroups());
-  report(CheckFile("vmm", config.daemon.vmm, X_OK, "set daemon.vmm, or install microsandbox"));
-  report(CheckFile("jailer", config.daemon.jailer, X_OK,
-                   "set daemon.jailer, or install microsandbox"));
-  report(CheckFile("image", config.daemon.image, X_OK,
-                   "set daemon.image, or install microsandbox; built-in images work without it"));
+  CheckPrograms(config, report);
   for (const char* asset : {"vmlinux", "initramfs.cpio", "disks"}) {
     report(CheckFile("asset", absl::StrCat(assets, "/", asset), R_OK,
                      "deploy/guest.sh builds it; or set daemon.assets_directory"));
