@@ -4,7 +4,6 @@
 // msb-fs: serves the directories that a sandbox mounts. Started by the jailer with a socket and the
 // directories as descriptors; opens no file by name but /proc/self/fd/N, what it holds already.
 
-#include <malloc.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -13,6 +12,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -22,6 +22,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
+#include "base/check.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/served_file_systems.h"
@@ -30,6 +31,7 @@
 #include "base/version.h"
 #include "file-server/server.h"
 #include "file-server/session/session.h"
+#include "jailer/policy/filter.h"
 
 namespace msb {
 namespace {
@@ -53,6 +55,8 @@ constexpr char kUsage[] =
     "  --max-handles N     files that it may have open (default 16384)\n"
     "  --threads N         1..16 (default 4): as many slow requests are served at once\n"
     "  --log-level LEVEL   of stderr: debug, info (the default), warning, error\n"
+    "  --debug-without-seccomp\n"
+    "                      threads may make every system call; for a developer with strace\n"
     "\n"
     "exit status: 0 when the other side hung up, 1 after an error, 2 for a command line that is\n"
     "not understood\n";
@@ -75,6 +79,7 @@ struct Arguments {
   bool pass_ids = false;
   SessionLimits limits;
   int threads = 4;
+  Seccomp seccomp = Seccomp::kInForce;
   LogLevel log_level = LogLevel::kInfo;
   bool version = false;
   bool help = false;
@@ -130,6 +135,8 @@ std::optional<Arguments> ParseArguments(int argc, char** argv) {
       arguments.help = true;
     } else if (word == "--pass-ids") {
       arguments.pass_ids = true;
+    } else if (word == "--debug-without-seccomp") {
+      arguments.seccomp = Seccomp::kOffForDebugging;
     } else if (i + 1 < argc && ParseFlag(word, argv[i + 1], arguments)) {
       ++i;
     } else {
@@ -172,6 +179,16 @@ absl::Status FitLimits(SessionLimits& limits) {
   return absl::OkStatus();
 }
 
+// What each thread begins with. It fails only where CheckSeccomp did.
+absl::StatusOr<std::function<void()>> Confinement(Seccomp seccomp) {
+  if (seccomp == Seccomp::kOffForDebugging) {
+    MSB_LOG(kWarning) << "seccomp is off: a guest that takes over this process has one wall less";
+    return [] {};
+  }
+  MSB_RETURN_IF_ERROR(CheckSeccomp());
+  return [] { MSB_CHECK(ConfineThread(SeccompPolicy::kFileServer).ok()); };
+}
+
 absl::Status Serve(const Arguments& arguments) {
   // A guest that fills a file to its limit gets EFBIG.
   ::signal(SIGXFSZ, SIG_IGN);
@@ -189,12 +206,13 @@ absl::Status Serve(const Arguments& arguments) {
   const IdentityMap identity = arguments.pass_ids
                                    ? IdentityMap::PassThrough()
                                    : IdentityMap::Single({.uid = ::geteuid(), .gid = ::getegid()});
+  MSB_ASSIGN_OR_RETURN(const std::function<void()> confine, Confinement(arguments.seccomp));
   Session session(std::move(exports), identity, limits);
-  return Server(UniqueFd(arguments.socket_fd), session).Run(arguments.threads);
+  return Server(UniqueFd(arguments.socket_fd), session).Run(arguments.threads, confine);
 }
 
 int Main(int argc, char** argv) {
-  ::mallopt(M_ARENA_MAX, 1);
+  PrepareLibraries();
   const std::optional<Arguments> arguments = ParseArguments(argc, argv);
   if (!arguments.has_value()) {
     std::fputs(kUsage, stderr);

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <latch>
 #include <thread>
 #include <utility>
 
@@ -24,10 +25,17 @@ constexpr size_t kReadAheadBytes = 64 * 1024;
 
 }  // namespace
 
-absl::Status Server::Run(int threads) {
+absl::Status Server::Run(int threads, const std::function<void()>& on_thread_start) {
+  // None serves while another could still be made to do what it may not.
+  std::latch started(threads);
+  const auto start = [&] {
+    on_thread_start();
+    started.arrive_and_wait();
+    Work();
+  };
   std::vector<std::thread> others;
-  for (int i = 1; i < threads; ++i) others.emplace_back([this] { Work(); });
-  Work();
+  for (int i = 1; i < threads; ++i) others.emplace_back(start);
+  start();
   for (std::thread& other : others) other.join();
   absl::MutexLock lock(&turn_mutex_);
   return end_;

@@ -9,6 +9,7 @@
 #ifndef MSB_FILE_SERVER_SERVER_H_
 #define MSB_FILE_SERVER_SERVER_H_
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -28,7 +29,8 @@ class Server {
   Server(UniqueFd socket, Session& session) : socket_(std::move(socket)), session_(session) {}
 
   // Serves with `threads` threads until the other side hangs up, or sends what is no message.
-  absl::Status Run(int threads);
+  // Before any of them reads, each calls `on_thread_start`, to confine itself.
+  absl::Status Run(int threads, const std::function<void()>& on_thread_start);
 
  private:
   // Bytes of the stream; what is read ahead passes from turn to turn.

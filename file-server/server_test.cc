@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
+#include <atomic>
 #include <cstring>
 #include <string>
 #include <thread>
@@ -29,7 +30,7 @@ class ServerTest : public testing::Test {
     MSB_CHECK(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
     guest_ = UniqueFd(ends[0]);
     server_ = std::make_unique<Server>(UniqueFd(ends[1]), session_);
-    thread_ = std::thread([this] { result_ = server_->Run(/*threads=*/3); });
+    thread_ = std::thread([this] { result_ = server_->Run(kThreads, [this] { ++started_; }); });
   }
   ~ServerTest() override {
     guest_.Reset();
@@ -82,7 +83,10 @@ class ServerTest : public testing::Test {
   }
 
   TempDir directory_;
+  static constexpr int kThreads = 3;
+
   Session session_;
+  std::atomic<int> started_ = 0;
   UniqueFd guest_;
   std::unique_ptr<Server> server_;
   std::thread thread_;
@@ -97,6 +101,12 @@ TEST_F(ServerTest, AnswersWithTheNumberOfTheRequest) {
   Send(Request(FUSE_IOCTL, FUSE_ROOT_ID, 78, ""));
   EXPECT_EQ(Receive().error, -ENOSYS);
   EXPECT_OK(End());
+}
+
+TEST_F(ServerTest, AnswersOnceAllThreadsHaveStarted) {
+  Send(Request(FUSE_GETATTR, FUSE_ROOT_ID, 1, Bytes(fuse_getattr_in{})));
+  Receive();
+  EXPECT_EQ(started_, kThreads);
 }
 
 TEST_F(ServerTest, ServesRequestsThatArriveInPieces) {

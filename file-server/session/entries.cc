@@ -122,7 +122,9 @@ Errno Session::GiveToCaller(const fuse_in_header& caller, const Inode& directory
   if (::fstat(directory.fd(), &info) != 0) return LastErrno();
   const bool inherits_group = (info.st_mode & S_ISGID) != 0;
   const gid_t gid = inherits_group ? static_cast<gid_t>(-1) : caller.gid;
-  if (::fchownat(fd, "", caller.uid, gid, AT_EMPTY_PATH) != 0) return LastErrno();
+  if (::fchownat(fd, "", caller.uid, gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0) {
+    return LastErrno();
+  }
   return Errno::kNone;
 }
 

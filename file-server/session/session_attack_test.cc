@@ -47,6 +47,7 @@ TEST_F(SessionTest, IsNotFooledByALinkThatIsSwappedMeanwhile) {
   std::thread swapper([&] {
     while (!stop) {
       ::renameat2(AT_FDCWD, inside("d").c_str(), AT_FDCWD, inside("l").c_str(), RENAME_EXCHANGE);
+      std::this_thread::yield();
     }
   });
   for (int i = 0; i < 2000; ++i) {

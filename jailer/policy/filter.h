@@ -23,9 +23,10 @@ enum class SeccompPolicy {
   kQemuLoop,  // msb-vmm's event loop, engine qemu, once QEMU runs
   kVcpu,
   kDisk,
-  kQemu,     // a whole process, from its exec on
-  kNet,      // msb-net, once it serves
-  kSecrets,  // msb-secrets, once it serves
+  kQemu,        // a whole process, from its exec on
+  kNet,         // msb-net, once it serves
+  kSecrets,     // msb-secrets, once it serves
+  kFileServer,  // msb-fs, once it serves
 };
 
 // Whether a process confines its threads. Everything but kInForce is for a developer at his own

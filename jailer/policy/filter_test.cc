@@ -10,11 +10,15 @@
 #include <linux/kvm.h>
 #include <linux/netlink.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,6 +28,7 @@
 #include <iterator>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/synchronization/mutex.h"
 #include "tests/support/matchers.h"
@@ -35,11 +40,12 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 constexpr SeccompPolicy kThreads[] = {SeccompPolicy::kKvmLoop, SeccompPolicy::kQemuLoop,
-                                      SeccompPolicy::kVcpu, SeccompPolicy::kDisk,
-                                      SeccompPolicy::kSecrets};
-constexpr SeccompPolicy kAll[] = {
-    SeccompPolicy::kKvmLoop, SeccompPolicy::kQemuLoop, SeccompPolicy::kVcpu,   SeccompPolicy::kDisk,
-    SeccompPolicy::kQemu,    SeccompPolicy::kNet,      SeccompPolicy::kSecrets};
+                                      SeccompPolicy::kVcpu,    SeccompPolicy::kDisk,
+                                      SeccompPolicy::kSecrets, SeccompPolicy::kFileServer};
+constexpr SeccompPolicy kAll[] = {SeccompPolicy::kKvmLoop, SeccompPolicy::kQemuLoop,
+                                  SeccompPolicy::kVcpu,    SeccompPolicy::kDisk,
+                                  SeccompPolicy::kQemu,    SeccompPolicy::kNet,
+                                  SeccompPolicy::kSecrets, SeccompPolicy::kFileServer};
 
 class SeccompTest : public ::testing::Test {
  protected:
@@ -83,7 +89,9 @@ TEST_F(SeccompTest, AbortEndsWithItsOwnSignal) {
 
 TEST_F(SeccompTest, NoThreadOpensConnectsOrExecutes) {
   for (const SeccompPolicy policy : kThreads) {
-    ExpectKilled(policy, [] { ::open("/etc/passwd", O_RDONLY); });
+    if (policy != SeccompPolicy::kFileServer) {
+      ExpectKilled(policy, [] { ::open("/etc/passwd", O_RDONLY); });
+    }
     ExpectKilled(policy, [] { ::socket(AF_INET, SOCK_STREAM, 0); });
     ExpectKilled(policy, [] { ::syscall(SYS_execve, "/bin/true", nullptr, nullptr); });
     ExpectKilled(policy, [] { ::fork(); });
@@ -173,6 +181,29 @@ TEST_F(SeccompTest, ThreadsThatContendForAMutexNeedNoMoreOnceTheLibrariesArePrep
   }
 }
 
+TEST_F(SeccompTest, ThreadsOfTheFileServerWaitBehindEachOther) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    PrepareLibraries();
+    absl::Mutex mutex;
+    mutex.Lock();
+    std::vector<std::thread> others;
+    for (int i = 0; i < 4; ++i) {
+      others.emplace_back([&] {
+        if (!ConfineThread(SeccompPolicy::kFileServer).ok()) ::_exit(2);
+        const absl::MutexLock lock(&mutex);
+      });
+    }
+    ::usleep(50'000);  // the first has begun to wait, then the next
+    mutex.Unlock();
+    for (std::thread& other : others) other.join();
+    ::_exit(0);
+  }
+  int status = -1;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+}
+
 TEST_F(SeccompTest, TheNetworkHasSocketsOfIpAndNothingElse) {
   for (const int family : {AF_INET, AF_INET6, AF_NETLINK}) {
     ExpectRuns(SeccompPolicy::kNet, [family] { ::socket(family, SOCK_DGRAM, 0); });
@@ -207,6 +238,29 @@ TEST_F(SeccompTest, TheNetworkHasSocketsOfIpAndNothingElse) {
     int ends[2];
     ::socketpair(AF_UNIX, SOCK_STREAM, 0, ends);
   });
+}
+
+TEST_F(SeccompTest, TheFileServerHasFilesAndNothingElse) {
+  constexpr SeccompPolicy kPolicy = SeccompPolicy::kFileServer;
+  ExpectRuns(kPolicy, [] { ::open("/nowhere", O_RDWR | O_TRUNC); });
+  ExpectKilled(kPolicy, [] { ::open("/nowhere", O_WRONLY | O_CREAT, 0600); });
+  ExpectKilled(kPolicy, [] { ::open("/nowhere", O_WRONLY | O_TMPFILE, 0600); });
+  ExpectRuns(kPolicy, [] { ::mknodat(-1, "fifo", S_IFIFO | 0600, 0); });
+  for (const mode_t mode : {S_IFCHR, S_IFBLK, S_IFREG, S_IFIFO | S_ISUID}) {
+    ExpectKilled(kPolicy, [mode] { ::mknodat(-1, "made", mode, 0); });
+  }
+  ExpectRuns(kPolicy, [] { ::chmod("/nowhere", S_ISGID | 0755); });
+  ExpectKilled(kPolicy, [] { ::chmod("/nowhere", S_ISUID | 0755); });
+  ExpectKilled(kPolicy, [] { ::syscall(SYS_fchownat, -1, "name", 0, 0, AT_SYMLINK_NOFOLLOW); });
+  ExpectKilled(kPolicy, [] { ::renameat2(-1, "a", -1, "b", RENAME_WHITEOUT); });
+  ExpectKilled(kPolicy, [] { ::unshare(CLONE_NEWUSER); });
+  ExpectKilled(kPolicy, [] { ::setns(-1, 0); });
+  ExpectKilled(kPolicy, [] { ::mount(nullptr, "/", nullptr, MS_REMOUNT, nullptr); });
+  ExpectKilled(kPolicy, [] { ::syscall(SYS_userfaultfd, 0); });
+  ExpectKilled(kPolicy, [] { ::syscall(SYS_keyctl, 0, 0, 0, 0, 0); });
+  ExpectKilled(kPolicy, [] { ::syscall(SYS_add_key, nullptr, nullptr, nullptr, 0, 0); });
+  ExpectKilled(kPolicy, [] { ::ioctl(-1, 0, 0); });
+  ExpectKilled(kPolicy, [] { std::thread([] {}).join(); });
 }
 
 // The table of another architecture has other numbers.

@@ -80,6 +80,7 @@ extern const RuleSet kQemuRules;
 extern const RuleSet kNetworkRules;
 extern const RuleSet kNetRules;
 extern const RuleSet kSecretsRules;
+extern const RuleSet kFileServerRules;
 
 struct PolicyText {
   SeccompPolicy policy;
@@ -96,6 +97,7 @@ inline const PolicyText kPolicyTexts[] = {
     {SeccompPolicy::kQemu, "kQemu", {&kQemuRules}},
     {SeccompPolicy::kNet, "kNet", {&kEveryThreadRules, &kNetworkRules, &kNetRules}},
     {SeccompPolicy::kSecrets, "kSecrets", {&kEveryThreadRules, &kNetworkRules, &kSecretsRules}},
+    {SeccompPolicy::kFileServer, "kFileServer", {&kEveryThreadRules, &kFileServerRules}},
 };
 
 }  // namespace msb

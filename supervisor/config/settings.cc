@@ -234,8 +234,8 @@ std::vector<Setting> JailSettings() {
        "`available`: run sandboxes without the limits of a controller that the host lacks."},
       {"jail", "seccomp", "enforced",
        ChoiceSetting{MSB_FIELD(jail.seccomp), {"enforced", "off-for-debugging"}},
-       "`off-for-debugging`: let the threads of sandboxes started from now on make every system "
-       "call, for a developer with `strace` at his own host."},
+       "`off-for-debugging`: let the VMMs and `msb-fs` of sandboxes started from now on make every "
+       "system call, for a developer with `strace` at his own host."},
       {"jail", "base_uid", int64_t{1'880'000'000},
        NumberSetting{MSB_FIELD(jail.base_uid), 1, 4'294'000'000},
        "First of 131073 user ids: of 65536 VMMs, of as many processes beside them, and of image "

@@ -65,6 +65,9 @@ CompanionSpec FileServerOf(const Config& config, const DataDirectory& data,
     companion.capabilities = {"chown", "dac_override", "fowner"};
     companion.arguments.push_back("--pass-ids");
   }
+  if (config.jail.seccomp == "off-for-debugging") {
+    companion.arguments.push_back("--debug-without-seccomp");
+  }
   int fd = kFirstCompanionOwnFd;
   for (const msb::v1::Mount& mount : record.spec.mounts()) {
     if (!IsServed(mount)) continue;

@@ -60,6 +60,7 @@ TEST_F(FileServerTest, RunsAsTheUserWhoAskedForTheSandbox) {
   EXPECT_THAT(server.identity->groups, ElementsAre(27u));
   EXPECT_THAT(server.capabilities, IsEmpty());
   EXPECT_THAT(server.arguments, Not(Contains("--pass-ids")));
+  EXPECT_THAT(server.arguments, Not(Contains("--debug-without-seccomp")));
   EXPECT_THAT(server.arguments, IsSupersetOf({"--export", "8:ro:7:0"}));
   ASSERT_THAT(server.sources, SizeIs(1));
   EXPECT_EQ(server.sources[0].path, "/home/a");
@@ -76,6 +77,13 @@ TEST_F(FileServerTest, OfRootHasWhatRootCanDoWithFiles) {
 
   EXPECT_THAT(launched_.companions[0].capabilities, ElementsAre("chown", "dac_override", "fowner"));
   EXPECT_THAT(launched_.companions[0].arguments, Contains("--pass-ids"));
+}
+
+TEST_F(FileServerTest, HasNoFilterWhereADeveloperSaysSo) {
+  daemon_.config().jail.seccomp = "off-for-debugging";
+  daemon_.Up();
+  ASSERT_OK(daemon_.Create(With("/srv", "/src")));
+  EXPECT_THAT(launched_.companions[0].arguments, Contains("--debug-without-seccomp"));
 }
 
 TEST_F(FileServerTest, IsNotThereWithoutAMountThatNeedsIt) {

@@ -1,6 +1,6 @@
 # Copyright 2026 The microsandbox authors
 # SPDX-License-Identifier: Apache-2.0
-"""Every thread of a live VMM is confined: made to do what it may not, it takes its process with it."""
+"""Every thread of a live VMM or msb-fs is confined: made to do what it may not, it ends its process."""
 import ctypes
 import json
 import os
@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from conftest import ENGINES
+from conftest import ENGINES, Box
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 LIBC.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
@@ -17,7 +17,7 @@ LIBC.ptrace.restype = ctypes.c_long
 PEEKTEXT, GETREGS, SETREGS, ATTACH, DETACH = 1, 12, 13, 16, 17
 WALL = 0x40000000
 SYSCALL_INSTRUCTION = b"\x0f\x05"
-SYS_SOCKET, SYS_EXECVE = 41, 59
+SYS_SOCKET, SYS_EXECVE, SYS_UNSHARE, SYS_USERFAULTFD, SYS_IO_URING_SETUP = 41, 59, 272, 323, 425
 QEMU = "ld-linux-x86-64"  # the loader of QEMU's folder executes it
 # (engine, name of the thread): the kinds of thread that have a policy of their own.
 KINDS = [(engine, thread) for engine in ENGINES for thread in
@@ -69,18 +69,48 @@ def read(path):
 
 
 def threads(cgroup):
-    """(name, directory in /proc) of each thread of the VMM, and of QEMU beside it."""
+    """(name, directory in /proc) of each thread of the VMM, and of QEMU beside it; of a companion."""
     return [(read(task / "comm").strip(), task)
             for process in pathlib.Path("/proc").iterdir() if process.name.isdigit()
             and f"/{cgroup}\n" in read(process / "cgroup") for task in (process / "task").iterdir()]
 
 
-def test_every_thread_has_a_filter(box):
-    found = threads(box.daemon.inspect(box.name)["id"])
-    assert {name for name, _ in found} >= {name for engine, name in KINDS if engine == box.engine}
+def check_filters(found):
     for name, task in found:
         status = read(task / "status")
         assert "Seccomp:\t2\n" in status and "NoNewPrivs:\t1\n" in status, name
+
+
+def test_every_thread_has_a_filter(box):
+    found = threads(box.daemon.inspect(box.name)["id"])
+    assert {name for name, _ in found} >= {name for engine, name in KINDS if engine == box.engine}
+    check_filters(found)
+
+
+@pytest.fixture
+def mounted(daemon, tmp_path):
+    """A box with a mount. Engine qemu: the file server is one program for both."""
+    box = Box(daemon, "--engine", "qemu", "--image", "busybox", "--network", "none",
+              "-v", f"{tmp_path}:/src")
+    yield box
+    box.remove()
+
+
+@pytest.mark.parametrize("number", [SYS_SOCKET, SYS_EXECVE, SYS_UNSHARE, SYS_USERFAULTFD,
+                                    SYS_IO_URING_SETUP])
+def test_a_forbidden_call_ends_the_file_server_alone(daemon, mounted, number):
+    mounted.sh("echo text > /src/file && cat /src/file")
+    found = threads(f"{daemon.inspect(mounted.name)['id']}+fs")
+    assert len(found) == 4  # [mounts] threads
+    check_filters(found)
+    make_call(int(found[-1][1].name), number)
+    deadline = time.monotonic() + 30
+    while (companion := daemon.inspect(mounted.name)["companions"][0])["state"] == "running":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert companion["reason"] == "COMPANION_DIED" and "filter" in companion["detail"]
+    assert daemon.state(mounted.name) == "running"
+    assert b"not connected" in mounted.exec("ls", "/src", check=False).stderr
 
 
 @pytest.mark.parametrize("number", [SYS_SOCKET, SYS_EXECVE])

@@ -8,7 +8,7 @@ ALLOWED = {
     "base": set(),
     "jailer": {"base"},
     "vmm": {"base", "jailer/policy"},
-    "file-server": {"base"},
+    "file-server": {"base", "jailer/policy"},
     "guest-agent": {"base"},
     "image": {"base"},
     "network": {"base", "jailer/policy"},
