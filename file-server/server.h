@@ -4,7 +4,13 @@
 // Reads FUSE messages from a stream socket and answers them, with a few threads that take turns:
 // the one whose turn it is reads requests and serves them on the spot. Only before something slow
 // it passes its turn on, so that quick requests, which are most, cost no switch of threads, and a
-// slow one stops nobody.
+// slow one stops nobody while there is a thread that does not wait.
+//
+// Slow is what is known to be: reading what the page cache has not, writing much or synchronously,
+// fsync, another size or space, copying, freeing a large file, opening one that somebody has a
+// lease on, and every request of a network file system or FUSE. What the others wait for is not
+// foreseen: names and attributes of a local file system that its cache has not, a first step onto a
+// network file system that is mounted beneath, a delegation of the host's own NFS server.
 
 #ifndef MSB_FILE_SERVER_SERVER_H_
 #define MSB_FILE_SERVER_SERVER_H_

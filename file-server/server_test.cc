@@ -8,10 +8,12 @@
 
 #include <atomic>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <thread>
 
 #include "base/check.h"
+#include "file-server/hanging_file_system.h"
 #include "tests/support/matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -25,16 +27,23 @@ std::string Bytes(const T& value) {
 
 class ServerTest : public testing::Test {
  protected:
-  ServerTest() : session_(Exports(), IdentityMap::PassThrough(), {}) {
+  ServerTest() { Begin(Exports()); }
+  ~ServerTest() override {
+    guest_.Reset();
+    hanging_.reset();
+    if (thread_.joinable()) thread_.join();
+  }
+  void Begin(std::vector<Export> exports) {
+    session_ =
+        std::make_unique<Session>(std::move(exports), IdentityMap::PassThrough(), SessionLimits{});
     int ends[2];
     MSB_CHECK(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
     guest_ = UniqueFd(ends[0]);
-    server_ = std::make_unique<Server>(UniqueFd(ends[1]), session_);
+    // What hangs ends the test.
+    const timeval longest{.tv_sec = 30, .tv_usec = 0};
+    ::setsockopt(guest_.get(), SOL_SOCKET, SO_RCVTIMEO, &longest, sizeof(longest));
+    server_ = std::make_unique<Server>(UniqueFd(ends[1]), *session_);
     thread_ = std::thread([this] { result_ = server_->Run(kThreads, [this] { ++started_; }); });
-  }
-  ~ServerTest() override {
-    guest_.Reset();
-    if (thread_.joinable()) thread_.join();
   }
   absl::Status End() {
     guest_.Reset();
@@ -83,9 +92,11 @@ class ServerTest : public testing::Test {
   }
 
   TempDir directory_;
+  TempDir place_;  // of hanging_
   static constexpr int kThreads = 3;
 
-  Session session_;
+  std::unique_ptr<HangingFileSystem> hanging_;
+  std::unique_ptr<Session> session_;
   std::atomic<int> started_ = 0;
   UniqueFd guest_;
   std::unique_ptr<Server> server_;
@@ -146,6 +157,29 @@ TEST_F(ServerTest, GoesOnWhileSlowRequestsAreUnderWay) {
   for (int i = 0; i < kRequests + 3; ++i) EXPECT_EQ(Receive().error, 0);
   sender.join();
   EXPECT_EQ(directory_.Read("file").substr(0, data.size()), data);
+}
+
+TEST_F(ServerTest, AFileSystemThatHangsStopsNobody) {
+  hanging_ = HangingFileSystem::Mount(directory_.path(), place_.path());
+  if (hanging_ == nullptr) GTEST_SKIP() << "no right to mount";
+  ASSERT_OK(End());
+  std::vector<Export> exports = Exports();
+  exports.push_back(
+      {UniqueFd(::open((place_.path() + "/0").c_str(), O_PATH | O_CLOEXEC)), Access::kReadWrite});
+  Begin(std::move(exports));
+  const uint64_t local = Lookup(FUSE_ROOT_ID, "0");
+  const uint64_t remote = Lookup(FUSE_ROOT_ID, "1");
+
+  Send(Request(FUSE_LOOKUP, remote, 100, std::string("hangs", 6)));
+  Send(Request(FUSE_GETATTR, local, 101, Bytes(fuse_getattr_in{})));
+  Send(Request(FUSE_GETATTR, remote, 102, Bytes(fuse_getattr_in{})));
+
+  EXPECT_EQ(Receive().unique, 101u);
+  EXPECT_EQ(Receive().unique, 102u);
+  hanging_->Let();
+  const fuse_out_header last = Receive();
+  EXPECT_EQ(last.unique, 100u);
+  EXPECT_EQ(last.error, -ENOENT);
 }
 
 TEST_F(ServerTest, EndsAtWhatIsNoMessage) {

@@ -70,7 +70,7 @@ Errno Session::SetAttributes(Call& call) {
   }
   if ((wanted.valid & FATTR_MODE) != 0) MSB_RETURN_IF_ERRNO(ChangeMode(*inode, wanted.mode));
   if ((wanted.valid & FATTR_SIZE) != 0) {
-    MSB_RETURN_IF_ERRNO(ChangeSize(*inode, call.header.nodeid, wanted));
+    MSB_RETURN_IF_ERRNO(ChangeSize(call, *inode, wanted));
   }
   if ((wanted.valid & (FATTR_ATIME | FATTR_MTIME)) != 0) {
     MSB_RETURN_IF_ERRNO(ChangeTimes(*inode, wanted));
@@ -111,11 +111,12 @@ Errno Session::ChangeOwner(const Inode& inode, const fuse_setattr_in& wanted) co
   return Errno::kNone;
 }
 
-Errno Session::ChangeSize(const Inode& inode, uint64_t node, const fuse_setattr_in& wanted) const {
+Errno Session::ChangeSize(Call& call, const Inode& inode, const fuse_setattr_in& wanted) const {
   if (wanted.size > INT64_MAX) return ErrnoValue(EINVAL);
+  call.before_slow();
   const auto size = static_cast<off_t>(wanted.size);
   if ((wanted.valid & FATTR_FH) != 0) {
-    MSB_ASSIGN_OR_ERRNO(const HandleRef handle, FindFile(node, wanted.fh));
+    MSB_ASSIGN_OR_ERRNO(const HandleRef handle, FindFile(call.header.nodeid, wanted.fh));
     if (::ftruncate(handle->fd.get(), size) != 0) return LastErrno();
     return Errno::kNone;
   }

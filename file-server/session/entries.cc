@@ -48,9 +48,10 @@ ErrnoOr<Session::Found> Session::FindEntry(const Inode& directory, const std::st
   if (::fstat(found.fd.get(), &found.info) != 0) return LastErrno();
   // A device is the host's; and what is mounted here may be none of the guest's business.
   if (S_ISCHR(found.info.st_mode) || S_ISBLK(found.info.st_mode)) return ErrnoValue(EACCES);
-  if (found.info.st_dev != directory.device() && !IsServedFileSystem(found.fd.get())) {
-    return ErrnoValue(EACCES);
-  }
+  found.kind = directory.shown().kind;
+  if (found.info.st_dev == directory.device()) return found;
+  if (!IsServedFileSystem(found.fd.get())) return ErrnoValue(EACCES);
+  found.kind = KindOfFileSystem(found.fd.get());
   return found;
 }
 
@@ -58,10 +59,11 @@ ErrnoOr<fuse_entry_out> Session::AddEntry(const InodeRef& directory, Found found
   fuse_entry_out entry = {};
   entry.entry_valid = entry.attr_valid = kValidSeconds;
   entry.attr = AttributesOf(found.info, directory->export_index());
-  const Access access = directory->writable() ? Access::kReadWrite : Access::kReadOnly;
-  MSB_ASSIGN_OR_ERRNO(
-      const InodeTable::Looked looked,
-      inodes_.Lookup(std::move(found.fd), found.info, directory->export_index(), access));
+  Shown shown = directory->shown();
+  shown.kind = found.kind;
+  if (shown.kind == FileSystemKind::kRemote) any_is_remote_ = true;
+  MSB_ASSIGN_OR_ERRNO(const InodeTable::Looked looked,
+                      inodes_.Lookup(std::move(found.fd), found.info, shown));
   entry.nodeid = looked.node;
   return entry;
 }
@@ -83,7 +85,7 @@ ErrnoOr<fuse_entry_out> Session::LookUpExport(const std::string& name) {
   MSB_ASSIGN_OR_ERRNO(const int copy,
                       TrySyscall([&] { return ::fcntl(shown.fd.get(), F_DUPFD_CLOEXEC, 0); }));
   MSB_ASSIGN_OR_ERRNO(const InodeTable::Looked looked,
-                      inodes_.Lookup(UniqueFd(copy), info, index, shown.access));
+                      inodes_.Lookup(UniqueFd(copy), info, {index, shown.access, shown.kind}));
   fuse_entry_out entry = {};
   entry.entry_valid = entry.attr_valid = kValidSeconds;
   entry.attr = AttributesOf(info, index);
@@ -223,8 +225,7 @@ Errno Session::Rename(Call& call) {
 }
 
 // A new file, given to the caller; or the one that is there, where that will do.
-ErrnoOr<UniqueFd> Session::CreateFile(const Call& call, const Place& place, int flags,
-                                      mode_t mode) {
+ErrnoOr<UniqueFd> Session::CreateFile(Call& call, const Place& place, int flags, mode_t mode) {
   const uint64_t open_flags = static_cast<uint64_t>(FilterOpenFlags(flags));
   ErrnoOr<UniqueFd> made =
       OpenBeneath(place.directory->fd(), place.name, open_flags | O_CREAT | O_EXCL, mode);
@@ -235,8 +236,7 @@ ErrnoOr<UniqueFd> Session::CreateFile(const Call& call, const Place& place, int 
   if (made.error() != ErrnoValue(EEXIST) || (flags & O_EXCL) != 0) return made.error();
   MSB_ASSIGN_OR_ERRNO(const Found found, FindEntry(*place.directory, place.name));
   if (!S_ISREG(found.info.st_mode)) return ErrnoValue(S_ISDIR(found.info.st_mode) ? EISDIR : ENXIO);
-  // Swapped for a FIFO by somebody on the host in between, it would block.
-  return OpenBeneath(place.directory->fd(), place.name, open_flags | O_NONBLOCK, 0);
+  return OpenFile(call, found.fd.get(), found.kind, flags);
 }
 
 Errno Session::Create(Call& call) {

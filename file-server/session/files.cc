@@ -9,8 +9,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "file-server/session/open_flags.h"
 #include "file-server/session/session.h"
+#include "file-server/session/slow.h"
 
 namespace msb {
 namespace {
@@ -47,11 +49,7 @@ Errno Session::Open(Call& call) {
   if (!inode->is_regular()) return ErrnoValue(ENXIO);
   const int flags = static_cast<int>(wanted.flags);
   if (WantsToWrite(flags)) MSB_RETURN_IF_ERRNO(inode->CheckWritable());
-  MSB_ASSIGN_OR_ERRNO(const int raw, TrySyscall([&] {
-                        return ::open(inode->ProcPath().c_str(),
-                                      FilterOpenFlags(flags) | O_CLOEXEC | O_NOCTTY);
-                      }));
-  UniqueFd fd(raw);
+  MSB_ASSIGN_OR_ERRNO(UniqueFd fd, OpenFile(call, inode->fd(), inode->shown().kind, flags));
   struct stat info;
   if (::fstat(fd.get(), &info) != 0) return LastErrno();
   fuse_open_out reply = {};
@@ -60,6 +58,24 @@ Errno Session::Open(Call& call) {
                       handles_.Add(Handle::Kind::kFile, call.header.nodeid, std::move(fd)));
   call.out.Append(reply);
   return Errno::kNone;
+}
+
+// Opens the regular file that `fd` stands for; by its number, so that it is that very file.
+ErrnoOr<UniqueFd> Session::OpenFile(Call& call, int fd, FileSystemKind kind, int flags) const {
+  struct stat info;
+  if ((flags & O_TRUNC) != 0 && ::fstat(fd, &info) == 0 && IsSlowToFree(info)) call.before_slow();
+  const std::string path = absl::StrCat("/proc/self/fd/", fd);
+  const int wanted = FilterOpenFlags(flags) | O_CLOEXEC | O_NOCTTY;
+  // Not to wait until somebody on the host gives up a lease (Samba's, say). The flag means nothing
+  // else to a regular file, unless its file system is a program.
+  const int at_once = kind == FileSystemKind::kLocal ? O_NONBLOCK : 0;
+  ErrnoOr<int> opened = TrySyscall([&] { return ::open(path.c_str(), wanted | at_once); });
+  if (!opened.ok() && opened.error() == ErrnoValue(EAGAIN)) {
+    call.before_slow();
+    opened = TrySyscall([&] { return ::open(path.c_str(), wanted); });
+  }
+  if (!opened.ok()) return opened.error();
+  return UniqueFd(*opened);
 }
 
 Errno Session::Read(Call& call) {

@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "file-server/session/slow.h"
+
 namespace msb {
 namespace {
 
@@ -26,20 +28,37 @@ constexpr uint16_t kMaxPages = kMaxDataBytes / 4096;
 constexpr uint16_t kMaxBackground = 64;
 constexpr uint16_t kCongestion = 48;
 
+std::vector<Export> WithKinds(std::vector<Export> exports) {
+  for (Export& shown : exports) shown.kind = KindOfFileSystem(shown.fd.get());
+  return exports;
+}
+
 }  // namespace
 
 Session::Session(std::vector<Export> exports, IdentityMap identity, SessionLimits limits)
-    : exports_(std::move(exports)),
+    : exports_(WithKinds(std::move(exports))),
       identity_(identity),
       inodes_(limits.inodes),
-      handles_(limits.handles) {}
+      handles_(limits.handles) {
+  for (const Export& shown : exports_) {
+    if (shown.kind == FileSystemKind::kRemote) any_is_remote_ = true;
+  }
+}
 
 ErrnoOr<InodeRef> Session::FindInode(uint64_t node) const {
   if (node == FUSE_ROOT_ID) return ErrnoValue(EROFS);
   return inodes_.Find(node);
 }
 
+// Nodes that are none, the root among them, may lead to any.
+bool Session::MayWaitForOthers(uint64_t node) const {
+  if (!any_is_remote_) return false;
+  ErrnoOr<InodeRef> inode = inodes_.Find(node);
+  return !inode.ok() || (*inode)->shown().kind == FileSystemKind::kRemote;
+}
+
 std::optional<Errno> Session::Serve(Call& call) {
+  if (MayWaitForOthers(call.header.nodeid)) call.before_slow();
   switch (call.header.opcode) {
     case FUSE_FORGET:
       Forget(call);
@@ -177,7 +196,7 @@ Errno Session::Init(Call& call) {
 
 void Session::Forget(Call& call) {
   auto wanted = call.in.Take<fuse_forget_in>();
-  if (wanted.ok()) inodes_.Forget(call.header.nodeid, wanted->nlookup);
+  if (wanted.ok()) ForgetInode(call, call.header.nodeid, wanted->nlookup);
 }
 
 void Session::BatchForget(Call& call) {
@@ -186,7 +205,18 @@ void Session::BatchForget(Call& call) {
   for (uint32_t i = 0; i < batch->count; ++i) {
     auto one = call.in.Take<fuse_forget_one>();
     if (!one.ok()) return;  // the count lied
-    inodes_.Forget(one->nodeid, one->nlookup);
+    ForgetInode(call, one->nodeid, one->nlookup);
+  }
+}
+
+// What has no name any more goes when its last descriptor is closed: here, for UNLINK comes while
+// the guest still knows the inode.
+void Session::ForgetInode(Call& call, uint64_t node, uint64_t count) {
+  const InodeRef last = inodes_.Forget(node, count);
+  if (last == nullptr || !last->is_regular()) return;
+  struct stat info;
+  if (::fstat(last->fd(), &info) == 0 && info.st_nlink == 0 && IsSlowToFree(info)) {
+    call.before_slow();
   }
 }
 

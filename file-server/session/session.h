@@ -53,7 +53,7 @@ class Session {
     const fuse_in_header& header;
     RequestReader in;
     ReplyBuffer& out;
-    // Called before what may take long, at most once: others are served meanwhile.
+    // Called before what may take long: others are served meanwhile. A second call does nothing.
     const std::function<void()>& before_slow;
   };
   // The reply's body is in `call.out`; nullopt when the request has no reply.
@@ -67,6 +67,7 @@ class Session {
   struct Found {
     UniqueFd fd;
     struct stat info = {};
+    FileSystemKind kind = FileSystemKind::kLocal;
   };
   // A directory in which something is to be changed, and a name in it.
   struct Place {
@@ -80,6 +81,8 @@ class Session {
   Errno Init(Call& call);
   void Forget(Call& call);
   void BatchForget(Call& call);
+  void ForgetInode(Call& call, uint64_t node, uint64_t count);
+  bool MayWaitForOthers(uint64_t node) const;
 
   // entries.cc: names.
   Errno Lookup(Call& call);
@@ -96,7 +99,7 @@ class Session {
   ErrnoOr<fuse_entry_out> LookUpExport(const std::string& name);
   ErrnoOr<fuse_entry_out> AddEntry(const InodeRef& directory, Found found);
   Errno ReplyNewEntry(Call& call, const Place& place);
-  ErrnoOr<UniqueFd> CreateFile(const Call& call, const Place& place, int flags, mode_t mode);
+  ErrnoOr<UniqueFd> CreateFile(Call& call, const Place& place, int flags, mode_t mode);
   Errno ReplyMade(Call& call, const Place& place, mode_t type);
   bool GivesAway(const fuse_in_header& caller) const;
   Errno GiveToCaller(const fuse_in_header& caller, const Inode& directory, int fd) const;
@@ -108,7 +111,7 @@ class Session {
   Errno StatFileSystem(Call& call);
   Errno ChangeMode(const Inode& inode, uint32_t mode) const;
   Errno ChangeOwner(const Inode& inode, const fuse_setattr_in& wanted) const;
-  Errno ChangeSize(const Inode& inode, uint64_t node, const fuse_setattr_in& wanted) const;
+  Errno ChangeSize(Call& call, const Inode& inode, const fuse_setattr_in& wanted) const;
   Errno ChangeTimes(const Inode& inode, const fuse_setattr_in& wanted) const;
   fuse_attr AttributesOf(const struct stat& info, uint32_t export_index);
   fuse_attr RootAttributes() const;
@@ -125,6 +128,7 @@ class Session {
 
   // files.cc
   Errno Open(Call& call);
+  ErrnoOr<UniqueFd> OpenFile(Call& call, int fd, FileSystemKind kind, int flags) const;
   Errno Read(Call& call);
   Errno Write(Call& call);
   Errno Release(Call& call, Handle::Kind kind);
@@ -150,6 +154,7 @@ class Session {
   InodeTable inodes_;
   HandleTable handles_;
   std::atomic<bool> extended_setxattr_ = false;  // agreed by Init
+  std::atomic<bool> any_is_remote_ = false;      // of the inodes there ever were
 };
 
 }  // namespace msb

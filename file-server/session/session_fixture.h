@@ -96,7 +96,10 @@ class SessionTest : public testing::Test {
     header.unique = 1;
     header.uid = caller_.uid;
     header.gid = caller_.gid;
-    const std::function<void()> before_slow = [] {};
+    const std::function<void()> before_slow = [this] {
+      ++slow_;
+      if (on_slow_) on_slow_();
+    };
     buffer_.Clear();
     Session::Call call{.header = header,
                        .in = RequestReader(absl::MakeConstSpan(
@@ -194,6 +197,8 @@ class SessionTest : public testing::Test {
   ReplyBuffer buffer_;
   std::unique_ptr<Session> session_;
   Owner caller_;  // of the process in the guest
+  int slow_ = 0;  // how often others could be served meanwhile
+  std::function<void()> on_slow_;
   uint64_t writable_ = 0;
   uint64_t read_only_ = 0;
 };

@@ -44,8 +44,8 @@ ErrnoOr<InodeRef> InodeTable::Find(uint64_t node) const {
 }
 
 ErrnoOr<InodeTable::Looked> InodeTable::Lookup(UniqueFd fd, const struct stat& info,
-                                               uint32_t export_index, Access access) {
-  const Key key(info.st_dev, info.st_ino, export_index);
+                                               const Shown& shown) {
+  const Key key(info.st_dev, info.st_ino, shown.export_index);
   absl::MutexLock lock(&mutex_);
   if (const auto known = numbers_.find(key); known != numbers_.end()) {
     Entry& entry = entries_[known->second];
@@ -54,23 +54,23 @@ ErrnoOr<InodeTable::Looked> InodeTable::Lookup(UniqueFd fd, const struct stat& i
   }
   if (entries_.size() >= capacity_) return ErrnoValue(ENFILE);
   const uint64_t node = next_node_++;
-  InodeRef inode = std::make_shared<const Inode>(std::move(fd), info, export_index, access);
+  InodeRef inode = std::make_shared<const Inode>(std::move(fd), info, shown);
   entries_.emplace(node, Entry{inode, 1});
   numbers_.emplace(key, node);
   return Looked{node, std::move(inode)};
 }
 
-void InodeTable::Forget(uint64_t node, uint64_t count) {
-  InodeRef last;  // closed without the lock
+InodeRef InodeTable::Forget(uint64_t node, uint64_t count) {
   absl::MutexLock lock(&mutex_);
   const auto found = entries_.find(node);
-  if (found == entries_.end()) return;
+  if (found == entries_.end()) return nullptr;
   Entry& entry = found->second;
   entry.lookups -= std::min(entry.lookups, count);
-  if (entry.lookups > 0) return;
-  last = std::move(entry.inode);
+  if (entry.lookups > 0) return nullptr;
+  InodeRef last = std::move(entry.inode);
   numbers_.erase(Key(last->device(), last->number(), last->export_index()));
   entries_.erase(found);
+  return last;
 }
 
 void InodeTable::Clear() {

@@ -25,6 +25,7 @@
 #include "absl/synchronization/mutex.h"
 #include "base/unique_fd.h"
 #include "file-server/fuse/errno_or.h"
+#include "file-server/tree/file_system_kind.h"
 #include "file-server/tree/identity.h"
 
 namespace msb {
@@ -37,19 +38,27 @@ struct Export {
   Access access = Access::kReadOnly;
   // Whom the guest sees as the owner of what is the server's user's.
   Owner owner;
+  // The session asks, once.
+  FileSystemKind kind = FileSystemKind::kLocal;
+};
+
+// How an inode is shown.
+struct Shown {
+  uint32_t export_index = 0;
+  Access access = Access::kReadOnly;
+  FileSystemKind kind = FileSystemKind::kLocal;
 };
 
 // Immutable but for the stamp.
 class Inode {
  public:
   // `fd` is an O_PATH descriptor, except for an export that is a file.
-  Inode(UniqueFd fd, const struct stat& info, uint32_t export_index, Access access)
+  Inode(UniqueFd fd, const struct stat& info, const Shown& shown)
       : fd_(std::move(fd)),
         device_(info.st_dev),
         number_(info.st_ino),
         type_(info.st_mode & S_IFMT),
-        export_index_(export_index),
-        access_(access) {}
+        shown_(shown) {}
 
   int fd() const { return fd_.get(); }
   dev_t device() const { return device_; }
@@ -57,12 +66,11 @@ class Inode {
   mode_t type() const { return type_; }
   bool is_directory() const { return type_ == S_IFDIR; }
   bool is_regular() const { return type_ == S_IFREG; }
-  uint32_t export_index() const { return export_index_; }
+  const Shown& shown() const { return shown_; }
+  uint32_t export_index() const { return shown_.export_index; }
   // EROFS where nothing may be changed.
-  Errno CheckWritable() const {
-    return access_ == Access::kReadWrite ? Errno::kNone : ErrnoValue(EROFS);
-  }
-  bool writable() const { return access_ == Access::kReadWrite; }
+  Errno CheckWritable() const { return writable() ? Errno::kNone : ErrnoValue(EROFS); }
+  bool writable() const { return shown_.access == Access::kReadWrite; }
   // A name by which the kernel opens this very inode, whatever has become of its path.
   std::string ProcPath() const;
 
@@ -74,8 +82,7 @@ class Inode {
   const dev_t device_;
   const ino_t number_;
   const mode_t type_;
-  const uint32_t export_index_;
-  const Access access_;
+  const Shown shown_;
   using Stamp = std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t>;
   mutable absl::Mutex mutex_;
   mutable Stamp stamp_ ABSL_GUARDED_BY(mutex_);
@@ -95,10 +102,9 @@ class InodeTable {
     InodeRef inode;
   };
   // The inode of `fd`, known already or new, its count one higher. ENFILE when the table is full.
-  ErrnoOr<Looked> Lookup(UniqueFd fd, const struct stat& info, uint32_t export_index,
-                         Access access);
-  // `count` as the guest says.
-  void Forget(uint64_t node, uint64_t count);
+  ErrnoOr<Looked> Lookup(UniqueFd fd, const struct stat& info, const Shown& shown);
+  // `count` as the guest says. The inode, for the caller to close, when none is left; else null.
+  InodeRef Forget(uint64_t node, uint64_t count);
   void Clear();
   size_t size() const;
 
