@@ -21,6 +21,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "base/error.h"
 
 namespace msb {
 
@@ -54,7 +55,9 @@ struct CompanionSource {
   SourceKind kind = SourceKind::kDirectory;
   SourceAccess access = SourceAccess::kReadOnly;
   SourceRights rights = SourceRights::kIdentity;
-  // What an error calls it, since not everybody who reads that may see the path.
+  // The error of one that cannot be opened: its reason, and what it calls the source, since not
+  // everybody who reads that may see the path.
+  Reason reason = Reason::kMountSourceInvalid;
   std::string label;
 };
 

@@ -78,15 +78,14 @@ JailRequest RequestOf(const CompanionSpec& spec, const CompanionFds& fds) {
   return request;
 }
 
-// The jailer's own, or that it could not open a source, by the name that the source goes by.
+// The jailer's own, or that it could not open a source, by the reason and the name of the source.
 absl::Status StatusOf(const JailerOutcome& outcome, const std::vector<CompanionSource>& sources) {
   if (!outcome.failed_source) return outcome.status;
   const auto failed = std::find_if(
       sources.begin(), sources.end(),
       [&](const CompanionSource& source) { return source.fd == outcome.failed_source->fd; });
   if (failed == sources.end()) return outcome.status;
-  return MakeError(Reason::kMountSourceInvalid,
-                   absl::StrCat(failed->label, ": ", outcome.failed_source->cause));
+  return MakeError(failed->reason, absl::StrCat(failed->label, ": ", outcome.failed_source->cause));
 }
 
 }  // namespace

@@ -120,6 +120,23 @@ TEST_F(JailedCompanionsTest, AreNotStartedOnWhatTheirUserMayNotOpen) {
   ExpectCleared(plan());
 }
 
+TEST_F(JailedCompanionsTest, EachSourceThatCannotBeOpenedHasAReasonOfItsOwn) {
+  CompanionSpec spec = CompanionOf("secret");
+  spec.sources = {{.fd = 8, .path = "/usr"},
+                  {.fd = 9,
+                   .path = folder_.path() + "/missing.pem",
+                   .kind = SourceKind::kFile,
+                   .rights = SourceRights::kDaemon,
+                   .reason = Reason::kCaStoreInvalid,
+                   .label = "the certificates"}};
+
+  const auto vmm = launcher().Launch(SpecWith({CompanionOf("net"), spec}));
+
+  EXPECT_THAT(vmm, HasReason(Reason::kCaStoreInvalid));
+  EXPECT_EQ(vmm.status().message(), "the certificates: No such file or directory");
+  ExpectCleared(plan());
+}
+
 TEST_F(JailedCompanionsTest, CanBeAskedWhetherTheirUserMayOpenWhatTheyServe) {
   CompanionSpec spec = CompanionOf("fs");
   spec.identity = CompanionIdentity{.uid = 4244, .gid = 4244, .groups = {}};

@@ -24,17 +24,11 @@ namespace msb {
 namespace {
 
 constexpr size_t kMaxReportBytes = 8192;
-// 64 + the step that opens what a user named (jailer/README.md).
-constexpr int kSourcesExitCode = 78;
 
 // What an ended jailer has to say for itself.
 absl::Status StatusOfJailer(const JailerReport& report, std::optional<int> wait_status) {
   const auto failed = [](absl::string_view what) { return MakeError(Reason::kJailFailed, what); };
   const int code = wait_status && WIFEXITED(*wait_status) ? WEXITSTATUS(*wait_status) : -1;
-  if (code == kSourcesExitCode) {
-    return MakeError(Reason::kMountSourceInvalid,
-                     report.failed_source ? report.failed_source->cause : report.error);
-  }
   if (!report.error.empty()) return failed(report.error);
   if (code == 0 && report.pid) return absl::OkStatus();
   if (wait_status && WIFSIGNALED(*wait_status)) {

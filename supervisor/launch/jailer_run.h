@@ -21,7 +21,7 @@
 
 namespace msb {
 
-// A file of a user's that the jailer could not open for that user.
+// A source that the jailer could not open.
 struct FailedSource {
   int fd = -1;  // as in CompanionSource
   std::string cause;
@@ -47,7 +47,7 @@ struct JailRequest {
 // ended or is about to, and which the caller reaps.
 struct JailerOutcome {
   std::optional<int> pid;
-  absl::Status status;  // kJailFailed, or kMountSourceInvalid for a file that its user cannot open
+  absl::Status status;  // kJailFailed
   std::optional<FailedSource> failed_source;
 };
 

@@ -131,8 +131,8 @@ class Launcher {
   virtual absl::StatusOr<std::optional<int>> CleanUp(const LaunchPlan& plan) = 0;
   virtual absl::Status RemoveLogs(const LaunchPlan& plan) = 0;
 
-  // Whether the companion's sources could be opened now: kMountSourceInvalid with the label of the
-  // first that could not. Starts nothing and needs no VMM. Blocks like Launch.
+  // Whether the companion's sources could be opened now: the reason and the label of the first that
+  // could not. Starts nothing and needs no VMM. Blocks like Launch.
   virtual absl::Status CheckSources(const LaunchPlan& plan, const CompanionSpec& spec) = 0;
 
   // Starts one more companion, or an ended one again, beside a VMM that runs. With

@@ -20,6 +20,7 @@ constexpr uint32_t kOtherDescriptors = 64;
 CompanionSource SourceOf(const DataDirectory& data, const msb::v1::Mount& mount) {
   CompanionSource source{
       .access = mount.read_only() ? SourceAccess::kReadOnly : SourceAccess::kReadWrite,
+      .reason = Reason::kMountSourceInvalid,
       .label = absl::StrCat("the source of the mount on ", EscapeForLog(mount.path()))};
   if (mount.has_host()) {
     source.path = mount.host().path();

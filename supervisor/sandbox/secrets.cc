@@ -193,6 +193,7 @@ CompanionSpec SecretsCompanionOf(const Config& config, const std::string& id) {
                         .kind = SourceKind::kFile,
                         .access = SourceAccess::kReadOnly,
                         .rights = SourceRights::kDaemon,
+                        .reason = Reason::kCaStoreInvalid,
                         .label = "the certificates of [network] ca_store"}};
   companion.input = spec.SerializeAsString();
   // The VMM has nothing to say to it; the listener lets another one take its place.

@@ -226,6 +226,18 @@ def test_what_a_user_mounts_is_no_trust_store_of_ours(make, daemon, tmp_path):
     assert bundle.read_text() == "of the host\n" and not list(anchors.iterdir())
 
 
+def test_a_ca_store_that_is_not_there_is_named(daemon, world):
+    store = world.directory / "ca.crt"
+    hidden = store.rename(world.directory / "hidden.crt")
+    daemon.environment["THE_TOKEN"] = VALUE
+    refused = daemon.msbctl("run", "--engine", "qemu", "--secret", f"TOKEN=env:THE_TOKEN@{HOST}", "--",
+                            "true", check=False)
+    del daemon.environment["THE_TOKEN"]
+    hidden.rename(store)
+    assert refused.returncode != 0
+    assert b"[network] ca_store" in refused.stderr and b"CA_STORE_INVALID" in refused.stderr
+
+
 def test_a_host_that_is_not_the_secrets_gets_the_placeholder(make, daemon):
     box = make("--network", "none", "--allow", f"{HOST}", "--allow", "example.com:80")
     assert box.told() == f"Bearer {VALUE}"
