@@ -125,6 +125,18 @@ class Box:
     def sh(self, script, **keywords):
         return self.output("sh", "-c", script, **keywords)
 
+    def companion(self, name):
+        """The pid of a process beside its VMM: "net", "secret", "fs"."""
+        cgroup = f"{self.daemon.inspect(self.name)['id']}+{name}"
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/cgroup", encoding="ascii") as file:
+                    if cgroup in file.read():
+                        return int(pid)
+            except OSError:
+                continue
+        raise AssertionError(f"{self.name} has no companion {name}")
+
     def remove(self):
         self.daemon.msbctl("rm", "-f", self.name, check=False)
 

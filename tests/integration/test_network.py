@@ -66,18 +66,6 @@ def fetch(box, port, address="192.0.0.1"):
                     "print(s.recv(100).decode(),end='')", address, str(port), check=False, timeout=60)
 
 
-def network_of(daemon, box):
-    """The msb-net of a sandbox."""
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/cgroup", encoding="ascii") as file:
-                if f"{daemon.inspect(box.name)['id']}+net" in file.read():
-                    return int(pid)
-        except OSError:
-            continue
-    raise AssertionError("no msb-net")
-
-
 def test_a_guest_has_addresses_routes_and_a_name_server(make):
     box = make()
     assert box.sh("cat /sys/class/net/eth0/carrier /sys/class/net/eth0/mtu").split() == ["1", "65520"]
@@ -146,7 +134,7 @@ def test_what_happens_is_told_as_it_happens(make, daemon, hello):
 def test_a_dead_msb_net_is_a_dead_link_and_nothing_more(make, daemon, hello):
     box = make("--network", "all")
     assert fetch(box, hello.port).stdout == HELLO
-    os.kill(network_of(daemon, box), signal.SIGKILL)
+    os.kill(box.companion("net"), signal.SIGKILL)
     box.sh("until [ $(cat /sys/class/net/eth0/carrier) = 0 ]; do :; done", timeout=30)
     assert daemon.state(box.name) == "running"
     assert fetch(box, hello.port).returncode != 0

@@ -17,7 +17,8 @@ import pytest
 from conftest import BUILD
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(__file__)), "support", "network"))
-from namespace_guest import NamespaceGuest, translate  # noqa: E402
+from control_program import translate  # noqa: E402
+from namespace_guest import NamespaceGuest  # noqa: E402
 
 NET = str(BUILD / "network/msb-net")
 ADDRESSES = {"a": ("198.19.0.1", "fd6d:7362:1::1"), "b": ("198.19.0.2", "fd6d:7362:1::2"),

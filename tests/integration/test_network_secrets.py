@@ -15,6 +15,7 @@ import pytest
 from conftest import BUILD
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(__file__)), "support", "network"))
+from control_program import translate  # noqa: E402
 from secret_servers import GIT_PASSWORD  # noqa: E402
 from secret_world import API, EVIL, SecretWorld  # noqa: E402
 from secrets_process import Secret, SecretsProcess  # noqa: E402
@@ -290,28 +291,9 @@ def test_a_name_that_moves_keeps_its_secret_and_its_old_address_too(world, setup
         world.set_names(names)
 
 
-def watch(guest):
-    """A connection that gets events, and a function that waits for one with all of the words."""
-    from namespace_guest import frame, translate
-    client = socket.socket(socket.AF_UNIX)
-    client.connect(guest.control)
-    client.sendall(frame(translate("--encode", "ControlRequest", b"id: 7 watch {}")))
-    client.settimeout(20)
-    stream = client.makefile("rb")
-
-    def wait(*words):
-        while True:
-            size = int.from_bytes(stream.read(4), "little")
-            event = translate("--decode", "ControlResponse", stream.read(size)).decode()
-            if all(word in event for word in words):
-                return event
-
-    return client, wait
-
-
 def test_each_use_is_an_event_and_no_event_has_a_value(setup):
     mark, other = setup.token.placeholder, setup.other.placeholder
-    client, wait = watch(setup.guest)
+    client, wait = setup.guest.watch()
     with client:
         setup.echo("-H", f"X: {mark}")
         used = wait("KIND_SECRET_USED", 'secret: "TOKEN"')
@@ -370,7 +352,7 @@ def test_nothing_of_a_secret_is_outside_of_its_process(setup):
 def test_msb_secrets_that_dies_takes_only_its_hosts_along(world):
     setup = Setup(world)
     try:
-        client, wait = watch(setup.guest)
+        client, wait = setup.guest.watch()
         with client:
             setup.process.process.kill()
             setup.process.process.wait()
@@ -398,7 +380,6 @@ def test_the_end_of_the_machine_is_the_end_of_its_secrets(world):
 
 def test_a_hostile_hand_over_gets_nothing(setup, world):
     """Who has taken msb-net over may hand anything over: it gets TLS with whom it names, or nothing."""
-    from namespace_guest import translate
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours:
         setup.process.ask("connect {}", theirs.fileno())

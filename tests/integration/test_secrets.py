@@ -68,17 +68,6 @@ def make(daemon):
         box.remove()
 
 
-def processes(daemon, box, companion):
-    identity = daemon.inspect(box.name)["id"]
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/cgroup", encoding="ascii") as file:
-                if f"{identity}+{companion}" in file.read():
-                    yield int(pid)
-        except OSError:
-            continue
-
-
 def traces(daemon, value):
     """Where the value is: files of the daemon's, what /proc says of every process, its answers."""
     found = []
@@ -178,8 +167,7 @@ def test_a_new_daemon_has_no_values_and_says_so(make, daemon):
 def test_what_dies_is_brought_back(make, daemon, companion):
     box = make()
     assert box.told() == f"Bearer {VALUE}"
-    for pid in list(processes(daemon, box, companion)):
-        os.kill(pid, signal.SIGKILL)
+    os.kill(box.companion(companion), signal.SIGKILL)
     box.sh(f"until ! curl -sS --max-time 5 https://{HOST}/; do :; done", timeout=60)
     assert daemon.state(box.name) == "running"
     daemon.msbctl("net", "restart", box.name)
@@ -195,7 +183,7 @@ def test_values_lost_with_both_processes_are_given_again(make, daemon):
     again = ("start", box.name, "--secret", "TOKEN=env:AGAIN")
     unwanted = daemon.msbctl(*again, check=False)
     assert b"msbctl secret set" in unwanted.stderr
-    os.kill(next(processes(daemon, box, "secret")), signal.SIGKILL)
+    os.kill(box.companion("secret"), signal.SIGKILL)
     while all(one["state"] == "running" for one in daemon.inspect(box.name)["companions"]):
         pass
     refused = daemon.msbctl("net", "restart", box.name, check=False)
@@ -250,12 +238,10 @@ def test_a_host_that_is_not_the_secrets_gets_the_placeholder(make, daemon):
 
 def test_the_processes_are_in_jails_and_behind_filters(make, daemon):
     box = make()
-    for companion in ("secret", "net"):
-        pids = list(processes(daemon, box, companion))
-        assert len(pids) == 1
-        status = pathlib.Path(f"/proc/{pids[0]}/status").read_text()
+    secret, net = box.companion("secret"), box.companion("net")
+    for pid in (secret, net):
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
         assert "Seccomp:\t2" in status and "NoNewPrivs:\t1" in status
         assert "CapEff:\t0000000000000000" in status
-        assert os.stat(f"/proc/{pids[0]}/root/.").st_ino != os.stat("/").st_ino
-    secret = next(processes(daemon, box, "secret"))
+        assert os.stat(f"/proc/{pid}/root/.").st_ino != os.stat("/").st_ino
     assert os.readlink(f"/proc/{secret}/ns/net") != os.readlink(f"/proc/{daemon.pid}/ns/net")

@@ -6,9 +6,8 @@ the wire, without a machine around it.
     with NamespaceGuest(binary, policy="all") as guest:
         guest.run("curl", "http://192.0.0.1:8000/")
 
-Needs root and /dev/net/tun. Needs protoc, so nothing of Python's but its standard library.
+Needs root and /dev/net/tun.
 """
-import array
 import ctypes
 import fcntl
 import os
@@ -17,11 +16,10 @@ import signal
 import socket
 import struct
 import subprocess
-import tempfile
 import threading
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-PROTO = os.path.join(ROOT, "proto")
+from control_program import ControlProgram, start_program, translate
+
 CLONE_NEWNET = 0x40000000
 TUNSETIFF = 0x400454CA
 IFF_TAP, IFF_NO_PI = 2, 0x1000
@@ -29,15 +27,6 @@ MTU = 65520
 GUEST_MAC = b"\x02\x00\x00\x00\x00\x01"
 GUEST, GATEWAY, PREFIX = "192.0.0.2", "192.0.0.1", 29
 GUEST6, GATEWAY6, PREFIX6 = "fd6d:7362::2", "fd6d:7362::1", 64
-
-
-def translate(direction, message, data, file="net"):
-    command = ["protoc", f"{direction}=msb.net.v1.{message}", "-I", PROTO, f"msb/net/v1/{file}.proto"]
-    return subprocess.run(command, input=data, stdout=subprocess.PIPE, check=True, cwd=PROTO).stdout
-
-
-def frame(payload):
-    return struct.pack("<I", len(payload)) + payload
 
 
 def quoted(values):
@@ -57,15 +46,9 @@ def spec_text(link_fd, control_fd, policy="public", rules=(), dns=(), limits="",
 
 
 def start_msb_net(binary, link, listener, log, enter=(), **options):
-    reader, writer = os.pipe()
     text = spec_text(link.fileno(), listener.fileno(), **options)
-    os.write(writer, frame(translate("--encode", "NetSpec", text.encode())))
-    os.close(writer)
-    process = subprocess.Popen([*enter, binary, "--spec-fd", str(reader)],
-                               pass_fds=[reader, link.fileno(), listener.fileno()],
-                               stdin=subprocess.DEVNULL, stderr=log)
-    os.close(reader)
-    return process
+    return start_program(binary, translate("--encode", "NetSpec", text.encode()),
+                         [link.fileno(), listener.fileno()], log, enter)
 
 
 def bridge(tap, wire, lose):
@@ -96,14 +79,10 @@ def bridge(tap, wire, lose):
         os._exit(0)
 
 
-class NamespaceGuest:
+class NamespaceGuest(ControlProgram):
     def __init__(self, binary, lose=0, **options):
-        self.directory = tempfile.mkdtemp(prefix="msb-net-")
-        self.control = os.path.join(self.directory, "control.sock")
-        self.log = open(os.path.join(self.directory, "log"), "w+b")
-        listener = socket.socket(socket.AF_UNIX)
-        listener.bind(self.control)
-        listener.listen(16)
+        super().__init__()
+        listener = self.listen()
         ours, theirs = socket.socketpair()
         self.process = start_msb_net(binary, ours, listener, self.log, **options)
         ours.close()
@@ -154,33 +133,22 @@ class NamespaceGuest:
     def popen(self, *arguments, **options):
         return subprocess.Popen(self.command(*arguments), **options)
 
-    def request(self, text, descriptor=None):
-        """One control request in protobuf's text form; the answer in the same."""
-        with socket.socket(socket.AF_UNIX) as client:
-            client.connect(self.control)
-            rights = [] if descriptor is None else [
-                (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
-            client.sendmsg([frame(translate("--encode", "ControlRequest", text.encode()))], rights)
-            length = struct.unpack("<I", client.recv(4, socket.MSG_WAITALL))[0]
-            return translate("--decode", "ControlResponse",
-                             client.recv(length, socket.MSG_WAITALL)).decode()
+    def watch(self):
+        """A connection that gets events, and a function that waits for one with all of the words."""
+        client = self.send("id: 7 watch {}")
+        client.settimeout(20)
+        stream = client.makefile("rb")
 
-    def log_text(self):
-        self.log.seek(0)
-        return self.log.read().decode()
+        def wait(*words):
+            while True:
+                size = struct.unpack("<I", stream.read(4))[0]
+                event = translate("--decode", "ControlResponse", stream.read(size)).decode()
+                if all(word in event for word in words):
+                    return event
+
+        return client, wait
 
     def close(self):
-        self.process.kill()
-        self.process.wait()
+        super().close()
         os.kill(self.guest, signal.SIGKILL)
         os.waitpid(self.guest, 0)
-        self.log.close()
-        for name in os.listdir(self.directory):
-            os.unlink(os.path.join(self.directory, name))
-        os.rmdir(self.directory)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
