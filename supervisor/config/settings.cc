@@ -238,7 +238,7 @@ std::vector<Setting> JailSettings() {
        "system call, for a developer with `strace` at his own host."},
       {"jail", "base_uid", int64_t{1'880'000'000},
        NumberSetting{MSB_FIELD(jail.base_uid), 1, 4'294'000'000},
-       "First of 131073 user ids: of 65536 VMMs, of as many processes beside them, and of image "
+       "First of 196609 user ids: of 65536 VMMs, of two processes beside each, and of image "
        "jobs. Two daemons on one host need two ranges."},
       {"jail", "kvm_overhead_mib", int64_t{64},
        NumberSetting{MSB_FIELD(jail.kvm_overhead_mib), 16, 65536},

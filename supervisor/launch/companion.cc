@@ -39,6 +39,7 @@ absl::Status CheckCompanion(const CompanionSpec& spec) {
   if (spec.executable.empty() || spec.executable.front() != '/') {
     return Invalid(spec, "the executable has no absolute path");
   }
+  if (!spec.identity && spec.own_user >= kOwnUsers) return Invalid(spec, "no user of a sandbox's");
   std::set<int> used;
   for (const auto& [number, fd] : spec.fds) {
     MSB_RETURN_IF_ERROR(CheckOwnFd(spec, number, used));
@@ -72,9 +73,13 @@ absl::Status CheckCompanions(const std::vector<CompanionSpec>& companions) {
                                   " companion processes (mounts and network)"));
   }
   std::set<absl::string_view> names;
+  std::set<uint32_t> users;
   for (const CompanionSpec& spec : companions) {
     MSB_RETURN_IF_ERROR(CheckCompanion(spec));
     if (!names.insert(spec.name).second) return Invalid(spec, "the name is there twice");
+    if (!spec.identity && !users.insert(spec.own_user).second) {
+      return Invalid(spec, "another companion runs as its user");
+    }
   }
   return absl::OkStatus();
 }

@@ -32,6 +32,10 @@ inline constexpr int kCompanionInputFd = 5;  // one frame (base/frames.h), seale
 inline constexpr int kFirstCompanionOwnFd = 8;
 inline constexpr int kMaxCompanionFd = 39;
 
+// Users that a sandbox has for its companions, beside its VMM's. Each is for one alone: processes
+// of one user may signal and, as far as they are dumpable, trace each other.
+inline constexpr uint32_t kOwnUsers = 2;
+
 // Numbers for the file system: the kernel knows no names.
 struct CompanionIdentity {
   uint32_t uid = 0;
@@ -77,9 +81,10 @@ struct CompanionSpec {
   std::string name;
   std::string executable;              // static, executable for every user
   std::vector<std::string> arguments;  // behind its own name
-  // Unset: a user of the sandbox's own, another than its VMM's. Uid 0 has root's files and, unless
-  // `capabilities` says so, none of root's capabilities.
+  // Unset: a user of the sandbox's own, whom nothing else runs as. Uid 0 has root's files and,
+  // unless `capabilities` says so, none of root's capabilities.
   std::optional<CompanionIdentity> identity;
+  uint32_t own_user = 0;  // which one, of kOwnUsers; no other companion of the sandbox has it
   std::vector<std::string> capabilities;  // names as in jailer/plan.h, --keep-caps
   CompanionNetwork network = CompanionNetwork::kNone;
   std::vector<CompanionSource> sources;

@@ -36,7 +36,7 @@ LaunchPlan SomePlan() {
   plan.id = "box";
   plan.runtime_directory = "/run/msb/box";
   plan.cgroup = "msb/box";
-  plan.companion_uid = 5000;
+  plan.companion_uids = {5000, 6000};
   return plan;
 }
 
@@ -76,10 +76,27 @@ TEST(CompanionTest, RefusesWhatCannotBeStarted) {
 TEST(CompanionTest, RefusesTwoOfOneNameAndTooMany) {
   EXPECT_THAT(CheckCompanions({Least(), Least()}), HasReason(Reason::kInvalidArgument));
   std::vector<CompanionSpec> many;
-  for (size_t i = 0; i < kMaxCompanions; ++i) many.push_back(Least(absl::StrCat("fs-", i)));
+  for (size_t i = 0; i < kMaxCompanions; ++i) {
+    many.push_back(Least(absl::StrCat("fs-", i)));
+    many.back().identity = CompanionIdentity{.uid = 1000, .gid = 1000, .groups = {}};
+  }
   EXPECT_OK(CheckCompanions(many));
   many.push_back(Least());
   EXPECT_THAT(CheckCompanions(many), HasReason(Reason::kLimitExceeded));
+}
+
+TEST(CompanionTest, NoTwoRunAsOneUserOfTheSandboxs) {
+  CompanionSpec other = Least("secret");
+  EXPECT_THAT(CheckCompanions({Least(), other}), HasReason(Reason::kInvalidArgument));
+  other.own_user = kOwnUsers;
+  EXPECT_THAT(CheckCompanions({Least(), other}), HasReason(Reason::kInvalidArgument));
+  other.own_user = 1;
+  EXPECT_OK(CheckCompanions({Least(), other}));
+
+  EXPECT_THAT(JailerCommandLine(Least(), SomePlan(), CgroupLayout()),
+              IsSupersetOf({"--uid=5000", "--gid=5000"}));
+  EXPECT_THAT(JailerCommandLine(other, SomePlan(), CgroupLayout()),
+              IsSupersetOf({"--uid=6000", "--gid=6000"}));
 }
 
 TEST(CompanionTest, HasACgroupBesideThatOfItsVmm) {

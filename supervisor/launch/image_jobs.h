@@ -86,7 +86,7 @@ class JailedImageJobs final : public ImageJobs {
   absl::StatusOr<std::unique_ptr<ImageJob>> Start(const ImageJobRequest& request,
                                                   const Cancellation& cancel) override;
   absl::Status ClearLeftovers() override;
-  uint32_t uid() const override { return launch_.base_uid + 2 * kMaxSlots; }
+  uint32_t uid() const override { return launch_.base_uid + kImageJobsUser; }
 
  private:
   JailedImageJobs(LaunchOptions launch, ImageJobOptions options, CgroupLayout layout)

@@ -5,8 +5,10 @@
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
+#include <grp.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -56,6 +58,25 @@ class JailedCompanionsTest : public LaunchFixture {
   static void AwaitEnd(const UniqueFd& pidfd) {
     EXPECT_OK(WaitForEnd(pidfd, absl::InfiniteFuture()));
   }
+  // What a process of that user may do to another, were it not in a jail.
+  static std::string WhatMayDo(uint32_t uid, int pid) {
+    constexpr const char* kWords[] = {"nothing", "signal", "trace", "signal, trace"};
+    const pid_t child = ::fork();
+    if (child == 0) {
+      if (::setgroups(0, nullptr) != 0 || ::setresgid(uid, uid, uid) != 0 ||
+          ::setresuid(uid, uid, uid) != 0) {
+        ::_exit(64);
+      }
+      const int signal = ::kill(pid, 0) == 0 ? 1 : 0;
+      const int trace = ::ptrace(PTRACE_SEIZE, pid, nullptr, nullptr) == 0 ? 2 : 0;
+      ::_exit(signal + trace);
+    }
+    int status = 0;
+    if (::waitpid(child, &status, 0) != child || !WIFEXITED(status) || WEXITSTATUS(status) > 3) {
+      return "it did not become that user";
+    }
+    return kWords[WEXITSTATUS(status)];
+  }
   LaunchPlan plan() { return launcher().Plan("box1", 1); }
 };
 
@@ -88,8 +109,25 @@ TEST_F(JailedCompanionsTest, HaveWhatTheirSpecificationNamesAndNothingElse) {
   EXPECT_THAT(log, HasSubstr("fds=0,1,2,3,4,5,9,\n"));
   EXPECT_THAT(log, HasSubstr("input=the policy\n"));
   EXPECT_THAT(log, HasSubstr("text=from the launcher\n"));
-  EXPECT_THAT(log, HasSubstr(absl::StrCat("uid=", plan().companion_uid)));
-  EXPECT_NE(plan().companion_uid, plan().uid);
+  EXPECT_THAT(log, HasSubstr(absl::StrCat("uid=", plan().companion_uids[0])));
+  EXPECT_NE(plan().companion_uids[0], plan().uid);
+}
+
+TEST_F(JailedCompanionsTest, NeitherSignalNorTraceEachOtherOrTheirVmm) {
+  ASSERT_OK_AND_ASSIGN(const LaunchedVmm vmm,
+                       launcher().Launch(SpecWith({CompanionOf("net"), CompanionOf("secret")})));
+  const std::pair<uint32_t, int> processes[] = {
+      {plan().uid, vmm.process.pid},
+      {plan().companion_uids[0], vmm.companions[0].process.pid},
+      {plan().companion_uids[1], vmm.companions[1].process.pid}};
+
+  for (const auto& [uid, own] : processes) {
+    EXPECT_THAT(WhatMayDo(uid, own), HasSubstr("signal"));
+    for (const auto& [other_uid, other] : processes) {
+      if (uid == other_uid) continue;
+      EXPECT_EQ(WhatMayDo(uid, other), "nothing") << uid << " " << other_uid;
+    }
+  }
 }
 
 TEST_F(JailedCompanionsTest, OpenTheFilesOfTheirUserWithItsRights) {

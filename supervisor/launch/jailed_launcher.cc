@@ -29,7 +29,8 @@ namespace {
 
 constexpr uint32_t kFirstGuestCid = 3;  // VIRTIO 1.2, 5.10.4: 0, 1 and 2 are reserved
 constexpr uint32_t kLowestBaseUid = 1000;
-constexpr uint32_t kHighestBaseUid = static_cast<uint32_t>(INT32_MAX) - 2 * kMaxSlots - 1;
+constexpr uint32_t kHighestBaseUid = static_cast<uint32_t>(INT32_MAX) - kUserIds;
+static_assert(CompanionUser(kMaxSlots - 1, kOwnUsers - 1) + 1 == kUserIds);
 constexpr size_t kMaxRuntimeRootBytes = 50;
 
 absl::Status CheckOptions(const LaunchOptions& options) {
@@ -86,8 +87,10 @@ LaunchPlan JailedLauncher::Plan(absl::string_view id, uint32_t slot) const {
   plan.vmm_log = plan.runtime_directory + "/vmm.log";
   plan.exit_event = plan.runtime_directory + "/exit_event";
   plan.cgroup = absl::StrCat(options_.cgroup_parent, "/", id);
-  plan.uid = options_.base_uid + slot;
-  plan.companion_uid = options_.base_uid + kMaxSlots + slot;
+  plan.uid = options_.base_uid + VmmUser(slot);
+  for (uint32_t i = 0; i < kOwnUsers; ++i) {
+    plan.companion_uids[i] = options_.base_uid + CompanionUser(slot, i);
+  }
   plan.guest_cid = kFirstGuestCid + slot;
   return plan;
 }

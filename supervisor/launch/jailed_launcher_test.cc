@@ -71,6 +71,18 @@ TEST_F(JailedLauncherTest, GivesEachSandboxItsOwnUserCidAndCgroup) {
   EXPECT_THAT(CgroupFolders(plan), Not(testing::IsEmpty()));
 }
 
+TEST_F(JailedLauncherTest, GivesNoUserTwice) {
+  std::set<uint32_t> users = {options_.base_uid + kImageJobsUser};
+  for (const uint32_t slot : {0u, 1u, kMaxSlots - 1}) {
+    const LaunchPlan plan = launcher().Plan("box", slot);
+    EXPECT_TRUE(users.insert(plan.uid).second) << slot;
+    for (const uint32_t uid : plan.companion_uids) {
+      EXPECT_TRUE(users.insert(uid).second) << slot;
+      EXPECT_LT(uid, options_.base_uid + kUserIds);
+    }
+  }
+}
+
 TEST_F(JailedLauncherTest, GivesTheVmmWhatItsSpecNamesAndNothingElse) {
   const LaunchSpec spec = SpecOf(1);
   ASSERT_OK_AND_ASSIGN(const LaunchedVmm vmm, launcher().Launch(spec));

@@ -53,8 +53,9 @@ void AppendCgroup(const std::string& cgroup, const CgroupLimits& limits, const C
 
 void AppendIdentity(const CompanionSpec& spec, const LaunchPlan& plan,
                     std::vector<std::string>& words) {
-  const CompanionIdentity identity = spec.identity.value_or(
-      CompanionIdentity{.uid = plan.companion_uid, .gid = plan.companion_uid, .groups = {}});
+  const uint32_t own = plan.companion_uids[spec.identity ? 0 : spec.own_user];
+  const CompanionIdentity identity =
+      spec.identity.value_or(CompanionIdentity{.uid = own, .gid = own, .groups = {}});
   words.push_back(absl::StrCat("--uid=", identity.uid));
   words.push_back(absl::StrCat("--gid=", identity.gid));
   if (identity.uid == 0 || identity.gid == 0) words.push_back("--as-root");

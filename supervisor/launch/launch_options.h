@@ -34,9 +34,8 @@ struct LaunchOptions {
   // Below each cgroup mount; each sandbox has a cgroup in it.
   std::string cgroup_parent = "microsandbox";
   CgroupPolicy cgroup_policy = CgroupPolicy::kRequired;
-  // User and group of the sandbox with slot 0; kMaxSlots ids from here belong to the sandboxes'
-  // VMMs, and as many behind them to their companions. The default lies in a range that neither
-  // distributions nor systemd nor subuid hand out.
+  // User and group of the VMM in slot 0, the first of kUserIds (below). The default lies in a range
+  // that neither distributions nor systemd nor subuid hand out.
   uint32_t base_uid = 1'880'000'000;
 
   KvmKind kvm_kind = KvmKind::kHardware;
@@ -65,6 +64,16 @@ struct LaunchOptions {
 
 // Slots are 0 to kMaxSlots - 1.
 inline constexpr uint32_t kMaxSlots = 65'536;
+
+// The user ids of a daemon, as distances from base_uid: of the VMM in a slot, of its companions
+// (CompanionSpec.own_user), and of all image jobs. That one has files which outlive a daemon, and
+// so stays where it was when a sandbox had one companion's user.
+inline constexpr uint32_t kImageJobsUser = 2 * kMaxSlots;
+inline constexpr uint32_t kUserIds = 3 * kMaxSlots + 1;
+constexpr uint32_t VmmUser(uint32_t slot) { return slot; }
+constexpr uint32_t CompanionUser(uint32_t slot, uint32_t own_user) {
+  return own_user == 0 ? kMaxSlots + slot : kImageJobsUser + 1 + slot;
+}
 
 }  // namespace msb
 

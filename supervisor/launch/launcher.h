@@ -7,6 +7,7 @@
 #ifndef MSB_SUPERVISOR_LAUNCH_LAUNCHER_H_
 #define MSB_SUPERVISOR_LAUNCH_LAUNCHER_H_
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -74,7 +75,8 @@ struct LaunchPlan {
   std::string exit_event;  // frame of a msb.vmm.v1.VmEvent once the VMM has ended
   std::string cgroup;      // name below each controller's (or the unified) mount
   uint32_t uid = 0;
-  uint32_t companion_uid = 0;  // of companions without an identity of their own
+  // Of companions without an identity of their own, by CompanionSpec.own_user.
+  std::array<uint32_t, kOwnUsers> companion_uids = {};
   uint32_t guest_cid = 0;
 };
 

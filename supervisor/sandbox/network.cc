@@ -272,6 +272,7 @@ CompanionSpec CompanionOf(const Config& config, const std::string& id,
   companion.name = kNetworkCompanion;
   companion.executable = config.daemon.net;
   companion.arguments = {"--spec-fd", absl::StrCat(kCompanionInputFd)};
+  companion.own_user = kNetworkUser;
   companion.network = CompanionNetwork::kHost;
   companion.input = net.SerializeAsString();
   companion.memory_mib = kMemoryMib;

@@ -24,6 +24,7 @@
 namespace msb {
 
 inline constexpr char kNetworkCompanion[] = "net";
+inline constexpr uint32_t kNetworkUser = 0;  // CompanionSpec.own_user
 inline constexpr int kMaxPublishedPorts = 128;
 
 // `network` with its defaults filled in and its rules in both forms. kInvalidArgument with what is

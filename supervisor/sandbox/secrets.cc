@@ -187,6 +187,7 @@ CompanionSpec SecretsCompanionOf(const Config& config, const std::string& id) {
   companion.name = kSecretsCompanion;
   companion.executable = config.daemon.secrets;
   companion.arguments = {"--spec-fd", absl::StrCat(kCompanionInputFd)};
+  companion.own_user = kSecretsUser;
   // The operator's file, which no user has a say in: not every user has to be able to read it.
   companion.sources = {{.fd = kCaStoreFd,
                         .path = config.network.ca_store,

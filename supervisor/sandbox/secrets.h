@@ -26,6 +26,7 @@
 namespace msb {
 
 inline constexpr char kSecretsCompanion[] = "secret";
+inline constexpr uint32_t kSecretsUser = 1;  // CompanionSpec.own_user
 inline constexpr int kMaxSecrets = 64;
 inline constexpr int kMaxSecretHosts = 64;
 inline constexpr size_t kMaxSecretBytes = 16384;

@@ -8,7 +8,9 @@
 
 #include "base/error.h"
 #include "network/policy/secret_host.h"
+#include "supervisor/config/settings.h"
 #include "supervisor/sandbox/exec_request.h"
+#include "supervisor/sandbox/network.h"
 #include "tests/support/matchers.h"
 
 namespace msb {
@@ -40,6 +42,21 @@ TEST(SecretsTest, ValuesLeaveTheSpecification) {
 
   EXPECT_EQ(values.at("TOKEN")->view(), "hunter2-hunter2");
   EXPECT_THAT(spec.SerializeAsString(), Not(HasSubstr("hunter2")));
+}
+
+TEST(SecretsTest, TheirProcessIsAnotherUserThanTheNetworks) {
+  Config config = DefaultConfig();
+  config.daemon.net = "/net";
+  config.daemon.secrets = "/secrets";
+  msb::v1::SandboxSpec sandbox = SpecWith(MakeSecret("TOKEN", "", {"a.example.com"}));
+  sandbox.mutable_network()->set_preset("public");
+  LaunchSpec spec;
+
+  AddNetwork(config, sandbox, spec);
+
+  ASSERT_EQ(spec.companions.size(), 2u);
+  EXPECT_OK(CheckCompanions(spec.companions));
+  EXPECT_EQ(spec.companions[1].sources.at(0).reason, Reason::kCaStoreInvalid);
 }
 
 TEST(SecretsTest, AWrongValueIsNamedAndNotShown) {

@@ -91,6 +91,7 @@ CompanionSpec LaunchFixture::CompanionOf(const std::string& name,
   spec.name = name;
   spec.executable = MSB_FAKE_COMPANION_PATH;
   spec.arguments = arguments;
+  spec.own_user = name == "net" ? 0 : 1;
   return spec;
 }
 
