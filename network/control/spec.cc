@@ -34,12 +34,23 @@ absl::Status ParseAddress(absl::string_view field, const std::string& text, Vers
 FlowLimits LimitsOf(const msb::net::v1::Limits& given) {
   FlowLimits limits;
   if (given.max_flows() != 0) limits.max_flows = given.max_flows();
+  if (given.max_connecting() != 0) limits.max_connecting = given.max_connecting();
   limits.max_connecting = std::min(limits.max_connecting, limits.max_flows);
+  if (given.max_lookups() != 0) limits.max_lookups = given.max_lookups();
+  if (given.max_dns_connections() != 0) limits.max_dns_connections = given.max_dns_connections();
+  if (given.max_members() != 0) limits.max_members = given.max_members();
   limits.bytes_per_second_up = given.bytes_per_second_up();
   limits.bytes_per_second_down = given.bytes_per_second_down();
   limits.packets_per_second = given.packets_per_second();
   if (given.tcp_idle_seconds() != 0) limits.tcp_idle = absl::Seconds(given.tcp_idle_seconds());
   if (given.udp_idle_seconds() != 0) limits.udp_idle = absl::Seconds(given.udp_idle_seconds());
+  return limits;
+}
+
+NamePins::Limits PinLimitsOf(const msb::net::v1::Limits& given) {
+  NamePins::Limits limits;
+  if (given.max_names() != 0) limits.names = given.max_names();
+  if (given.max_names_of_address() != 0) limits.names_of_address = given.max_names_of_address();
   return limits;
 }
 
@@ -76,6 +87,7 @@ absl::StatusOr<std::unique_ptr<Environment>> MakeEnvironment(EventLoop& loop,
                                                            .dns_servers = std::move(servers)});
   environment->audit.SetPolicy(policy);
   environment->judge.SetPolicy(std::move(policy));
+  environment->judge.pins().set_limits(PinLimitsOf(spec.limits()));
   environment->members.SetNames({spec.private_domains().begin(), spec.private_domains().end()},
                                 {spec.own_names().begin(), spec.own_names().end()});
   MSB_RETURN_IF_ERROR(environment->secrets.Set(spec.secrets()));

@@ -82,15 +82,19 @@ TEST(NamePinsTest, RememberANameForItsLifeAndNotLonger) {
 }
 
 TEST(NamePinsTest, ForgetTheOldestWhenThereAreTooMany) {
-  NamePins pins;
-  const absl::Time now = absl::UnixEpoch();
-  for (uint32_t i = 0; i < 2 * NamePins::kMaxPins; ++i) {
-    pins.Pin("a.com", {IpAddress::V4(i)}, 60, now);
+  for (const NamePins::Limits& limits :
+       {NamePins::Limits(), NamePins::Limits{.names = 50, .names_of_address = 2}}) {
+    NamePins pins;
+    pins.set_limits(limits);
+    const absl::Time now = absl::UnixEpoch();
+    for (uint32_t i = 0; i < 2 * limits.names; ++i) {
+      pins.Pin("a.com", {IpAddress::V4(i)}, 60, now);
+    }
+    EXPECT_EQ(pins.size(), limits.names);
+    EXPECT_THAT(pins.NamesOf(IpAddress::V4(0), now), IsEmpty());
+    for (int i = 0; i < 100; ++i) pins.Pin(std::to_string(i), {IpAddress::V4(1)}, 60, now);
+    EXPECT_EQ(pins.NamesOf(IpAddress::V4(1), now).size(), limits.names_of_address);
   }
-  EXPECT_EQ(pins.size(), NamePins::kMaxPins);
-  EXPECT_THAT(pins.NamesOf(IpAddress::V4(0), now), IsEmpty());
-  for (int i = 0; i < 100; ++i) pins.Pin(std::to_string(i), {IpAddress::V4(1)}, 60, now);
-  EXPECT_EQ(pins.NamesOf(IpAddress::V4(1), now).size(), NamePins::kMaxNamesOfAddress);
 }
 
 std::string Vector(size_t length_bytes, const std::string& content) {

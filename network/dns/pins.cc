@@ -19,13 +19,13 @@ void NamePins::Pin(const std::string& name, absl::Span<const IpAddress> addresse
       ages_.splice(ages_.end(), ages_, known->age);
       continue;
     }
-    if (names.size() == kMaxNamesOfAddress) {
+    if (names.size() >= limits_.names_of_address) {
       ages_.erase(names.front().age);
       names.erase(names.begin());
     }
     ages_.push_back({address, name});
     names.push_back({name, expires, std::prev(ages_.end())});
-    if (ages_.size() > kMaxPins) DropOldest();
+    if (ages_.size() > limits_.names) DropOldest();
   }
 }
 

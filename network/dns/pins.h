@@ -25,9 +25,13 @@ class NamePins {
   // them.
   static constexpr absl::Duration kShortest = absl::Minutes(5);
   static constexpr absl::Duration kLongest = absl::Hours(24);
-  static constexpr size_t kMaxPins = 8192;
-  static constexpr size_t kMaxNamesOfAddress = 32;
+  struct Limits {
+    size_t names = 8192;  // each with one address
+    size_t names_of_address = 32;
+  };
 
+  // Before the first Pin.
+  void set_limits(const Limits& limits) { limits_ = limits; }
   void Pin(const std::string& name, absl::Span<const IpAddress> addresses, uint32_t ttl_seconds,
            absl::Time now);
   // Those that hold at `now`.
@@ -46,6 +50,7 @@ class NamePins {
   };
   void DropOldest();
 
+  Limits limits_;
   absl::flat_hash_map<IpAddress, std::vector<Entry>> entries_;
   std::list<Age> ages_;  // the oldest first
 };

@@ -20,6 +20,11 @@ struct FlowLimits {
   uint32_t max_flows = 8192;
   // Of those, TCP connections that are not established: the bound of a SYN flood.
   uint32_t max_connecting = 1024;
+  // Look-ups that wait for a name server, and connections of the guest's for DNS over TCP.
+  uint32_t max_lookups = 512;
+  uint32_t max_dns_connections = 64;
+  // Other members of private networks.
+  uint32_t max_members = 256;
   uint64_t bytes_per_second_up = 0;  // 0: no limit
   uint64_t bytes_per_second_down = 0;
   uint32_t packets_per_second = 0;

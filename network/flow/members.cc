@@ -45,8 +45,10 @@ absl::Status Members::Add(const msb::net::v1::Member& given, UniqueFd socket) {
       Remove(*known->second);
     }
   }
-  if (members_.size() >= kMaxMembers) {
-    return MakeError(Reason::kLimitExceeded, absl::StrCat("at most ", kMaxMembers, " members"));
+  if (members_.size() >= limits_.members) {
+    return MakeError(Reason::kLimitExceeded,
+                     absl::StrCat("a sandbox reaches at most ", limits_.members,
+                                  " others in its private networks ([network] max_members)"));
   }
   member->socket = std::move(socket);
   MSB_RETURN_IF_ERROR(loop_.Watch(member->socket.get(), EPOLLIN,
@@ -101,7 +103,7 @@ void Members::OnSocket(Member& member) {
         flow.destination_port() == 0 || flow.destination_port() > UINT16_MAX) {
       continue;
     }
-    if (static_cast<uint32_t>(member.slots.use_count()) > limit_) continue;
+    if (static_cast<uint32_t>(member.slots.use_count()) > limits_.connections) continue;
     const auto from =
         std::find_if(member.addresses.begin(), member.addresses.end(),
                      [&](const IpAddress& address) { return address.is_v4() != flow.ipv6(); });

@@ -34,8 +34,6 @@ using MemberSlot = std::shared_ptr<const char>;
 
 class Members {
  public:
-  static constexpr size_t kMaxMembers = 256;
-
   // A connection from the member with address `from`, by `flow`, over `socket`.
   using OnFlow = std::function<void(const IpAddress& from, const msb::net::v1::PeerFlow& flow,
                                     UniqueFd socket, MemberSlot slot)>;
@@ -47,10 +45,14 @@ class Members {
 
   void SetNames(std::vector<std::string> domains, std::vector<std::string> own_names);
   void set_on_flow(OnFlow on_flow) { on_flow_ = std::move(on_flow); }
-  // Connections at once that one member may have with this guest; others are refused.
-  void set_limit(uint32_t limit) { limit_ = limit; }
+  // Members at once, and connections at once that one may have with this guest; others are refused.
+  struct Limits {
+    uint32_t members = 256;
+    uint32_t connections = 1024;
+  };
+  void set_limits(const Limits& limits) { limits_ = limits; }
 
-  // In place of an earlier one with one of its addresses. kInvalidArgument.
+  // In place of an earlier one with one of its addresses. kInvalidArgument, kLimitExceeded.
   absl::Status Add(const msb::net::v1::Member& member, UniqueFd socket);
   bool Has(const IpAddress& address) const { return by_address_.contains(address); }
 
@@ -74,7 +76,7 @@ class Members {
 
   EventLoop& loop_;
   OnFlow on_flow_;
-  uint32_t limit_ = 1024;
+  Limits limits_;
   std::vector<std::string> domains_;
   std::vector<std::string> own_names_;
   std::vector<std::unique_ptr<Member>> members_;

@@ -22,7 +22,6 @@ namespace msb::net {
 namespace {
 
 constexpr uint16_t kDnsPort = 53;
-constexpr size_t kMaxSessions = 64;
 constexpr size_t kTcpLengthBytes = 2;
 // A member may go at any time.
 constexpr uint32_t kMemberTtlSeconds = 5;
@@ -92,9 +91,9 @@ void Resolver::Resolve(Bytes query, Transport transport, Answer answer) {
     environment_.audit.LookedUp(parsed->name, type, "withheld", verdict.rule);
     return answer(MakeDnsAnswer(query, *parsed, DnsCode::kOk));
   }
-  if (lookups_.size() >= kMaxLookups || environment_.dns_servers.empty()) {
-    environment_.audit.LookedUp(parsed->name, type,
-                                lookups_.size() >= kMaxLookups ? "too many" : "no server",
+  const bool full = lookups_.size() >= environment_.limits.max_lookups;
+  if (full || environment_.dns_servers.empty()) {
+    environment_.audit.LookedUp(parsed->name, type, full ? "too many look-ups" : "no server",
                                 verdict.rule);
     return answer(MakeDnsAnswer(query, *parsed, DnsCode::kServerFailure));
   }
@@ -259,7 +258,7 @@ void Resolver::Finish(Lookup& lookup, std::string message, absl::string_view res
 // --- DNS over TCP with the guest ---
 
 void Resolver::Serve(UniqueFd socket) {
-  if (sessions_.size() >= kMaxSessions) return;
+  if (sessions_.size() >= environment_.limits.max_dns_connections) return;
   auto session = std::make_shared<Session>();
   session->id = next_session_++;
   session->socket = std::move(socket);

@@ -29,8 +29,6 @@ class Resolver {
   using Answer = std::function<void(std::string)>;
   enum class Transport { kUdp, kTcp };
 
-  // Look-ups at once; one more is answered with a failure.
-  static constexpr size_t kMaxLookups = 512;
   // A server that does not answer: then the next one, then a failure. Programs wait for 5 s.
   static constexpr absl::Duration kServerTimeout = absl::Seconds(2);
   static constexpr int kMaxAttempts = 2;

@@ -39,7 +39,8 @@ Stack::Stack(Environment& environment)
   environment_.judge.set_is_member(
       [this](const IpAddress& address) { return environment_.members.Has(address); });
   // Half is this guest's own, whatever its neighbours do.
-  environment_.members.set_limit(environment_.limits.max_flows / 2);
+  environment_.members.set_limits({.members = environment_.limits.max_members,
+                                   .connections = environment_.limits.max_flows / 2});
   environment_.members.set_on_flow(
       [this](const IpAddress& from, const msb::net::v1::PeerFlow& flow, UniqueFd socket,
              MemberSlot slot) { OnMemberFlow(from, flow, std::move(socket), std::move(slot)); });

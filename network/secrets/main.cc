@@ -24,6 +24,7 @@
 #include "msb/net/v1/secrets.pb.h"
 #include "network/program.h"
 #include "network/secrets/certificate_authority.h"
+#include "network/secrets/limits.h"
 #include "network/secrets/secrets_server.h"
 #include "network/secrets/tls_stream.h"
 
@@ -52,6 +53,18 @@ absl::StatusOr<std::string> ReadAll(const UniqueFd& file) {
   return MakeError(Reason::kCaStoreInvalid, "the CA store has more than 8 MiB");
 }
 
+// 0: the default.
+SecretsLimits LimitsOf(const msb::net::v1::SecretsLimits& given) {
+  SecretsLimits limits;
+  if (given.max_connections() != 0) limits.max_connections = given.max_connections();
+  if (given.handshake_ms() != 0) {
+    limits.handshake_timeout = absl::Milliseconds(given.handshake_ms());
+  }
+  if (given.max_head_bytes() != 0) limits.request.max_head_bytes = given.max_head_bytes();
+  if (given.has_max_body_bytes()) limits.request.max_body_bytes = given.max_body_bytes();
+  return limits;
+}
+
 absl::Status Run(UniqueFd spec_fd) {
   MSB_RETURN_IF_ERROR(HideMemory());
   // Nothing of the host configures what happens here.
@@ -71,7 +84,8 @@ absl::Status Run(UniqueFd spec_fd) {
   // Nothing comes there but its end.
   MSB_RETURN_IF_ERROR(
       loop->Watch(lifetime.get(), EPOLLIN | EPOLLRDHUP, [&](uint32_t) { loop->Stop(); }));
-  SecretsServer served(*loop, {server.get(), client.get(), authority}, std::move(control));
+  SecretsServer served(*loop, {server.get(), client.get(), authority}, LimitsOf(spec.limits()),
+                       std::move(control));
   MSB_RETURN_IF_ERROR(served.Start());
   MSB_LOG(kInfo) << "msb-secrets " << Version() << " serves sandbox " << EscapeForLog(spec.id());
   MSB_RETURN_IF_ERROR(ConfineThread(SeccompPolicy::kSecrets));

@@ -22,18 +22,17 @@ constexpr int kRoundsPerTurn = 16;
 
 }  // namespace
 
-Relay::Relay(EventLoop& loop, const Tls& tls, RelayHost host,
-             std::shared_ptr<const SecretTable> table, UniqueFd guest, UniqueFd upstream,
-             Handlers handlers)
+Relay::Relay(EventLoop& loop, const Tls& tls, const SecretsLimits& limits, RelayHost host,
+             std::shared_ptr<const SecretTable> table, Sockets sockets, Handlers handlers)
     : loop_(loop),
       tls_(tls),
+      handshake_timeout_(limits.handshake_timeout),
       host_(std::move(host)),
       table_(std::move(table)),
       substitutes_(table_->For(host_.name, host_.port)),
       handlers_(std::move(handlers)),
-      guest_socket_(std::move(guest)),
-      upstream_socket_(std::move(upstream)),
-      rewriter_(host_.name, host_.port, substitutes_,
+      sockets_(std::move(sockets)),
+      rewriter_(host_.name, host_.port, substitutes_, limits.request,
                 {.on_used = handlers_.on_used,
                  .on_spelled = [this](absl::string_view text) { mask_.Add(text); },
                  .on_withheld = handlers_.on_withheld}) {}
@@ -46,13 +45,13 @@ Relay::~Relay() {
 }
 
 absl::Status Relay::Start() {
-  MSB_ASSIGN_OR_RETURN(SslPtr server, MakeServer(tls_.server, host_.name, guest_socket_.get()));
+  MSB_ASSIGN_OR_RETURN(SslPtr server, MakeServer(tls_.server, host_.name, sockets_.guest.get()));
   MSB_RETURN_IF_ERROR(tls_.authority.Present(host_.name, server.get()));
-  MSB_ASSIGN_OR_RETURN(SslPtr client, MakeClient(tls_.client, host_.name, upstream_socket_.get()));
-  guest_.emplace(std::move(server), std::move(guest_socket_));
-  upstream_.emplace(std::move(client), std::move(upstream_socket_));
-  timer_ = loop_.After(kHandshakeTimeout, [this] {
-    handlers_.on_failed("no TLS within the time for it");
+  MSB_ASSIGN_OR_RETURN(SslPtr client, MakeClient(tls_.client, host_.name, sockets_.upstream.get()));
+  guest_.emplace(std::move(server), std::move(sockets_.guest));
+  upstream_.emplace(std::move(client), std::move(sockets_.upstream));
+  timer_ = loop_.After(handshake_timeout_, [this] {
+    handlers_.on_failed("no TLS within the time for it ([secrets] handshake_timeout)");
     End();
     handlers_.on_done();
   });

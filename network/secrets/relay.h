@@ -21,6 +21,7 @@
 #include "base/event_loop.h"
 #include "base/unique_fd.h"
 #include "network/secrets/certificate_authority.h"
+#include "network/secrets/limits.h"
 #include "network/secrets/request_rewriter.h"
 #include "network/secrets/response_mask.h"
 #include "network/secrets/secret_table.h"
@@ -35,8 +36,7 @@ struct RelayHost {
 
 class Relay {
  public:
-  // Of both handshakes together, and of an ending guest to read why.
-  static constexpr absl::Duration kHandshakeTimeout = absl::Seconds(30);
+  // Of an ending guest to read why.
   static constexpr absl::Duration kLingerTimeout = absl::Seconds(5);
   // What is held of one direction at most before its source is no longer read.
   static constexpr size_t kMaxHeld = 256 << 10;
@@ -54,9 +54,14 @@ class Relay {
     CertificateAuthority& authority;
   };
 
-  // `loop` and `tls` outlive the relay. The sockets are connected and non-blocking.
-  Relay(EventLoop& loop, const Tls& tls, RelayHost host, std::shared_ptr<const SecretTable> table,
-        UniqueFd guest, UniqueFd upstream, Handlers handlers);
+  struct Sockets {  // connected and non-blocking
+    UniqueFd guest;
+    UniqueFd upstream;
+  };
+
+  // `loop` and `tls` outlive the relay.
+  Relay(EventLoop& loop, const Tls& tls, const SecretsLimits& limits, RelayHost host,
+        std::shared_ptr<const SecretTable> table, Sockets sockets, Handlers handlers);
   Relay(const Relay&) = delete;
   Relay& operator=(const Relay&) = delete;
   ~Relay();
@@ -93,12 +98,12 @@ class Relay {
 
   EventLoop& loop_;
   const Tls tls_;
+  const absl::Duration handshake_timeout_;
   const RelayHost host_;
   const std::shared_ptr<const SecretTable> table_;
   const std::vector<Substitute> substitutes_;
   const Handlers handlers_;
-  UniqueFd guest_socket_;  // until Start
-  UniqueFd upstream_socket_;
+  Sockets sockets_;  // until Start
   std::optional<TlsStream> guest_;
   std::optional<TlsStream> upstream_;
   RequestRewriter rewriter_;

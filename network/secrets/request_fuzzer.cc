@@ -33,7 +33,7 @@ Outcome Run(absl::string_view bytes, size_t piece) {
       {.name = "A", .placeholder = kMark, .value = "value", .allowed = true},
       {.name = "B", .placeholder = kOther, .value = kNever, .allowed = false}};
   Outcome outcome;
-  RequestRewriter rewriter("a.com", 443, substitutes,
+  RequestRewriter rewriter("a.com", 443, substitutes, RequestLimits(),
                            {.on_used = [&](const Substitute&) { ++outcome.used; },
                             .on_spelled = [](absl::string_view) {},
                             .on_withheld = [](const Substitute&, absl::string_view) {}});

@@ -63,10 +63,12 @@ void AppendChunk(absl::string_view data, std::string& out) {
 }  // namespace
 
 RequestRewriter::RequestRewriter(std::string host, uint16_t port,
-                                 const std::vector<Substitute>& substitutes, Handlers handlers)
+                                 const std::vector<Substitute>& substitutes,
+                                 const RequestLimits& limits, Handlers handlers)
     : host_(std::move(host)),
       port_(port),
       substitutes_(substitutes),
+      limits_(limits),
       handlers_(std::move(handlers)) {}
 
 absl::Status RequestRewriter::Feed(absl::string_view bytes, std::string& out) {
@@ -112,8 +114,9 @@ absl::StatusOr<bool> RequestRewriter::TakeHead(absl::string_view& rest, std::str
   if (absl::StartsWith(head_, "\r\n")) head_.erase(0, 2);  // one that came in two pieces
   const size_t end = head_.find(kEndOfHead, scanned > 2 ? scanned - 2 : 0);
   const size_t size = end == std::string::npos ? head_.size() : end + kEndOfHeadBytes;
-  if (size > kMaxHeadBytes) {
-    return Wrong(absl::StrCat("a head of more than ", kMaxHeadBytes, " bytes"));
+  if (size > limits_.max_head_bytes) {
+    return Wrong(absl::StrCat("a head of more than ", limits_.max_head_bytes,
+                              " bytes ([secrets] max_head_kib)"));
   }
   if (end == std::string::npos) {
     // Waiting for CRLF CRLF while another reader saw the end of the head: not with us.
@@ -136,7 +139,7 @@ void RequestRewriter::BeginRequest(const RequestHead& head, std::string& out) {
   remaining_ = head.content_length.value_or(0);
   // The client sends its body only once the host has said so: the head cannot wait for it.
   const bool hold = body_spelling_.has_value() && remaining_ > 0 &&
-                    remaining_ <= kMaxHeldBodyBytes && !head.Find("expect").has_value();
+                    remaining_ <= limits_.max_body_bytes && !head.Find("expect").has_value();
 
   absl::StrAppend(&out, head.method, " ",
                   connect ? std::string(head.target) : Rewrite(head.target, Spelling::kPercent),

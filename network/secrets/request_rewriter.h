@@ -21,16 +21,13 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "network/secrets/http_head.h"
+#include "network/secrets/limits.h"
 #include "network/secrets/substitution.h"
 
 namespace msb::net {
 
 class RequestRewriter {
  public:
-  static constexpr size_t kMaxHeadBytes = 64 << 10;
-  // A text body with a Content-Length is held until it is whole, since its length may change. A
-  // longer one goes out as it is.
-  static constexpr size_t kMaxHeldBodyBytes = 256 << 10;
   static constexpr size_t kMaxChunkLineBytes = 256;
   static constexpr size_t kMaxTrailerBytes = 16 << 10;
 
@@ -46,7 +43,7 @@ class RequestRewriter {
   // `host`: that the certificate of the connection was checked for. `substitutes` outlive the
   // object.
   RequestRewriter(std::string host, uint16_t port, const std::vector<Substitute>& substitutes,
-                  Handlers handlers);
+                  const RequestLimits& limits, Handlers handlers);
   RequestRewriter(const RequestRewriter&) = delete;
   RequestRewriter& operator=(const RequestRewriter&) = delete;
 
@@ -79,6 +76,7 @@ class RequestRewriter {
   const std::string host_;
   const uint16_t port_;
   const std::vector<Substitute>& substitutes_;
+  const RequestLimits limits_;
   const Handlers handlers_;
 
   State state_ = State::kHead;

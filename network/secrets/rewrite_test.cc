@@ -35,7 +35,7 @@ class RewriterTest : public testing::Test {
     used_.clear();
     withheld_.clear();
     spelled_.clear();
-    RequestRewriter rewriter("api.example.com", 443, substitutes_, Handlers());
+    RequestRewriter rewriter("api.example.com", 443, substitutes_, limits_, Handlers());
     std::string out;
     for (size_t at = 0; at < in.size(); at += std::min(piece, in.size() - at)) {
       const absl::Status status =
@@ -64,6 +64,7 @@ class RewriterTest : public testing::Test {
   std::vector<Substitute> substitutes_ = {
       {.name = "TOKEN", .placeholder = kMark, .value = "a/b \"c\"", .allowed = true},
       {.name = "OTHER", .placeholder = kOther, .value = "never", .allowed = false}};
+  RequestLimits limits_;
   std::vector<std::string> used_;
   std::vector<std::string> spelled_;
   std::vector<std::string> withheld_;
@@ -99,11 +100,29 @@ TEST_F(RewriterTest, CorrectsTheLengthOfAHeldBody) {
 }
 
 TEST_F(RewriterTest, ALongBodyPassesInItsPieces) {
-  const std::string body(RequestRewriter::kMaxHeldBodyBytes + 1, 'x');
+  const std::string body(limits_.max_body_bytes + 1, 'x');
   const std::string request = absl::StrCat(
       "POST / HTTP/1.1\r\nHost: api.example.com\r\nContent-Type: text/plain\r\nContent-Length: ",
       body.size(), "\r\n\r\n", body);
   EXPECT_EQ(Rewrite(request, 5000), request);
+}
+
+TEST_F(RewriterTest, TheLimitsAreThoseThatItIsGiven) {
+  const auto post = [](const std::string& body) {
+    return absl::StrCat(
+        "POST / HTTP/1.1\r\nHost: api.example.com\r\nContent-Type: text/plain\r\n"
+        "Content-Length: ",
+        body.size(), "\r\n\r\n", body);
+  };
+  const std::string filler(kMark.size(), 'x');
+  limits_ = {.max_head_bytes = 120, .max_body_bytes = kMark.size()};
+  EXPECT_THAT(Rewrite(post(kMark)), Not(HasSubstr(kMark)));
+  EXPECT_THAT(Rewrite(post(kMark + "x")), HasSubstr(kMark));
+  EXPECT_THAT(Rewrite(Get("/", "X: " + filler + "\r\n")), HasSubstr(filler));
+  EXPECT_THAT(Rewrite(Get("/", "X: " + filler + filler + "\r\n")), HasSubstr("max_head_kib"));
+  limits_ = {.max_head_bytes = 1 << 20, .max_body_bytes = 0};
+  EXPECT_THAT(Rewrite(post(kMark)), HasSubstr(kMark));
+  EXPECT_THAT(Rewrite(Get("/", "X: " + std::string(70'000, 'x') + "\r\n")), HasSubstr("xxx"));
 }
 
 TEST_F(RewriterTest, ReplacesAcrossChunksAndDropsExtensionsAndTrailers) {
@@ -193,8 +212,7 @@ TEST_F(RewriterTest, RefusesWhatCanBeReadInTwoWays) {
            "GET / HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n1\r\nxy\r\n",
            "GET / HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n" +
                std::string(300, '0') + "\r\n",
-           "GET / HTTP/1.1\r\n" + host +
-               "X: " + std::string(RequestRewriter::kMaxHeadBytes, 'x')}) {
+           "GET / HTTP/1.1\r\n" + host + "X: " + std::string(limits_.max_head_bytes, 'x')}) {
     EXPECT_THAT(Rewrite(request), testing::StartsWith("!")) << request.substr(0, 200);
     EXPECT_THAT(Rewrite(request, 1), testing::StartsWith("!")) << request.substr(0, 200);
   }

@@ -37,8 +37,9 @@ constexpr int kHandOversPerTurn = 32;
 
 }  // namespace
 
-SecretsServer::SecretsServer(EventLoop& loop, const Relay::Tls& tls, UniqueFd listener)
-    : loop_(loop), tls_(tls), listener_(std::move(listener)) {}
+SecretsServer::SecretsServer(EventLoop& loop, const Relay::Tls& tls, const SecretsLimits& limits,
+                             UniqueFd listener)
+    : loop_(loop), tls_(tls), limits_(limits), listener_(std::move(listener)) {}
 
 SecretsServer::~SecretsServer() {
   loop_.Cancel(bury_timer_);
@@ -156,11 +157,11 @@ void SecretsServer::OnHandOvers() {
       MSB_LOG(kWarning) << "a packet of msb-net's that hands nothing over";
       continue;
     }
-    Begin(hand_over, std::move(descriptors[0]), std::move(descriptors[1]));
+    Begin(hand_over, {std::move(descriptors[0]), std::move(descriptors[1])});
   }
 }
 
-void SecretsServer::Begin(const HandOver& hand_over, UniqueFd guest, UniqueFd upstream) {
+void SecretsServer::Begin(const HandOver& hand_over, Relay::Sockets sockets) {
   const uint64_t flow = hand_over.flow();
   const std::optional<std::string> name = NormalizeName(hand_over.name());
   const auto port = static_cast<uint16_t>(hand_over.port());
@@ -170,13 +171,15 @@ void SecretsServer::Begin(const HandOver& hand_over, UniqueFd guest, UniqueFd up
   if (!name.has_value() || hand_over.port() > UINT16_MAX || !table_->Serves(*name, port)) {
     return fail("no secret may go there");
   }
-  if (relays_.size() >= kMaxRelays) return fail("too many connections with secrets");
-  for (const UniqueFd* socket : {&guest, &upstream}) {
+  if (relays_.size() >= limits_.max_connections) {
+    return fail("too many connections with secrets ([secrets] max_connections)");
+  }
+  for (const UniqueFd* socket : {&sockets.guest, &sockets.upstream}) {
     if (::fcntl(socket->get(), F_SETFL, O_NONBLOCK) != 0) return fail("no socket");
   }
   const uint64_t key = next_key_++;
   auto relay = std::make_unique<Relay>(
-      loop_, tls_, RelayHost{*name, port}, table_, std::move(guest), std::move(upstream),
+      loop_, tls_, limits_, RelayHost{*name, port}, table_, std::move(sockets),
       Relay::Handlers{.on_used =
                           [this, flow](const Substitute& secret) {
                             Notify(flow, SecretNotice::KIND_USED, secret.name, "");

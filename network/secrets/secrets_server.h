@@ -21,6 +21,7 @@
 #include "base/frames.h"
 #include "base/unique_fd.h"
 #include "msb/net/v1/secrets.pb.h"
+#include "network/secrets/limits.h"
 #include "network/secrets/relay.h"
 #include "network/secrets/secret_table.h"
 
@@ -28,12 +29,11 @@ namespace msb::net {
 
 class SecretsServer {
  public:
-  // Connections at once; a further one is refused.
-  static constexpr size_t kMaxRelays = 1024;
   static constexpr size_t kMaxClients = 8;
 
   // `loop` and `tls` outlive the server. `listener` is a non-blocking listening Unix socket.
-  SecretsServer(EventLoop& loop, const Relay::Tls& tls, UniqueFd listener);
+  SecretsServer(EventLoop& loop, const Relay::Tls& tls, const SecretsLimits& limits,
+                UniqueFd listener);
   SecretsServer(const SecretsServer&) = delete;
   SecretsServer& operator=(const SecretsServer&) = delete;
   ~SecretsServer();
@@ -54,13 +54,14 @@ class SecretsServer {
                                                       msb::net::v1::SecretsRequest& request);
   absl::Status Connect(UniqueFd socket);
   void OnHandOvers();
-  void Begin(const msb::net::v1::HandOver& hand_over, UniqueFd guest, UniqueFd upstream);
+  void Begin(const msb::net::v1::HandOver& hand_over, Relay::Sockets sockets);
   void Notify(uint64_t flow, msb::net::v1::SecretNotice::Kind kind, absl::string_view secret,
               absl::string_view detail);
   void Bury(uint64_t key);
 
   EventLoop& loop_;
   const Relay::Tls tls_;
+  const SecretsLimits limits_;
   const UniqueFd listener_;
   std::vector<std::unique_ptr<Client>> clients_;
   UniqueFd channel_;  // of msb-net

@@ -88,9 +88,29 @@ struct NetworkConfig {
   std::string ca_store;
   uint32_t mtu = 0;
   uint32_t max_flows = 0;
+  uint32_t max_connecting = 0;
+  absl::Duration tcp_idle;
+  absl::Duration udp_idle;
+  uint32_t max_lookups = 0;
+  uint32_t max_dns_connections = 0;
+  uint32_t max_names = 0;
+  uint32_t max_names_of_address = 0;
+  uint32_t max_members = 0;
+  uint32_t max_ports = 0;
   uint32_t kib_per_second_up = 0;  // 0: no limit
   uint32_t kib_per_second_down = 0;
   uint32_t packets_per_second = 0;
+  uint32_t memory_mib = 0;
+  uint32_t cpu_milli = 0;
+};
+
+struct SecretsConfig {
+  uint32_t max_connections = 0;
+  uint32_t max_head_kib = 0;
+  uint32_t max_body_kib = 0;  // 0: no body is held
+  absl::Duration handshake_timeout;
+  uint32_t memory_mib = 0;
+  uint32_t cpu_milli = 0;
 };
 
 struct ImagesConfig {
@@ -140,6 +160,7 @@ struct Config {
   AgentConfig agent;
   JailConfig jail;
   NetworkConfig network;
+  SecretsConfig secrets;
   ImagesConfig images;
   MountsConfig mounts;
   EventsConfig events;

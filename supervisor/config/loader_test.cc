@@ -86,6 +86,33 @@ TEST(ApplyTomlTest, ABadValueIsNamedWithItsRange) {
   EXPECT_THAT(MistakeIn("[sandbox]\nimage = [\"a\"]\n"), HasSubstr("a string that is not empty"));
 }
 
+TEST(ApplyTomlTest, TheLimitsOfNetworkAndSecretsHaveRanges) {
+  for (const auto& [line, mistake] : std::vector<std::pair<std::string, std::string>>{
+           {"[network]\nmax_flows = 60001",
+            "network.max_flows: must be a whole number, 16 to 60000"},
+           {"[network]\nmax_connecting = 0", "max_connecting: must be a whole number, 1 to 60000"},
+           {"[network]\nmax_lookups = 0", "max_lookups: must be a whole number, 1 to 16384"},
+           {"[network]\nmax_names = 63", "max_names: must be a whole number, 64 to 262144"},
+           {"[network]\nmax_names_of_address = 4097", "must be a whole number, 1 to 4096"},
+           {"[network]\nmax_members = 0", "max_members: must be a whole number, 1 to 16384"},
+           {"[network]\nmax_ports = 16385", "max_ports: must be a whole number, 0 to 16384"},
+           {"[network]\ntcp_idle = \"0\"", "tcp_idle: must be a duration"},
+           {"[secrets]\nmax_connections = 0", "must be a whole number, 1 to 16384"},
+           {"[secrets]\nmax_head_kib = 0", "max_head_kib: must be a whole number, 1 to 1024"},
+           {"[secrets]\nmax_body_kib = 262145", "must be a whole number, 0 to 262144"},
+           {"[secrets]\nhandshake_timeout = \"11m\"", "handshake_timeout: must be a duration"}}) {
+    EXPECT_THAT(MistakeIn(line), HasSubstr(mistake)) << line;
+  }
+  Config config = DefaultConfig();
+  EXPECT_OK(
+      ApplyToml("[network]\nmax_flows = 60000\nmax_ports = 0\nudp_idle = \"1s\"\n"
+                "[secrets]\nmax_body_kib = 0\n",
+                "c.toml", config));
+  EXPECT_EQ(config.network.max_flows, 60'000u);
+  EXPECT_EQ(config.network.udp_idle, absl::Seconds(1));
+  EXPECT_EQ(config.secrets.max_body_kib, 0u);
+}
+
 TEST(ApplyTomlTest, AllMistakesAreToldInTheOrderOfTheirLines) {
   EXPECT_EQ(MistakeIn("[sandbox]\nvcpus = 0\nmemory_mib = 1\n"),
             "c.toml:2: sandbox.vcpus: must be a whole number, 1 to 32\n"

@@ -120,8 +120,39 @@ std::vector<Setting> NetworkSettings() {
       {"network", "mtu", int64_t{65520}, NumberSetting{MSB_FIELD(network.mtu), 1280, 65520},
        "Of the guest's network card. Large is fast: nothing of it leaves the host."},
       {"network", "max_flows", int64_t{8192},
-       NumberSetting{MSB_FIELD(network.max_flows), 16, 16000},
-       "TCP connections and UDP flows of one sandbox at the same time."},
+       NumberSetting{MSB_FIELD(network.max_flows), 16, 60000},
+       "TCP connections and UDP flows of one sandbox at the same time. Each is a descriptor of "
+       "`msb-net`; cut to the daemon's own hard limit of open files where the jailer may not raise "
+       "that."},
+      {"network", "max_connecting", int64_t{1024},
+       NumberSetting{MSB_FIELD(network.max_connecting), 1, 60000},
+       "Of those, TCP connections that are not established yet: the bound of a SYN flood."},
+      {"network", "tcp_idle", "2h",
+       DurationSetting{MSB_FIELD(network.tcp_idle), absl::Seconds(1), kLongest},
+       "A TCP connection on which nothing was sent for so long is reset."},
+      {"network", "udp_idle", "2m",
+       DurationSetting{MSB_FIELD(network.udp_idle), absl::Seconds(1), kLongest},
+       "A UDP flow on which nothing was sent for so long is forgotten."},
+      {"network", "max_lookups", int64_t{512},
+       NumberSetting{MSB_FIELD(network.max_lookups), 1, 16384},
+       "Names of one sandbox that wait for a name server at the same time. A further one fails at "
+       "once."},
+      {"network", "max_dns_connections", int64_t{64},
+       NumberSetting{MSB_FIELD(network.max_dns_connections), 1, 16384},
+       "Connections of one sandbox for DNS over TCP."},
+      {"network", "max_names", int64_t{8192},
+       NumberSetting{MSB_FIELD(network.max_names), 64, 1u << 18},
+       "Addresses of names that were given out to one sandbox and are remembered, so that rules "
+       "with "
+       "names hold for them; the oldest are forgotten. Some 500 bytes of `memory_mib` each."},
+      {"network", "max_names_of_address", int64_t{32},
+       NumberSetting{MSB_FIELD(network.max_names_of_address), 1, 4096},
+       "Names that one address may have among these: many hosts share those of a CDN."},
+      {"network", "max_members", int64_t{256},
+       NumberSetting{MSB_FIELD(network.max_members), 1, 16384},
+       "Others that one sandbox may reach in its private networks."},
+      {"network", "max_ports", int64_t{128}, NumberSetting{MSB_FIELD(network.max_ports), 0, 16384},
+       "Published ports of one sandbox."},
       {"network", "kib_per_second_up", int64_t{0},
        NumberSetting{MSB_FIELD(network.kib_per_second_up), 0, UINT32_MAX},
        "What one sandbox may send, KiB per second. 0: no limit."},
@@ -131,6 +162,40 @@ std::vector<Setting> NetworkSettings() {
       {"network", "packets_per_second", int64_t{0},
        NumberSetting{MSB_FIELD(network.packets_per_second), 0, UINT32_MAX},
        "Packets that one sandbox may send per second. 0: no limit."},
+      {"network", "memory_mib", int64_t{512},
+       NumberSetting{MSB_FIELD(network.memory_mib), 32, kMaxMemoryMib},
+       "Memory of a sandbox's `msb-net`, MiB, with that of its sockets."},
+      {"network", "cpu_milli", int64_t{1000}, NumberSetting{MSB_FIELD(network.cpu_milli), 10, 1000},
+       "CPU time per second of that process, in thousandths of a CPU. It has one thread."},
+  };
+}
+
+std::vector<Setting> SecretSettings() {
+  return {
+      {"secrets", "max_connections", int64_t{1024},
+       NumberSetting{MSB_FIELD(secrets.max_connections), 1, 16384},
+       "Connections of one sandbox to hosts that its secrets go to, at the same time. A further "
+       "one "
+       "is reset."},
+      {"secrets", "max_head_kib", int64_t{64},
+       NumberSetting{MSB_FIELD(secrets.max_head_kib), 1, 1024},
+       "Of a request to such a host, KiB: its first line and its header fields. A larger one is "
+       "refused (400)."},
+      {"secrets", "max_body_kib", int64_t{256},
+       NumberSetting{MSB_FIELD(secrets.max_body_kib), 0, 1u << 18},
+       "A text body with a `Content-Length` is held until it is whole, KiB, and its placeholders "
+       "replaced. A longer one goes out as it is."},
+      {"secrets", "handshake_timeout", "30s",
+       DurationSetting{MSB_FIELD(secrets.handshake_timeout), absl::Milliseconds(100),
+                       absl::Minutes(10)},
+       "For TLS with the guest and with the host together."},
+      {"secrets", "memory_mib", int64_t{512},
+       NumberSetting{MSB_FIELD(secrets.memory_mib), 32, kMaxMemoryMib},
+       "Memory of a sandbox's `msb-secrets`, MiB: what is held of heads and bodies counts, and "
+       "some "
+       "600 KiB for a connection whose other side does not take what comes."},
+      {"secrets", "cpu_milli", int64_t{1000}, NumberSetting{MSB_FIELD(secrets.cpu_milli), 10, 1000},
+       "CPU time per second of that process, in thousandths of a CPU. It has one thread."},
   };
 }
 
@@ -374,8 +439,8 @@ absl::Span<const Setting> AllSettings() {
   static const auto& all = *new std::vector<Setting>([] {
     std::vector<Setting> settings;
     for (auto&& part :
-         {DaemonSettings(), SandboxSettings(), NetworkSettings(), MountSettings(), LimitSettings(),
-          AgentSettings(), JailSettings(), RegistrySettings(), EventSettings()}) {
+         {DaemonSettings(), SandboxSettings(), NetworkSettings(), SecretSettings(), MountSettings(),
+          LimitSettings(), AgentSettings(), JailSettings(), RegistrySettings(), EventSettings()}) {
       settings.insert(settings.end(), part.begin(), part.end());
     }
     return settings;

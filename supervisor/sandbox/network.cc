@@ -45,9 +45,9 @@ constexpr char kGuestWords[] =
 constexpr char kGuestMac[] = "\x02msb\0\2";
 constexpr size_t kMacBytes = 6;
 
-// A socket for each flow, and kernel memory for none of them is ours.
-constexpr uint32_t kMaxOpenFiles = 16384;
-constexpr uint32_t kMemoryMib = 512;
+// Descriptors that are none of a flow's, a look-up's, a member's or a port's: control, watchers,
+// and a second one for the moment in which a connection goes to msb-secrets or to a neighbour.
+constexpr uint32_t kOtherDescriptors = 256;
 constexpr uint32_t kPidsMax = 4;
 constexpr uint16_t kFirstUnprivilegedPort = 1024;
 constexpr int kBacklog = 1024;
@@ -212,9 +212,7 @@ absl::Status CompleteNetwork(const NetworkConfig& config, msb::v1::Network& netw
   for (int i = 0; i < network.rules_size(); ++i) {
     FillFields(policy.rules[static_cast<size_t>(i)], *network.mutable_rules(i));
   }
-  if (network.ports_size() > kMaxPublishedPorts) {
-    return Invalid(absl::StrCat("at most ", kMaxPublishedPorts, " published ports"));
-  }
+  MSB_RETURN_IF_ERROR(CheckPortCount(config, network.ports_size()));
   MSB_RETURN_IF_ERROR(CheckPrivateNetworks(network));
   for (PublishedPort& port : *network.mutable_ports()) MSB_RETURN_IF_ERROR(CompletePort(port));
   return absl::OkStatus();
@@ -227,6 +225,12 @@ absl::Status CheckPortRights(const Caller& caller, const PublishedPort& port) {
   return MakeError(Reason::kPermissionDenied,
                    absl::StrCat("host port ", port.host_port(), " is below ",
                                 kFirstUnprivilegedPort, ": only root may publish it"));
+}
+
+absl::Status CheckPortCount(const NetworkConfig& config, int count) {
+  if (count <= static_cast<int>(config.max_ports)) return absl::OkStatus();
+  return MakeError(Reason::kLimitExceeded, absl::StrCat("at most ", config.max_ports,
+                                                        " published ports ([network] max_ports)"));
 }
 
 bool HasCard(const msb::v1::Network& network) {
@@ -245,6 +249,23 @@ namespace {
 
 std::string GuestMac() { return std::string(kGuestMac, kMacBytes); }
 
+msb::net::v1::Limits LimitsOf(const NetworkConfig& config) {
+  msb::net::v1::Limits limits;
+  limits.set_max_flows(config.max_flows);
+  limits.set_max_connecting(config.max_connecting);
+  limits.set_max_lookups(config.max_lookups);
+  limits.set_max_dns_connections(config.max_dns_connections);
+  limits.set_max_names(config.max_names);
+  limits.set_max_names_of_address(config.max_names_of_address);
+  limits.set_max_members(config.max_members);
+  limits.set_tcp_idle_seconds(static_cast<uint32_t>(absl::ToInt64Seconds(config.tcp_idle)));
+  limits.set_udp_idle_seconds(static_cast<uint32_t>(absl::ToInt64Seconds(config.udp_idle)));
+  limits.set_bytes_per_second_up(uint64_t{config.kib_per_second_up} << 10);
+  limits.set_bytes_per_second_down(uint64_t{config.kib_per_second_down} << 10);
+  limits.set_packets_per_second(config.packets_per_second);
+  return limits;
+}
+
 CompanionSpec CompanionOf(const Config& config, const std::string& id,
                           const msb::v1::SandboxSpec& sandbox) {
   const msb::v1::Network& network = sandbox.network();
@@ -262,11 +283,7 @@ CompanionSpec CompanionOf(const Config& config, const std::string& id,
   *net.mutable_policy() = PolicyOf(network);
   AddOwnNames(sandbox, net);
   *net.mutable_secrets() = HostsOf(sandbox.secrets());
-  msb::net::v1::Limits& limits = *net.mutable_limits();
-  limits.set_max_flows(config.network.max_flows);
-  limits.set_bytes_per_second_up(uint64_t{config.network.kib_per_second_up} << 10);
-  limits.set_bytes_per_second_down(uint64_t{config.network.kib_per_second_down} << 10);
-  limits.set_packets_per_second(config.network.packets_per_second);
+  *net.mutable_limits() = LimitsOf(config.network);
 
   CompanionSpec companion;
   companion.name = kNetworkCompanion;
@@ -275,9 +292,12 @@ CompanionSpec CompanionOf(const Config& config, const std::string& id,
   companion.own_user = kNetworkUser;
   companion.network = CompanionNetwork::kHost;
   companion.input = net.SerializeAsString();
-  companion.memory_mib = kMemoryMib;
+  companion.memory_mib = config.network.memory_mib;
+  companion.cpu_milli = config.network.cpu_milli;
   companion.pids_max = kPidsMax;
-  companion.max_open_files = kMaxOpenFiles;
+  companion.max_open_files = config.network.max_flows + config.network.max_lookups +
+                             config.network.max_dns_connections + config.network.max_members +
+                             config.network.max_ports + kOtherDescriptors;
   return companion;
 }
 

@@ -25,7 +25,6 @@ namespace msb {
 
 inline constexpr char kNetworkCompanion[] = "net";
 inline constexpr uint32_t kNetworkUser = 0;  // CompanionSpec.own_user
-inline constexpr int kMaxPublishedPorts = 128;
 
 // `network` with its defaults filled in and its rules in both forms. kInvalidArgument with what is
 // wrong.
@@ -33,6 +32,8 @@ absl::Status CompleteNetwork(const NetworkConfig& config, msb::v1::Network& netw
 // kPermissionDenied for a port that only root may have.
 absl::Status CheckPortRights(const Caller& caller, const msb::v1::PublishedPort& port);
 absl::Status CompletePort(msb::v1::PublishedPort& port);
+// kLimitExceeded for more published ports than one sandbox may have.
+absl::Status CheckPortCount(const NetworkConfig& config, int count);
 // Whether the machine gets a network card: not where nothing could ever pass.
 bool HasCard(const msb::v1::Network& network);
 

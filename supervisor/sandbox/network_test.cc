@@ -3,12 +3,15 @@
 
 #include "supervisor/sandbox/network.h"
 
+#include <gmock/gmock.h>
+
+#include "supervisor/config/settings.h"
 #include "tests/support/matchers.h"
 
 namespace msb {
 namespace {
 
-const NetworkConfig kConfig = {.preset = "public", .mtu = 65520, .max_flows = 100};
+const NetworkConfig kConfig = {.preset = "public", .mtu = 65520, .max_flows = 100, .max_ports = 2};
 
 TEST(NetworkTest, FillsInThePresetAndBothFormsOfARule) {
   msb::v1::Network network;
@@ -54,6 +57,52 @@ TEST(NetworkTest, CompletesAndChecksAPort) {
   port.set_host_port(80);
   port.set_host_address("localhost");
   EXPECT_THAT(CompletePort(port), HasReason(Reason::kInvalidArgument));
+}
+
+TEST(NetworkTest, HasAsManyPortsAsTheConfigurationLets) {
+  msb::v1::Network network;
+  for (int i = 0; i < 2; ++i) network.add_ports()->set_guest_port(80);
+  EXPECT_OK(CompleteNetwork(kConfig, network));
+  network.add_ports()->set_guest_port(80);
+  const absl::Status refused = CompleteNetwork(kConfig, network);
+  EXPECT_THAT(refused, HasReason(Reason::kLimitExceeded));
+  EXPECT_THAT(std::string(refused.message()), testing::HasSubstr("[network] max_ports"));
+}
+
+TEST(NetworkTest, ItsProcessIsToldTheLimitsOfTheConfiguration) {
+  Config config = DefaultConfig();
+  config.network.max_flows = 60'000;
+  config.network.max_connecting = 5;
+  config.network.max_lookups = 6;
+  config.network.max_dns_connections = 7;
+  config.network.max_names = 100;
+  config.network.max_names_of_address = 8;
+  config.network.max_members = 9;
+  config.network.tcp_idle = absl::Minutes(1);
+  config.network.udp_idle = absl::Seconds(10);
+  config.network.memory_mib = 64;
+  config.network.cpu_milli = 250;
+  msb::v1::SandboxSpec sandbox;
+  sandbox.mutable_network()->set_preset("public");
+  LaunchSpec launch;
+
+  AddNetwork(config, sandbox, launch);
+
+  const CompanionSpec& process = launch.companions.at(0);
+  msb::net::v1::NetSpec spec;
+  ASSERT_TRUE(spec.ParseFromString(process.input));
+  EXPECT_EQ(spec.limits().max_flows(), 60'000u);
+  EXPECT_EQ(spec.limits().max_connecting(), 5u);
+  EXPECT_EQ(spec.limits().max_lookups(), 6u);
+  EXPECT_EQ(spec.limits().max_dns_connections(), 7u);
+  EXPECT_EQ(spec.limits().max_names(), 100u);
+  EXPECT_EQ(spec.limits().max_names_of_address(), 8u);
+  EXPECT_EQ(spec.limits().max_members(), 9u);
+  EXPECT_EQ(spec.limits().tcp_idle_seconds(), 60u);
+  EXPECT_EQ(spec.limits().udp_idle_seconds(), 10u);
+  EXPECT_EQ(process.memory_mib, 64u);
+  EXPECT_EQ(process.cpu_milli, 250u);
+  EXPECT_GT(process.max_open_files, 60'000u) << "a descriptor for each flow";
 }
 
 TEST(NetworkTest, KeepsLowPortsForRoot) {

@@ -90,10 +90,8 @@ void Sandbox::UpdateNetwork(msb::v1::Network network, Done done) {
 void Sandbox::PublishPort(PublishedPort port,
                           std::function<void(absl::StatusOr<PublishedPort>)> done) {
   absl::Status status = CompletePort(port);
-  const auto& ports = record_.spec.network().ports();
-  if (status.ok() && ports.size() >= kMaxPublishedPorts) {
-    status = MakeError(Reason::kLimitExceeded, "too many published ports");
-  }
+  const int ports = record_.spec.network().ports_size() + 1;
+  status.Update(CheckPortCount(context_.config.network, ports));
   const absl::StatusOr<bool> runs = status.ok() ? NetworkRuns() : status;
   if (!runs.ok()) return done(runs.status());
   if (!*runs) {

@@ -34,10 +34,10 @@ using msb::net::v1::SecretsResponse;
 
 constexpr size_t kMaxNameBytes = 64;
 constexpr int kCaStoreFd = kFirstCompanionOwnFd;
-// Connections with values on their way, and OpenSSL's own.
-constexpr uint32_t kMemoryMib = 512;
 constexpr uint32_t kPidsMax = 4;
-constexpr uint32_t kMaxOpenFiles = 4096;  // two a connection
+constexpr uint32_t kDescriptorsOfConnection = 2;
+constexpr uint32_t kOtherDescriptors =
+    128;  // control, and connections that are about to be refused
 
 absl::Status Invalid(absl::string_view name, absl::string_view what) {
   return MakeError(
@@ -182,6 +182,12 @@ CompanionSpec SecretsCompanionOf(const Config& config, const std::string& id) {
   spec.set_control_fd(kCompanionControlFd);
   spec.set_lifetime_fd(kCompanionVmmFd);
   spec.set_ca_store_fd(kCaStoreFd);
+  msb::net::v1::SecretsLimits& limits = *spec.mutable_limits();
+  limits.set_max_connections(config.secrets.max_connections);
+  limits.set_handshake_ms(
+      static_cast<uint32_t>(absl::ToInt64Milliseconds(config.secrets.handshake_timeout)));
+  limits.set_max_head_bytes(config.secrets.max_head_kib << 10);
+  limits.set_max_body_bytes(config.secrets.max_body_kib << 10);
 
   CompanionSpec companion;
   companion.name = kSecretsCompanion;
@@ -199,9 +205,11 @@ CompanionSpec SecretsCompanionOf(const Config& config, const std::string& id) {
   companion.input = spec.SerializeAsString();
   // The VMM has nothing to say to it; the listener lets another one take its place.
   companion.vmm_link = VmmLink::kListener;
-  companion.memory_mib = kMemoryMib;
+  companion.memory_mib = config.secrets.memory_mib;
+  companion.cpu_milli = config.secrets.cpu_milli;
   companion.pids_max = kPidsMax;
-  companion.max_open_files = kMaxOpenFiles;
+  companion.max_open_files =
+      config.secrets.max_connections * kDescriptorsOfConnection + kOtherDescriptors;
   return companion;
 }
 

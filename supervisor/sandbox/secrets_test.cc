@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "msb/net/v1/secrets.pb.h"
 #include "network/policy/secret_host.h"
 #include "supervisor/config/settings.h"
 #include "supervisor/sandbox/exec_request.h"
@@ -57,6 +58,29 @@ TEST(SecretsTest, TheirProcessIsAnotherUserThanTheNetworks) {
   ASSERT_EQ(spec.companions.size(), 2u);
   EXPECT_OK(CheckCompanions(spec.companions));
   EXPECT_EQ(spec.companions[1].sources.at(0).reason, Reason::kCaStoreInvalid);
+}
+
+TEST(SecretsTest, TheirProcessIsToldTheLimitsOfTheConfiguration) {
+  Config config = DefaultConfig();
+  config.secrets = {.max_connections = 5000,
+                    .max_head_kib = 2,
+                    .max_body_kib = 0,
+                    .handshake_timeout = absl::Milliseconds(1500),
+                    .memory_mib = 77,
+                    .cpu_milli = 88};
+
+  const CompanionSpec process = SecretsCompanionOf(config, "box");
+
+  msb::net::v1::SecretsSpec spec;
+  ASSERT_TRUE(spec.ParseFromString(process.input));
+  EXPECT_EQ(spec.limits().max_connections(), 5000u);
+  EXPECT_EQ(spec.limits().max_head_bytes(), 2048u);
+  EXPECT_TRUE(spec.limits().has_max_body_bytes()) << "0: none is held";
+  EXPECT_EQ(spec.limits().max_body_bytes(), 0u);
+  EXPECT_EQ(spec.limits().handshake_ms(), 1500u);
+  EXPECT_EQ(process.memory_mib, 77u);
+  EXPECT_EQ(process.cpu_milli, 88u);
+  EXPECT_GT(process.max_open_files, 10'000u) << "two descriptors a connection";
 }
 
 TEST(SecretsTest, AWrongValueIsNamedAndNotShown) {

@@ -251,6 +251,21 @@ def test_a_taken_over_neighbour_does_no_harm():
         assert "ok" in team.reach("a", "tcp", "b", 8000)
 
 
+def test_a_guest_has_as_many_neighbours_as_its_limit():
+    with Team({"b": ("none", []), "c": ("none", [])}, introduced=False) as team:
+        a = NamespaceGuest(NET, policy="none", limits="max_members: 1", names=("a",))
+        a.name = "a"
+        team.guests["a"] = a
+        introduce(a, team.guests["b"])
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours, theirs:
+            refused = a.request('id: 1 add_member { names: "c" address: "198.19.0.3" }', ours.fileno())
+        assert "[network] max_members" in refused
+        introduce(a, team.guests["b"])  # the same one anew
+        team.serve("b", "tcp", 8000)
+        assert "ok" in team.reach("a", "tcp", "b", 8000)
+
+
 def test_one_member_cannot_fill_another():
     with Team({"a": ("none", [])}) as team:
         full = NamespaceGuest(NET, policy="none", limits="max_flows: 64", names=("b",))

@@ -22,7 +22,7 @@ import pytest
 from conftest import BUILD
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(__file__)), "support", "network"))
-from namespace_guest import GUEST_MAC, start_msb_net  # noqa: E402
+from namespace_guest import GUEST_MAC, NamespaceGuest, start_msb_net  # noqa: E402
 from world import (DNS, HOST, HOST6, METADATA, NAMES, PRIVATE, WEB, WEB2, WEB6,  # noqa: E402
                    World)
 
@@ -184,6 +184,22 @@ def test_dns_goes_through_our_resolver_wherever_it_is_sent(world):
         code = code.format("STREAM", "8.8.8.8", "b'\\x00\\x1b'+", query, 5)
         out = guest.run(sys.executable, "-c", code)
         assert out.stdout.split() == [socket.inet_aton(WEB2).hex().encode(), b"0"], out
+
+
+def test_look_ups_at_once_are_bounded(world):
+    code = ("import socket,struct\ns=socket.socket(type=socket.SOCK_DGRAM);s.settimeout(20)\n"
+            "for i in range(5):\n"
+            " s.sendto(struct.pack('>6H',i,256,1,0,0,0)+b'\\1%c\\3org\\0\\0\\1\\0\\1'%(97+i),"
+            "('192.0.0.1',53))\n"
+            "print([s.recv(600)[3]&15 for i in range(3)])")
+    # Nobody answers there.
+    guest = NamespaceGuest(BINARY, enter=world.enter(world.host), policy="public",
+                           dns=("93.184.216.99",), limits="max_lookups: 2")
+    with guest:
+        client, wait = guest.watch()
+        with client:
+            assert guest.run(sys.executable, "-c", code).stdout == b"[2, 2, 2]\n"
+            wait("KIND_DNS", "too many look-ups")
 
 
 def test_a_new_policy_holds_at_once(world):

@@ -3,10 +3,12 @@
 """Secrets at egress against real HTTPS servers: who gets the value, who gets the placeholder, and that
 nobody else sees either. The guest is a network namespace (test_network_policy.py says why)."""
 import base64
+import contextlib
 import json
 import os
 import shutil
 import socket
+import subprocess
 import sys
 import threading
 
@@ -36,12 +38,12 @@ def world(tmp_path_factory):
 class Setup:
     """A guest with two secrets, and what it needs to use them."""
 
-    def __init__(self, world):
+    def __init__(self, world, limits=""):
         self.token = Secret("TOKEN", VALUE, [f"{API}:{port}" for port in PORTS])
         self.git = Secret("GIT", GIT_PASSWORD.encode(), [f"{API}:8443"])
         self.other = Secret("OTHER", OTHER, ["nowhere.example.com:8443"])
         secrets = [self.token, self.git, self.other]
-        self.process = SecretsProcess(SECRETS, world.directory / "ca.crt", secrets)
+        self.process = SecretsProcess(SECRETS, world.directory / "ca.crt", secrets, limits)
         self.guest = world.guest("public", secrets=SecretsProcess.spec(secrets))
         self.process.connect(self.guest)
         self.bundle = world.directory / f"bundle-{self.process.process.pid}.pem"
@@ -369,6 +371,55 @@ def test_msb_secrets_that_dies_takes_only_its_hosts_along(world):
         assert header(setup.echo("-H", f"X: {setup.token.placeholder}"), "X") == VALUE.decode()
     finally:
         setup.close()
+
+
+@contextlib.contextmanager
+def limited(world, limits):
+    """A guest of its own whose secrets have these limits, and what waits for an event."""
+    setup = Setup(world, limits)
+    client, wait = setup.guest.watch()
+    try:
+        yield setup, wait
+    finally:
+        client.close()
+        setup.close()
+
+
+def test_connections_at_once_are_bounded(world):
+    hold = ("import socket,ssl,sys\n"
+            "c=ssl.create_default_context(cafile=sys.argv[1])\n"
+            "s=socket.create_connection((sys.argv[2],8443))\n"
+            "t=c.wrap_socket(s,server_hostname=sys.argv[2])\n"
+            "print('open',flush=True);sys.stdin.read()")
+    with limited(world, "max_connections: 1") as (setup, wait):
+        held = setup.guest.popen(sys.executable, "-c", hold, str(setup.bundle), API,
+                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert held.stdout.readline() == b"open\n"
+        assert setup.guest.run("curl", "-sS", "--max-time", "20", "--cacert", setup.bundle,
+                               f"https://{API}:8443/").returncode in (35, 56)
+        wait("KIND_FAILED", "[secrets] max_connections")
+        held.communicate()
+
+
+def test_heads_bodies_and_handshakes_are_bounded(world):
+    silent = ("import socket,ssl,sys\n"
+              "said,heard=ssl.MemoryBIO(),ssl.MemoryBIO()\n"
+              "c=ssl.create_default_context()\n"
+              "t=c.wrap_bio(heard,said,server_hostname=sys.argv[1])\n"
+              "try: t.do_handshake()\n"
+              "except ssl.SSLWantReadError: pass\n"
+              "s=socket.create_connection((sys.argv[1],8443));s.sendall(said.read())\n"
+              "while s.recv(65536): pass")
+    limits = "handshake_ms: 3000 max_head_bytes: 400 max_body_bytes: 0"
+    with limited(world, limits) as (setup, wait):
+        mark = setup.token.placeholder
+        told = setup.echo("-H", "Content-Type: text/plain", "-H", f"X: {mark}", "-d", mark)
+        assert header(told, "X") == VALUE.decode() and told["body"] == mark
+        large = f"GET / HTTP/1.1\r\nHost: {API}:8448\r\nX: {'x' * 400}\r\n\r\n"
+        out = raw(setup, [large.encode()])
+        assert out.startswith(b"HTTP/1.1 400 ") and b"[secrets] max_head_kib" in out
+        setup.python(silent, API)
+        wait("KIND_FAILED", "[secrets] handshake_timeout")
 
 
 def test_the_end_of_the_machine_is_the_end_of_its_secrets(world):

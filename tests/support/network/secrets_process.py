@@ -26,14 +26,14 @@ def octal(data):
 class SecretsProcess(ControlProgram):
     FILE, REQUEST, RESPONSE = "secrets", "SecretsRequest", "SecretsResponse"
 
-    def __init__(self, binary, ca_file, secrets):
+    def __init__(self, binary, ca_file, secrets, limits=""):
         super().__init__()
         self.secrets = secrets
         listener = self.listen()
         self.lifetime, theirs = socket.socketpair()
         store = os.open(ca_file, os.O_RDONLY)
         text = (f'id: "test" control_fd: {listener.fileno()} lifetime_fd: {theirs.fileno()} '
-                f"ca_store_fd: {store}")
+                f"ca_store_fd: {store} limits {{ {limits} }}")
         self.process = start_program(
             binary, translate("--encode", "SecretsSpec", text.encode(), self.FILE),
             [listener.fileno(), theirs.fileno(), store], self.log)
