@@ -5,20 +5,26 @@
 // machine does.
 
 #include <openssl/crypto.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <iterator>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "base/error.h"
 #include "base/event_loop.h"
+#include "base/frames.h"
 #include "base/log.h"
+#include "base/secret_bytes.h"
 #include "base/status_macros.h"
 #include "base/syscall.h"
+#include "base/unix_socket.h"
 #include "base/version.h"
 #include "jailer/policy/filter.h"
 #include "msb/net/v1/secrets.pb.h"
@@ -32,6 +38,7 @@ namespace msb::net {
 namespace {
 
 constexpr size_t kMaxCaStoreBytes = 8 << 20;
+constexpr absl::Duration kRefusalTimeout = absl::Seconds(10);
 
 // Before anything is in memory: no core, no debugger, no /proc/PID/mem for others of this user.
 absl::Status HideMemory() {
@@ -50,7 +57,25 @@ absl::StatusOr<std::string> ReadAll(const UniqueFd& file) {
     if (got == 0) return text;
     text.append(chunk, static_cast<size_t>(got));
   }
-  return MakeError(Reason::kCaStoreInvalid, "the CA store has more than 8 MiB");
+  return MakeError(Reason::kCaStoreInvalid, "[network] ca_store has more than 8 MiB");
+}
+
+// Of a process that cannot serve: tells the daemon why, in answer to its first request.
+absl::Status Refuse(const UniqueFd& control, const UniqueFd& lifetime, const absl::Status& why) {
+  pollfd ready[] = {{.fd = control.get(), .events = POLLIN, .revents = 0},
+                    {.fd = lifetime.get(), .events = POLLIN | POLLRDHUP, .revents = 0}};
+  MSB_RETURN_IF_ERROR(Syscall("poll", [&] { return ::poll(ready, std::size(ready), -1); }));
+  MSB_ASSIGN_OR_RETURN(const UniqueFd daemon, AcceptUnix(control.get(), Blocking::kYes));
+  const absl::Time deadline = absl::Now() + kRefusalTimeout;
+  MSB_ASSIGN_OR_RETURN(std::optional<std::string> request, ReadFrame(daemon.get(), deadline));
+  if (request.has_value()) Wipe(*request);
+  MSB_RETURN_IF_ERROR(WriteFrame(daemon.get(), Refusal(why).SerializeAsString(), deadline));
+  return why;
+}
+
+absl::StatusOr<SslContextPtr> ClientContextOf(const UniqueFd& ca_store) {
+  MSB_ASSIGN_OR_RETURN(const std::string trusted, ReadAll(ca_store));
+  return MakeClientContext(trusted);
 }
 
 // 0: the default.
@@ -76,15 +101,15 @@ absl::Status Run(UniqueFd spec_fd) {
   const UniqueFd lifetime(spec.lifetime_fd());
   const UniqueFd ca_store(spec.ca_store_fd());
   MSB_RETURN_IF_ERROR(SetNonBlocking(control));
-  MSB_ASSIGN_OR_RETURN(const std::string trusted, ReadAll(ca_store));
-  MSB_ASSIGN_OR_RETURN(const SslContextPtr client, MakeClientContext(trusted));
+  const absl::StatusOr<SslContextPtr> client = ClientContextOf(ca_store);
+  if (!client.ok()) return Refuse(control, lifetime, client.status());
   MSB_ASSIGN_OR_RETURN(const SslContextPtr server, MakeServerContext());
   MSB_ASSIGN_OR_RETURN(CertificateAuthority authority, CertificateAuthority::Create(spec.id()));
   MSB_ASSIGN_OR_RETURN(const std::unique_ptr<EventLoop> loop, EventLoop::Create());
   // Nothing comes there but its end.
   MSB_RETURN_IF_ERROR(
       loop->Watch(lifetime.get(), EPOLLIN | EPOLLRDHUP, [&](uint32_t) { loop->Stop(); }));
-  SecretsServer served(*loop, {server.get(), client.get(), authority}, LimitsOf(spec.limits()),
+  SecretsServer served(*loop, {server.get(), client->get(), authority}, LimitsOf(spec.limits()),
                        std::move(control));
   MSB_RETURN_IF_ERROR(served.Start());
   MSB_LOG(kInfo) << "msb-secrets " << Version() << " serves sandbox " << EscapeForLog(spec.id());

@@ -37,6 +37,13 @@ constexpr int kHandOversPerTurn = 32;
 
 }  // namespace
 
+SecretsResponse Refusal(const absl::Status& why) {
+  SecretsResponse response;
+  response.mutable_error()->set_reason(static_cast<int>(ReasonOf(why)));
+  response.mutable_error()->set_message(std::string(why.message()));
+  return response;
+}
+
 SecretsServer::SecretsServer(EventLoop& loop, const Relay::Tls& tls, const SecretsLimits& limits,
                              UniqueFd listener)
     : loop_(loop), tls_(tls), limits_(limits), listener_(std::move(listener)) {}
@@ -93,9 +100,10 @@ absl::Status SecretsServer::Receive(Client& client) {
     // The reader's copy, which is ours: it would stay until further frames have come.
     ::explicit_bzero(const_cast<char*>(frame->data()), frame->size());
     if (!parsed) return MakeError(Reason::kFrameMalformed, "no SecretsRequest");
-    MSB_ASSIGN_OR_RETURN(const SecretsResponse response, Carry(client, request));
+    absl::StatusOr<SecretsResponse> response = Carry(client, request);
+    if (!response.ok()) response = Refusal(response.status());
     std::string answer;
-    AppendFrame(response.SerializeAsString(), answer);
+    AppendFrame(response->SerializeAsString(), answer);
     // Answers are small and one at a time: a daemon that does not read them is none.
     const ssize_t sent =
         ::send(client.socket.get(), answer.data(), answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);

@@ -27,6 +27,8 @@
 
 namespace msb::net {
 
+msb::net::v1::SecretsResponse Refusal(const absl::Status& why);
+
 class SecretsServer {
  public:
   static constexpr size_t kMaxClients = 8;

@@ -91,7 +91,7 @@ absl::StatusOr<SslContextPtr> MakeClientContext(absl::string_view ca_store) {
   }
   ::ERR_clear_error();  // that there is no further one
   if (found == 0) {
-    return MakeError(Reason::kCaStoreInvalid, "the CA store has no certificate in PEM form");
+    return MakeError(Reason::kCaStoreInvalid, "[network] ca_store has no certificate in PEM form");
   }
   ::SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
   return context;

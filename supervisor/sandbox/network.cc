@@ -359,6 +359,11 @@ RestartedNetwork RestartNetworkProcesses(Launcher& launcher, const Config& confi
   return restarted;
 }
 
+absl::Status StatusOf(const msb::net::v1::Error& error) {
+  const Reason reason = ReasonFromNumber(error.reason());
+  return MakeError(reason == Reason::kUnspecified ? Reason::kHostError : reason, error.message());
+}
+
 absl::StatusOr<msb::net::v1::ControlResponse> AskNetwork(const std::string& control_socket,
                                                          msb::net::v1::ControlRequest request,
                                                          int fd, absl::Duration timeout) {
@@ -375,10 +380,8 @@ absl::StatusOr<msb::net::v1::ControlResponse> AskNetwork(const std::string& cont
   if (!answer->has_value() || !response.ParseFromString(**answer)) {
     return MakeError(Reason::kHostError, "msb-net gave no answer");
   }
-  if (!response.has_error()) return response;
-  const Reason reason = ReasonFromNumber(response.error().reason());
-  return MakeError(reason == Reason::kUnspecified ? Reason::kHostError : reason,
-                   response.error().message());
+  if (response.has_error()) return StatusOf(response.error());
+  return response;
 }
 
 msb::net::v1::Port PortOf(const PublishedPort& port) {

@@ -58,6 +58,9 @@ msb::net::v1::Policy PolicyOf(const msb::v1::Network& network);
 // One frame (base/frames.h) with `fd`, or -1, to a companion that listens for them.
 absl::Status SendFrameWithDescriptor(int socket, const std::string& frame, int fd);
 
+// Of msb-net or msb-secrets.
+absl::Status StatusOf(const msb::net::v1::Error& error);
+
 // One request to the msb-net behind `control_socket`; `fd` (or -1) goes with it. Blocks for at most
 // `timeout`. The error of msb-net, or kHostError when it is not there.
 absl::StatusOr<msb::net::v1::ControlResponse> AskNetwork(const std::string& control_socket,

@@ -93,6 +93,7 @@ absl::StatusOr<SecretsResponse> Ask(const LaunchPlan& plan, const std::string& f
   if (!answer->has_value() || !response.ParseFromString(**answer)) {
     return MakeError(Reason::kHostError, "msb-secrets gave no answer; its log says why");
   }
+  if (response.has_error()) return StatusOf(response.error());
   return response;
 }
 

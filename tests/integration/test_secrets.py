@@ -204,7 +204,7 @@ def test_what_a_user_mounts_is_no_trust_store_of_ours(make, daemon, tmp_path):
     with_ours = "--cacert /etc/microsandbox/ca.pem"
     assert box.told(with_ours) == f"Bearer {VALUE}"
     before = box.sh("cat /etc/microsandbox/ca.pem")
-    os.kill(next(processes(daemon, box, "secret")), signal.SIGKILL)
+    os.kill(box.companion("secret"), signal.SIGKILL)
     while all(one["state"] == "running" for one in daemon.inspect(box.name)["companions"]):
         pass
     daemon.msbctl("net", "restart", box.name)
@@ -214,9 +214,12 @@ def test_what_a_user_mounts_is_no_trust_store_of_ours(make, daemon, tmp_path):
     assert bundle.read_text() == "of the host\n" and not list(anchors.iterdir())
 
 
-def test_a_ca_store_that_is_not_there_is_named(daemon, world):
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_a_ca_store_that_is_none_is_named(daemon, world, content):
     store = world.directory / "ca.crt"
     hidden = store.rename(world.directory / "hidden.crt")
+    if content is not None:
+        store.write_text(content)
     daemon.environment["THE_TOKEN"] = VALUE
     refused = daemon.msbctl("run", "--engine", "qemu", "--secret", f"TOKEN=env:THE_TOKEN@{HOST}", "--",
                             "true", check=False)
