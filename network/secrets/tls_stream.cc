@@ -5,6 +5,7 @@
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/sslerr.h>
 #include <openssl/x509v3.h>
 #include <sys/epoll.h>
 
@@ -141,12 +142,14 @@ TlsStream::Result TlsStream::Judge(int returned, uint32_t& wants) {
       break;
   }
   finished_ = true;
+  const bool no_protocol = ERR_GET_REASON(::ERR_peek_error()) == SSL_R_NO_APPLICATION_PROTOCOL;
   const long verified = ::SSL_get_verify_result(ssl_.get());
   const absl::Status status = OpensslError("TLS");
   error_ = std::string(status.message());
   if (verified != X509_V_OK) {
     error_ = absl::StrCat("its certificate: ", ::X509_verify_cert_error_string(verified));
   }
+  if (no_protocol) error_ = "no HTTP/1.1 is offered (ALPN), and secrets go into nothing else";
   return Result::kFailed;
 }
 
