@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "msb/agent/v1/agent.pb.h"
 
 namespace msb {
@@ -19,7 +20,7 @@ class FileChannel {
   struct Input {
     enum class Kind { kData, kTreeEntry, kEnd };
     Kind kind;
-    absl::string_view data;  // kData: valid until the next Receive
+    absl::string_view data;  // kData: valid until the next Receive or ReceiveInto
     agent::v1::TreeEntry entry;
   };
 
@@ -31,6 +32,8 @@ class FileChannel {
   virtual absl::Status Flush() = 0;
   // What the host sends next. kFrameTruncated when it has gone.
   virtual absl::StatusOr<Input> Receive() = 0;
+  // The same with data in `room`, from its beginning: a copy less where there is much of it.
+  virtual absl::StatusOr<Input> ReceiveInto(absl::Span<char> room) = 0;
   // False once the host has closed for good; one that only has no more to say still listens.
   virtual bool HostListens() = 0;
   // Readable once the host has gone (or speaks without being asked).

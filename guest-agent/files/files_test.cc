@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/error.h"
+#include "guest-agent/files/bulk_writer.h"
 #include "tests/support/agent/test_agent.h"
 #include "tests/support/temp_dir.h"
 
@@ -204,6 +206,52 @@ TEST_F(FilesTest, WritesThroughSymlinks) {
   EXPECT_EQ(directory_.Read("made"), "fresh");
   EXPECT_TRUE(fs::is_symlink(Path("link")));
   EXPECT_TRUE(fs::is_symlink(Path("dangling")));
+}
+
+// Past the page cache where the file system can: the one in memory cannot.
+TEST_F(FilesTest, WritesLargeFilesOfAnySize) {
+  const std::string in_memory = "/dev/shm/msb-files-test";
+  for (const uint64_t size :
+       {uint64_t{BulkWriter::kPieceBytes}, BulkWriter::kCachedBytes + BulkWriter::kPieceBytes,
+        BulkWriter::kCachedBytes + 3 * BulkWriter::kPieceBytes + 4097}) {
+    const std::string content = Pattern(size);
+    agent::v1::WriteFile request = ToWrite("large");
+    EXPECT_EQ(Write(request, content).done.bytes(), size);
+    EXPECT_TRUE(directory_.Read("large") == content) << size;
+    request.set_path(in_memory);
+    EXPECT_EQ(Write(request, content).done.bytes(), size);
+    fs::copy_file(in_memory, Path("copy"), fs::copy_options::overwrite_existing);
+    EXPECT_TRUE(directory_.Read("copy") == content) << size;
+  }
+  fs::remove(in_memory);
+}
+
+TEST_F(FilesTest, LeavesNothingOfALargeFileThatIsCutOff) {
+  AgentClient client = agent_.Connect();
+  Open open;
+  *open.mutable_write_file() = ToWrite("large");
+  client.Open(open);
+  client.Expect(AgentFrame::kOpened);
+  const std::string piece = Pattern(100'000);
+  for (size_t sent = 0; sent < BulkWriter::kCachedBytes + 2 * BulkWriter::kPieceBytes;
+       sent += piece.size()) {
+    client.SendData(piece);
+  }
+  client.HalfClose();
+  EXPECT_EQ(ReasonFromNumber(ReadFileResult(client).error.reason()), Reason::kFrameTruncated);
+  EXPECT_THAT(Names(), ElementsAre());
+}
+
+TEST_F(FilesTest, ALargeFileThatDoesNotFitSaysSo) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root, to mount";
+  const std::string small = Path("small");
+  fs::create_directory(small);
+  ASSERT_EQ(::mount("none", small.c_str(), "tmpfs", 0, "size=6m"), 0);
+  agent::v1::WriteFile request = ToWrite("small/large");
+  const FileResult result = Write(request, Pattern(BulkWriter::kCachedBytes + (4 << 20)));
+  EXPECT_EQ(ReasonFromNumber(result.error.reason()), Reason::kNoSpace);
+  EXPECT_TRUE(fs::is_empty(small));
+  ::umount(small.c_str());
 }
 
 TEST_F(FilesTest, WritesDevicesInPlace) {

@@ -20,6 +20,7 @@
 #include "base/error.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
+#include "guest-agent/files/bulk_writer.h"
 #include "guest-agent/files/file_error.h"
 #include "guest-agent/files/file_operation.h"
 #include "guest-agent/files/path.h"
@@ -150,18 +151,42 @@ class RoomWait {
   UniqueFd epoll_;  // once there is something to wait for
 };
 
-absl::StatusOr<agent::v1::Done> ReceiveInto(int fd, const std::string& path, FileChannel& channel) {
+absl::Status SayOpened(FileChannel& channel) {
   agent::v1::AgentFrame opened;
   opened.mutable_opened()->set_protocol_version(agent::v1::WIRE_PROTOCOL_VERSION);
-  MSB_RETURN_IF_ERROR(channel.Send(opened));
+  return channel.Send(opened);
+}
+
+absl::Status NoTreeEntry() {
+  return MakeError(Reason::kAgentProtocol, "a tree entry for one file");
+}
+
+// A file that is ours until it is whole.
+absl::StatusOr<agent::v1::Done> ReceiveNew(int fd, const std::string& path, FileChannel& channel) {
+  MSB_RETURN_IF_ERROR(SayOpened(channel));
+  agent::v1::Done done;
+  BulkWriter writer(fd, path);
+  while (true) {
+    MSB_ASSIGN_OR_RETURN(const FileChannel::Input input, channel.ReceiveInto(writer.room()));
+    if (input.kind == FileChannel::Input::Kind::kEnd) break;
+    if (input.kind != FileChannel::Input::Kind::kData) return NoTreeEntry();
+    done.set_bytes(done.bytes() + input.data.size());
+    MSB_RETURN_IF_ERROR(writer.Add(input.data.size()));
+  }
+  MSB_RETURN_IF_ERROR(writer.Finish());
+  return done;
+}
+
+// Any file: a FIFO, a device, one that others see grow.
+absl::StatusOr<agent::v1::Done> ReceiveInPlace(int fd, const std::string& path,
+                                               FileChannel& channel) {
+  MSB_RETURN_IF_ERROR(SayOpened(channel));
   agent::v1::Done done;
   RoomWait room(fd, path, channel);
   while (true) {
     MSB_ASSIGN_OR_RETURN(FileChannel::Input input, channel.Receive());
     if (input.kind == FileChannel::Input::Kind::kEnd) return done;
-    if (input.kind != FileChannel::Input::Kind::kData) {
-      return MakeError(Reason::kAgentProtocol, "a tree entry for one file");
-    }
+    if (input.kind != FileChannel::Input::Kind::kData) return NoTreeEntry();
     done.set_bytes(done.bytes() + input.data.size());
     while (!input.data.empty()) {
       const ssize_t written = ::write(fd, input.data.data(), input.data.size());
@@ -183,13 +208,13 @@ absl::StatusOr<agent::v1::Done> WriteInPlace(const WriteFile& request, FileChann
   const UniqueFd file(::open(request.path().c_str(),
                              O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | how, mode));
   if (!file.valid()) return FileError("open", request.path());
-  return ReceiveInto(file.get(), request.path(), channel);
+  return ReceiveInPlace(file.get(), request.path(), channel);
 }
 
 absl::StatusOr<agent::v1::Done> WriteNew(const WriteFile& request, FileChannel& channel) {
   MSB_ASSIGN_OR_RETURN(Replacement file, MakeReplacement(request.path()));
   const uint32_t mode = request.mode() == 0 ? kDefaultMode : request.mode() & kModeBits;
-  MSB_ASSIGN_OR_RETURN(const auto done, ReceiveInto(file.fd(), request.path(), channel));
+  MSB_ASSIGN_OR_RETURN(const auto done, ReceiveNew(file.fd(), request.path(), channel));
   if (::fchmod(file.fd(), mode) != 0) return FileError("set the mode of", request.path());
   MSB_RETURN_IF_ERROR(file.Commit());
   return done;
@@ -205,7 +230,7 @@ absl::StatusOr<agent::v1::Done> Overwrite(const WriteFile& request, const Existi
   if (::fchown(file->fd(), existing.status.st_uid, existing.status.st_gid) != 0) {
     return WriteInPlace(request, channel);
   }
-  MSB_ASSIGN_OR_RETURN(const auto done, ReceiveInto(file->fd(), existing.path, channel));
+  MSB_ASSIGN_OR_RETURN(const auto done, ReceiveNew(file->fd(), existing.path, channel));
   if (::fchmod(file->fd(), existing.status.st_mode & kModeBits) != 0) {
     return FileError("set the mode of", existing.path);
   }

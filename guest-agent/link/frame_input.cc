@@ -23,7 +23,7 @@ constexpr size_t kFirstCapacity = 4 * 1024;
 constexpr size_t kBulkCapacity = 64 * 1024;
 
 // Tag and length in front of a chunk's content: 1 byte, and at most 5 of a 32-bit varint.
-constexpr size_t kMaxChunkHeaderBytes = 6;
+constexpr size_t kMaxChunkHeaderBytes = FrameInput::kHeadBytes - kFrameHeaderBytes;
 
 constexpr uint8_t LengthDelimitedTag(int field) { return static_cast<uint8_t>(field << 3 | 2); }
 constexpr uint8_t kStdinTag = LengthDelimitedTag(agent::v1::HostFrame::kStdinFieldNumber);
@@ -31,10 +31,10 @@ constexpr uint8_t kDataTag = LengthDelimitedTag(agent::v1::HostFrame::kDataField
 
 }  // namespace
 
-FrameInput::ReadResult FrameInput::ReadFrom(int fd) {
+FrameInput::ReadResult FrameInput::ReadFrom(int fd, size_t most) {
   MakeRoom();
   while (true) {
-    const ssize_t got = ::read(fd, buffer_.get() + end_, capacity_ - end_);
+    const ssize_t got = ::read(fd, buffer_.get() + end_, std::min(most, capacity_ - end_));
     if (got > 0) {
       end_ += static_cast<size_t>(got);
       if (end_ == capacity_) wanted_capacity_ = std::max(wanted_capacity_, kBulkCapacity);

@@ -11,6 +11,7 @@
 #define MSB_GUEST_AGENT_LINK_FRAME_INPUT_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 
@@ -33,8 +34,17 @@ class FrameInput {
   explicit FrameInput(size_t max_frame_bytes = kMaxFrameBytes)
       : max_frame_bytes_(max_frame_bytes) {}
 
-  // One read(2) from `fd`. Views of earlier items end here. Call only while Peek has nothing.
-  ReadResult ReadFrom(int fd);
+  // Enough to know a frame by, and a chunk's length.
+  static constexpr size_t kHeadBytes = kFrameHeaderBytes + 6;
+
+  // One read(2) from `fd`, of at most `most` bytes. Views of earlier items end here. Call only
+  // while Peek has nothing.
+  ReadResult ReadFrom(int fd, size_t most = SIZE_MAX);
+
+  // Bytes of the chunk at hand when none of them has been read: whoever wants them elsewhere reads
+  // some of them there, and says how many.
+  size_t unread_chunk() const { return end_ == begin_ ? chunk_left_ : 0; }
+  void SkipUnread(size_t size) { chunk_left_ -= size; }
 
   // The item at hand; nullopt when more has to be read. kFrameTooLarge: the stream is lost.
   absl::StatusOr<std::optional<Item>> Peek();

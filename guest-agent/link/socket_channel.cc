@@ -6,9 +6,11 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -24,6 +26,10 @@ namespace {
 
 // Small frames leave together once there are this many bytes.
 constexpr size_t kSendTogetherBytes = 64 * 1024;
+
+absl::Status HostHasGone() {
+  return MakeError(Reason::kFrameTruncated, "the host has gone before the end of its data");
+}
 
 }  // namespace
 
@@ -65,15 +71,36 @@ absl::Status SocketChannel::SendAll(absl::string_view first, absl::string_view s
   return absl::OkStatus();
 }
 
-absl::StatusOr<FileChannel::Input> SocketChannel::Receive() {
+absl::StatusOr<FileChannel::Input> SocketChannel::ReceiveInto(absl::Span<char> room) {
+  MSB_RETURN_IF_ERROR(Flush());
+  if (unconsumed_ > 0) input_->Consume(std::exchange(unconsumed_, 0));
+  if (const size_t unread = input_->unread_chunk(); unread > 0) {
+    ssize_t got = 0;
+    do {
+      got = ::read(socket_.get(), room.data(), std::min(room.size(), unread));
+    } while (got < 0 && errno == EINTR);
+    if (got <= 0) return HostHasGone();
+    const auto size = static_cast<size_t>(got);
+    input_->SkipUnread(size);
+    return Input{.kind = Input::Kind::kData, .data = absl::string_view(room.data(), size)};
+  }
+  // No more than tells what comes: what is read here has to be copied.
+  MSB_ASSIGN_OR_RETURN(Input input, Next(FrameInput::kHeadBytes));
+  if (input.kind != Input::Kind::kData) return input;
+  unconsumed_ = std::min(room.size(), input.data.size());
+  std::memcpy(room.data(), input.data.data(), unconsumed_);
+  input.data = absl::string_view(room.data(), unconsumed_);
+  return input;
+}
+
+absl::StatusOr<FileChannel::Input> SocketChannel::Next(size_t most) {
   MSB_RETURN_IF_ERROR(Flush());
   if (unconsumed_ > 0) input_->Consume(std::exchange(unconsumed_, 0));
   while (true) {
     MSB_ASSIGN_OR_RETURN(const std::optional<FrameInput::Item> item, input_->Peek());
     if (!item) {
-      const FrameInput::ReadResult result = input_->ReadFrom(socket_.get());
-      if (result == FrameInput::ReadResult::kSome) continue;
-      return MakeError(Reason::kFrameTruncated, "the host has gone before the end of its data");
+      if (input_->ReadFrom(socket_.get(), most) == FrameInput::ReadResult::kSome) continue;
+      return HostHasGone();
     }
     if (item->kind == FrameInput::Kind::kData) {
       unconsumed_ = item->bytes.size();

@@ -6,6 +6,7 @@
 #ifndef MSB_GUEST_AGENT_LINK_SOCKET_CHANNEL_H_
 #define MSB_GUEST_AGENT_LINK_SOCKET_CHANNEL_H_
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
@@ -13,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "base/unique_fd.h"
 #include "guest-agent/files/file_channel.h"
 #include "guest-agent/link/frame_input.h"
@@ -29,7 +31,8 @@ class SocketChannel final : public FileChannel {
   absl::Status Send(const agent::v1::AgentFrame& frame) override;
   absl::Status SendData(absl::string_view data) override;
   absl::Status Flush() override;
-  absl::StatusOr<Input> Receive() override;
+  absl::StatusOr<Input> Receive() override { return Next(SIZE_MAX); }
+  absl::StatusOr<Input> ReceiveInto(absl::Span<char> room) override;
   bool HostListens() override;
   int poll_fd() const override { return socket_.get(); }
 
@@ -38,6 +41,8 @@ class SocketChannel final : public FileChannel {
   void Finish(const agent::v1::AgentFrame& last);
 
  private:
+  // What comes next; `most`: bytes that are read at once.
+  absl::StatusOr<Input> Next(size_t most);
   absl::Status SendAll(absl::string_view first, absl::string_view second);
 
   UniqueFd socket_;
