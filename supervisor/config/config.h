@@ -118,7 +118,8 @@ struct ImagesConfig {
   std::vector<std::string> mirrors;  // "REGISTRY=HOST[:PORT]"
   std::vector<std::string> plain_http;
   std::vector<std::string> skip_tls_verification;
-  std::string ca_file;  // empty: none
+  std::string ca_file;     // empty: none
+  uint32_t max_names = 0;  // of one user
   uint32_t max_layers = 0;
   uint32_t max_blob_mib = 0;
   uint32_t max_image_mib = 0;

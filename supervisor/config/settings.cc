@@ -361,6 +361,8 @@ std::vector<Setting> RegistrySettings() {
       {"images", "parallel_unpacks", int64_t{2},
        NumberSetting{MSB_FIELD(images.parallel_unpacks), 1, 64},
        "Layers that are made into file systems at the same time, of all images."},
+      {"images", "max_names", int64_t{1000}, NumberSetting{MSB_FIELD(images.max_names), 1, 100'000},
+       "Names of images that one user may have pulled, loaded or tagged. A name more fails."},
       {"images", "max_layers", int64_t{64}, NumberSetting{MSB_FIELD(images.max_layers), 1, 127},
        "Of one image."},
       {"images", "max_blob_mib", int64_t{16384},

@@ -37,6 +37,7 @@ constexpr int kArchiveFd = kFirstImageJobFd;
 constexpr int kBlobDirectoryFd = kFirstImageJobFd + 1;
 constexpr size_t kChunkBytes = 256u << 10;
 constexpr size_t kMaxImages = 64;  // of one archive
+constexpr int kMaxNames = 64;      // of one of them
 #if defined(__x86_64__)
 constexpr char kArchitecture[] = "amd64";
 #elif defined(__aarch64__)
@@ -135,6 +136,11 @@ absl::StatusOr<Unpacked> FollowLoad(const ImageHouse& house, const Staging& stag
       if (unpacked.images.size() == kMaxImages) {
         return MakeError(Reason::kImageTooLarge,
                          absl::StrCat("the archive has more than ", kMaxImages, " images"));
+      }
+      if (event.manifest().names_size() > kMaxNames) {
+        return MakeError(
+            Reason::kImageTooLarge,
+            absl::StrCat("the archive gives an image more than ", kMaxNames, " names"));
       }
       unpacked.images.push_back(event.manifest());
     } else if (!event.blob_done().empty()) {

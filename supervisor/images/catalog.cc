@@ -28,10 +28,11 @@ absl::Status NotFound(absl::string_view text) {
 
 absl::StatusOr<std::unique_ptr<ImageCatalog>> ImageCatalog::Open(const ContentStore& content,
                                                                  std::string assets_directory,
-                                                                 EventRing& events) {
+                                                                 EventRing& events,
+                                                                 size_t max_names) {
   MSB_ASSIGN_OR_RETURN(ImageIndex index, ImageIndex::Open(content.path() + "/index.db"));
   std::unique_ptr<ImageCatalog> catalog(
-      new ImageCatalog(content, std::move(assets_directory), events, std::move(index)));
+      new ImageCatalog(content, std::move(assets_directory), events, max_names, std::move(index)));
   absl::MutexLock lock(&catalog->mutex_);
   MSB_ASSIGN_OR_RETURN(std::vector<ImageRecord> images, catalog->index_.LoadImages());
   for (ImageRecord& image : images) {
@@ -170,10 +171,30 @@ absl::StatusOr<msb::v1::Image> ImageCatalog::Add(const Caller& caller, const Ima
   return AddLocked(caller, image, std::move(names), kind);
 }
 
+absl::Status ImageCatalog::CheckRoomLocked(const Caller& caller,
+                                           const std::vector<ImageName>& names) const {
+  std::set<NameKey> added;
+  for (const ImageName& name : names) {
+    NameKey key(name.scope, name.name);
+    if (!names_.contains(key)) added.insert(std::move(key));
+  }
+  if (added.empty()) return absl::OkStatus();
+  const auto own =
+      static_cast<size_t>(std::count_if(names_.begin(), names_.end(), [&](const auto& entry) {
+        return entry.second.owner_uid == caller.uid;
+      }));
+  if (own + added.size() <= max_names_) return absl::OkStatus();
+  return MakeError(Reason::kLimitExceeded,
+                   absl::StrCat("you have ", own, " names of images and would have ", added.size(),
+                                " more; one user may have ", max_names_,
+                                " (images.max_names); msbctl image rm takes one away"));
+}
+
 absl::StatusOr<msb::v1::Image> ImageCatalog::AddLocked(const Caller& caller,
                                                        const ImageRecord& image,
                                                        std::vector<ImageName> names,
                                                        msb::v1::ImageEvent::Kind kind) {
+  MSB_RETURN_IF_ERROR(CheckRoomLocked(caller, names));
   for (ImageName& name : names) {
     name.digest = image.digest;
     name.at = absl::Now();

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -40,10 +41,10 @@ struct ImageUser {
 // Thread-safe. What a method does under the lock takes microseconds, or a transaction of SQLite.
 class ImageCatalog {
  public:
-  // `content`, `events` outlive the catalog.
+  // `content`, `events` outlive the catalog. `max_names`: that one user may have.
   static absl::StatusOr<std::unique_ptr<ImageCatalog>> Open(const ContentStore& content,
                                                             std::string assets_directory,
-                                                            EventRing& events);
+                                                            EventRing& events, size_t max_names);
 
   // What `text` means to `caller`. The digest of a built-in image is empty.
   struct Resolved {
@@ -62,7 +63,7 @@ class ImageCatalog {
   absl::Status Pin(const std::string& sandbox_id, const ImageUser& user, const std::string& digest);
   void Unpin(const std::string& sandbox_id);
 
-  // Settings are left out of a list.
+  // Settings are left out of a list, and of an image's names all but the one that is shown.
   msb::v1::ListImagesResponse List(const Caller& caller) const;
   absl::StatusOr<msb::v1::Image> Get(const Caller& caller, absl::string_view text) const;
 
@@ -84,6 +85,7 @@ class ImageCatalog {
     ImageCatalog& catalog_;
   };
   // The files are in their places and durable. A name that is there already keeps its owner.
+  // kLimitExceeded when the caller would have too many.
   absl::StatusOr<msb::v1::Image> Add(const Caller& caller, const ImageRecord& image,
                                      std::vector<ImageName> names, msb::v1::ImageEvent::Kind kind);
 
@@ -100,12 +102,20 @@ class ImageCatalog {
     const ImageRecord* image = nullptr;
     const ImageName* name = nullptr;  // that led to it, if one did
   };
+  // What a caller sees of all images, gathered in one pass: a list of n images costs no n passes.
+  struct Sight {
+    std::set<absl::string_view> images;                                // digests
+    std::map<absl::string_view, std::vector<const ImageName*>> names;  // by the image's digest
+    std::map<absl::string_view, std::vector<const Pinned*>> users;     // everybody's
+    std::map<LayerKey, uint32_t> sharers;                              // how many images have it
+  };
 
   ImageCatalog(const ContentStore& content, std::string assets_directory, EventRing& events,
-               ImageIndex index)
+               size_t max_names, ImageIndex index)
       : content_(content),
         assets_directory_(std::move(assets_directory)),
         events_(events),
+        max_names_(max_names),
         index_(std::move(index)) {}
 
   void BeginOperation();
@@ -128,6 +138,13 @@ class ImageCatalog {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status InUseLocked(const Caller& caller, absl::string_view what,
                            const std::string& digest) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether `names` may become the caller's beside those that are.
+  absl::Status CheckRoomLocked(const Caller& caller, const std::vector<ImageName>& names) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Sight SightOfLocked(const Caller& caller) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  msb::v1::Image DescribeLocked(const Caller& caller, const Found& found, const Sight& sight) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // With all names that the caller sees.
   msb::v1::Image ViewLocked(const Caller& caller, const Found& found) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   uint64_t OwnBytesLocked(const std::vector<std::string>& digests) const
@@ -141,6 +158,7 @@ class ImageCatalog {
   const ContentStore& content_;
   const std::string assets_directory_;
   EventRing& events_;
+  const size_t max_names_;
   mutable absl::Mutex mutex_;
   ImageIndex index_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, ImageRecord, std::less<>> images_ ABSL_GUARDED_BY(mutex_);

@@ -32,12 +32,6 @@ bool MayTakeAway(const Caller& caller, const ImageName& name) {
   return caller.MaySee(name.owner_uid);
 }
 
-bool IsOneOf(const std::vector<ImageName>& names, const ImageName& name) {
-  return std::any_of(names.begin(), names.end(), [&](const ImageName& one) {
-    return one.scope == name.scope && one.name == name.name;
-  });
-}
-
 LayerKey KeyOf(const ImageLayerRecord& layer) { return {layer.diff_id, layer.blob_digest}; }
 
 msb::v1::Image BuiltInView(const ImageConfig& config) {
@@ -59,44 +53,70 @@ msb::v1::Image BuiltInView(const ImageConfig& config) {
 
 }  // namespace
 
+ImageCatalog::Sight ImageCatalog::SightOfLocked(const Caller& caller) const {
+  Sight sight;
+  for (const auto& [key, name] : names_) {
+    if (!SeesLocked(caller, name)) continue;
+    sight.names[name.digest].push_back(&name);
+    sight.images.insert(name.digest);
+  }
+  for (const auto& [sandbox, pinned] : pins_) {
+    sight.users[pinned.digest].push_back(&pinned);
+    if (caller.MaySee(pinned.user.owner_uid)) sight.images.insert(pinned.digest);
+  }
+  for (const auto& [digest, image] : images_) {
+    if (caller.sees_all) sight.images.insert(digest);
+    std::set<LayerKey> layers;
+    for (const ImageLayerRecord& layer : image.layers) layers.insert(KeyOf(layer));
+    for (const LayerKey& layer : layers) ++sight.sharers[layer];
+  }
+  return sight;
+}
+
 msb::v1::Image ImageCatalog::ViewLocked(const Caller& caller, const Found& found) const {
+  const Sight sight = SightOfLocked(caller);
+  const auto names = sight.names.find(found.image->digest);
+  Found shown = found;
+  if (shown.name == nullptr && names != sight.names.end()) shown.name = names->second.front();
+  msb::v1::Image image = DescribeLocked(caller, shown, sight);
+  image.clear_names();
+  if (names == sight.names.end()) return image;
+  for (const ImageName* name : names->second) image.add_names(name->name);
+  return image;
+}
+
+msb::v1::Image ImageCatalog::DescribeLocked(const Caller& caller, const Found& found,
+                                            const Sight& sight) const {
   const ImageRecord& record = *found.image;
   msb::v1::Image image;
   image.set_digest(record.digest);
   image.set_config_digest(record.config_digest);
   SetTime(record.stored_at, *image.mutable_stored_at());
-  const ImageName* shown = found.name;
-  for (const ImageName* name : NamesOfLocked(record.digest)) {
-    if (!SeesLocked(caller, *name)) continue;
+  if (const ImageName* name = found.name; name != nullptr) {
+    image.set_name(name->name);
     image.add_names(name->name);
-    if (shown == nullptr) shown = name;
-  }
-  if (shown != nullptr) {
-    image.set_name(shown->name);
-    image.set_shared(shown->scope == kEverybody);
-    image.set_owner_uid(shown->owner_uid);
-    image.set_index_digest(shown->index_digest);
+    image.set_shared(name->scope == kEverybody);
+    image.set_owner_uid(name->owner_uid);
+    image.set_index_digest(name->index_digest);
   }
   std::set<LayerKey> counted;
   for (const ImageLayerRecord& layer : record.layers) {
+    const LayerKey key = KeyOf(layer);
     msb::v1::ImageLayer& out = *image.add_layers();
     out.set_diff_id(layer.diff_id);
     out.set_blob_digest(layer.blob_digest);
     out.set_blob_bytes(layer.blob_bytes);
     out.set_bytes(layer.bytes);
-    out.set_images(
-        static_cast<uint32_t>(std::count_if(images_.begin(), images_.end(), [&](const auto& other) {
-          const auto& layers = other.second.layers;
-          return std::any_of(layers.begin(), layers.end(), [&](const ImageLayerRecord& one) {
-            return one.diff_id == layer.diff_id && one.blob_digest == layer.blob_digest;
-          });
-        })));
-    if (!counted.insert(KeyOf(layer)).second) continue;
+    const auto sharers = sight.sharers.find(key);
+    if (sharers != sight.sharers.end()) out.set_images(sharers->second);
+    if (!counted.insert(key).second) continue;
     image.set_size_bytes(image.size_bytes() + layer.bytes);
     image.set_download_bytes(image.download_bytes() + layer.blob_bytes);
   }
-  for (const Pinned* user : UsersOfLocked(record.digest)) {
-    image.set_users(image.users() + 1);
+  const auto users = sight.users.find(record.digest);
+  if (users == sight.users.end()) return image;
+  image.set_users(static_cast<uint32_t>(users->second.size()));
+  for (const Pinned* user : users->second) {
     if (caller.MaySee(user->user.owner_uid)) image.add_used_by(user->user.sandbox);
   }
   return image;
@@ -113,22 +133,21 @@ msb::v1::ListImagesResponse ImageCatalog::List(const Caller& caller) const {
     response.mutable_images()->rbegin()->clear_settings();
   }
   absl::MutexLock lock(&mutex_);
+  const Sight sight = SightOfLocked(caller);
   std::vector<const ImageName*> names;
-  std::set<absl::string_view> named;
-  for (const auto& [key, name] : names_) {
-    if (!SeesLocked(caller, name)) continue;
-    names.push_back(&name);
-    named.insert(name.digest);
+  for (const auto& [digest, of_image] : sight.names) {
+    names.insert(names.end(), of_image.begin(), of_image.end());
   }
   std::sort(names.begin(), names.end(), [](const ImageName* a, const ImageName* b) {
     return a->name != b->name ? a->name < b->name : a->scope < b->scope;
   });
   for (const ImageName* name : names) {
-    *response.add_images() = ViewLocked(caller, {&images_.find(name->digest)->second, name});
+    *response.add_images() =
+        DescribeLocked(caller, {&images_.find(name->digest)->second, name}, sight);
   }
   for (const auto& [digest, image] : images_) {
-    if (named.contains(digest) || !SeesImageLocked(caller, digest)) continue;
-    *response.add_images() = ViewLocked(caller, {&image, nullptr});
+    if (sight.names.contains(digest) || !sight.images.contains(digest)) continue;
+    *response.add_images() = DescribeLocked(caller, {&image, nullptr}, sight);
   }
   return response;
 }
@@ -208,17 +227,20 @@ absl::StatusOr<msb::v1::PruneImagesResponse> ImageCatalog::Prune(const Caller& c
   {
     absl::MutexLock lock(&mutex_);
     std::vector<ImageName> names;
+    std::set<NameKey> going;
     for (const auto& [key, name] : names_) {
       if (all && MayTakeAway(caller, name) && UsersOfLocked(name.digest).empty()) {
         names.push_back(name);
+        going.insert(key);
         response.add_removed(name.name);
       }
     }
     std::vector<std::string> digests;
     for (const auto& [digest, image] : images_) {
       const std::vector<const ImageName*> of_image = NamesOfLocked(digest);
-      const bool named = std::any_of(of_image.begin(), of_image.end(),
-                                     [&](const ImageName* name) { return !IsOneOf(names, *name); });
+      const bool named = std::any_of(of_image.begin(), of_image.end(), [&](const ImageName* name) {
+        return !going.contains({name->scope, name->name});
+      });
       if (named || !UsersOfLocked(digest).empty()) continue;
       // Of what had lost its names before only root is told: it may have been another user's.
       if (of_image.empty() && caller.sees_all) response.add_removed(digest);

@@ -66,7 +66,8 @@ absl::StatusOr<std::unique_ptr<Images>> Images::Open(const Config& config,
   MSB_ASSIGN_OR_RETURN(ContentStore opened, ContentStore::Open(directory));
   auto content = std::make_unique<const ContentStore>(std::move(opened));
   MSB_ASSIGN_OR_RETURN(std::unique_ptr<ImageCatalog> catalog,
-                       ImageCatalog::Open(*content, config.daemon.assets_directory, events));
+                       ImageCatalog::Open(*content, config.daemon.assets_directory, events,
+                                          config.images.max_names));
   std::unique_ptr<Images> images(new Images(config, std::move(content), std::move(catalog), jobs));
   if (const absl::Status expired = images->folders_.Expire(); !expired.ok()) {
     MSB_LOG(kWarning) << expired.message();

@@ -1,0 +1,123 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Loads and saves whose job stands still, and what an archive may not bring.
+
+#include "supervisor/images/archives.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/error.h"
+#include "supervisor/config/settings.h"
+#include "supervisor/images/images.h"
+#include "tests/support/matchers.h"
+#include "tests/support/supervisor/fake_image_jobs.h"
+#include "tests/support/temp_dir.h"
+
+namespace msb {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+using Step = FakeImageJobs::Step;
+
+constexpr uint64_t kMib = 1u << 20;
+
+class TextSource final : public ArchiveSource {
+ public:
+  explicit TextSource(std::string text) : text_(std::move(text)) {}
+  absl::StatusOr<std::optional<std::string>> Next() override {
+    if (text_.empty()) return std::nullopt;
+    return std::exchange(text_, "");
+  }
+  void Stop() override {}
+
+ private:
+  std::string text_;
+};
+
+// Always has more.
+class EndlessSource final : public ArchiveSource {
+ public:
+  absl::StatusOr<std::optional<std::string>> Next() override {
+    if (stopped_) return absl::CancelledError("stopped");
+    return std::string(kMib, 'x');
+  }
+  void Stop() override { stopped_ = true; }
+
+ private:
+  std::atomic<bool> stopped_ = false;
+};
+
+class ArchivesTest : public testing::Test {
+ protected:
+  ArchivesTest() : config_(DefaultConfig()), events_(64) {
+    ::signal(SIGPIPE, SIG_IGN);  // as in the daemon
+    config_.daemon.assets_directory = dir_.path() + "/assets";
+    std::filesystem::create_directories(dir_.path() + "/assets/images/default");
+    dir_.Write("assets/images/default/rootfs.erofs", "root");
+    dir_.Write("assets/images/default/image.json", R"({"cmd":["sh"]})");
+  }
+  void Open() {
+    auto images = Images::Open(config_, dir_.path() + "/store", jobs_, events_);
+    ASSERT_OK(images);
+    images_ = *std::move(images);
+  }
+  // As the fake's archives are.
+  static std::string ArchiveOf(const std::string& name, const FakeImage& image) {
+    return absl::StrCat(name, "\n", image.manifest, "\n", image.config, "\n",
+                        absl::StrJoin(image.layers, "\n"));
+  }
+  absl::StatusOr<msb::v1::LoadImageResponse> Load(const std::string& archive,
+                                                  const std::string& name = "") {
+    TextSource source(archive);
+    const Cancellation cancel;
+    return images_->Load({.caller = ann_, .name = name}, cancel, source);
+  }
+  absl::StatusOr<msb::v1::LoadImageResponse> LoadTool() { return Load(ArchiveOf("tool:1", tool_)); }
+
+  // What each layer's job does.
+  void SetBuilds(std::function<Step(const ImageJobRequest&, Step honest)> build) {
+    jobs_.set_script(
+        [build = std::move(build)](const ImageJobRequest& request, std::vector<Step> honest) {
+          if (request.spec.has_build_layer()) honest[0] = build(request, honest[0]);
+          return honest;
+        });
+  }
+
+  const Caller ann_{.uid = 1001};
+  const FakeImage tool_ = MakeFakeImage({"base", "tool"});
+  TempDir dir_;
+  Config config_;
+  EventRing events_;
+  FakeImageJobs jobs_;
+  std::unique_ptr<Images> images_;
+};
+
+TEST_F(ArchivesTest, AnImageHasNoMoreNamesThanAreTaken) {
+  Open();
+  jobs_.set_script([](const ImageJobRequest&, std::vector<Step>) {
+    msb::image::v1::JobEvent event;
+    event.mutable_manifest()->set_manifest("{}");
+    for (int i = 0; i < 65; ++i) event.mutable_manifest()->add_names(absl::StrCat("name:", i));
+    return std::vector<Step>{FakeImageJobs::Say(event), FakeImageJobs::Say(FakeImageJobs::Done())};
+  });
+  EXPECT_THAT(LoadTool(), HasReason(Reason::kImageTooLarge));
+}
+
+}  // namespace
+}  // namespace msb
