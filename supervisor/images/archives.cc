@@ -17,6 +17,8 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/status_macros.h"
@@ -25,6 +27,7 @@
 #include "supervisor/images/digest.h"
 #include "supervisor/images/import.h"
 #include "supervisor/images/reference.h"
+#include "supervisor/launch/poll_timeout.h"
 #include "supervisor/store/ids.h"
 
 namespace msb {
@@ -56,14 +59,17 @@ absl::StatusOr<Pipe> MakePipe() {
   return Pipe{UniqueFd(ends[0]), UniqueFd(ends[1])};
 }
 
-// Waits for `events` on `fd`; false once cancelled.
-bool WaitFor(int fd, short events, const Cancellation& cancel) {
+// Waits for `events` on `fd`. kCancelled (no reason), kDeadlineExceeded (no reason).
+absl::Status WaitFor(int fd, short events, const Cancellation& cancel, absl::Time deadline) {
   while (true) {
     pollfd fds[] = {{.fd = fd, .events = events, .revents = 0},
                     {.fd = cancel.fd(), .events = POLLIN, .revents = 0}};
-    if (::poll(fds, 2, -1) < 0 && errno != EINTR) return false;
-    if (fds[1].revents != 0) return false;
-    if (fds[0].revents != 0) return true;
+    const int timeout_ms = PollTimeoutMs(deadline);
+    const int ready = ::poll(fds, 2, timeout_ms);
+    if (ready < 0 && errno != EINTR) return absl::ErrnoToStatus(errno, "poll");
+    if (ready > 0 && fds[1].revents != 0) return absl::CancelledError("the call was ended");
+    if (ready > 0) return absl::OkStatus();
+    if (ready == 0 && timeout_ms == 0) return absl::DeadlineExceededError("nothing came");
   }
 }
 
@@ -106,7 +112,8 @@ class Feeder {
 
   bool Write(absl::string_view bytes) {
     while (!bytes.empty()) {
-      if (!WaitFor(pipe_.get(), POLLOUT, cancel_)) return false;
+      // However slow the job is: FollowLoad ends one that is silent, and with it this wait.
+      if (!WaitFor(pipe_.get(), POLLOUT, cancel_, absl::InfiniteFuture()).ok()) return false;
       const ssize_t written = ::write(pipe_.get(), bytes.data(), bytes.size());
       if (written < 0 && errno != EAGAIN && errno != EINTR) return false;
       if (written > 0) bytes.remove_prefix(static_cast<size_t>(written));
@@ -172,10 +179,12 @@ absl::StatusOr<Unpacked> Unpack(const ImageHouse& house, const Staging& staging,
   // Layers may stand in it unpacked.
   request.max_file_bytes =
       std::max(house.config.max_blob_mib, house.config.max_layer_mib) * kBytesPerMib;
-  MSB_ASSIGN_OR_RETURN(const std::unique_ptr<ImageJob> job, house.jobs.Start(request, cancel));
+  MSB_ASSIGN_OR_RETURN(std::unique_ptr<ImageJob> job, house.jobs.Start(request, cancel));
   pipe.read_end.Reset();
   Feeder feeder(source, std::move(pipe.write_end), cancel);
   absl::StatusOr<Unpacked> unpacked = FollowLoad(house, staging, *job, request.max_file_bytes);
+  // A job that was given up must not live on: the feeder waits for it to read.
+  job.reset();
   const absl::Status fed = feeder.Finish();
   // Why the archive broke off says more than what the job made of its half.
   if (!fed.ok()) return fed;
@@ -240,9 +249,17 @@ absl::Status AddImage(const ImageHouse& house, const Caller& caller, const std::
   return absl::OkStatus();
 }
 
-absl::Status Drain(int pipe, const Cancellation& cancel, const ArchiveSink& sink) {
+// `silence`: a job that writes nothing for so long has failed.
+absl::Status Drain(int pipe, const Cancellation& cancel, absl::Duration silence,
+                   const ArchiveSink& sink) {
   while (true) {
-    if (!WaitFor(pipe, POLLIN, cancel)) return absl::CancelledError("the call was ended");
+    const absl::Status waited = WaitFor(pipe, POLLIN, cancel, absl::Now() + silence);
+    if (absl::IsDeadlineExceeded(waited)) {
+      return MakeError(Reason::kImageJobFailed,
+                       absl::StrCat("msb-image wrote nothing of the archive for ",
+                                    absl::FormatDuration(silence), " (images.silence_timeout)"));
+    }
+    MSB_RETURN_IF_ERROR(waited);
     std::string bytes(kChunkBytes, '\0');
     MSB_ASSIGN_OR_RETURN(const ssize_t got, Syscall("read an archive", [&] {
                            return ::read(pipe, bytes.data(), bytes.size());
@@ -313,7 +330,8 @@ absl::Status SaveImages(const ImageHouse& house, const Caller& caller,
   request.max_file_bytes = kBytesPerMib;  // it writes to a pipe alone
   MSB_ASSIGN_OR_RETURN(const std::unique_ptr<ImageJob> job, house.jobs.Start(request, cancel));
   pipe.write_end.Reset();
-  absl::Status drained = Drain(pipe.read_end.get(), cancel, sink);
+  const absl::Status drained =
+      Drain(pipe.read_end.get(), cancel, house.config.silence_timeout, sink);
   pipe.read_end.Reset();
   if (!drained.ok()) return drained;
   return FollowSave(*job);

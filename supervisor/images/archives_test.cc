@@ -108,6 +108,32 @@ class ArchivesTest : public testing::Test {
   std::unique_ptr<Images> images_;
 };
 
+TEST_F(ArchivesTest, AJobThatIsGivenUpReadsNoMore) {
+  Open();
+  jobs_.set_script([](const ImageJobRequest&, std::vector<Step>) {
+    return std::vector<Step>{
+        FakeImageJobs::Fail(MakeError(Reason::kImageJobFailed, "said nothing"))};
+  });
+  EndlessSource source;
+  const Cancellation cancel;
+  EXPECT_THAT(images_->Load({.caller = ann_, .name = ""}, cancel, source),
+              HasReason(Reason::kImageJobFailed));
+  EXPECT_EQ(jobs_.running(), 0);
+}
+
+TEST_F(ArchivesTest, ASaveThatStandsStillIsGivenUp) {
+  config_.images.silence_timeout = absl::Milliseconds(50);
+  Open();
+  ASSERT_OK(LoadTool());
+  jobs_.HoldSaves();
+  const Cancellation cancel;
+  const absl::Status saved =
+      images_->Save(ann_, {"tool:1"}, cancel, [](const std::string&) { return true; });
+  EXPECT_THAT(saved, HasReason(Reason::kImageJobFailed));
+  EXPECT_THAT(std::string(saved.message()), HasSubstr("images.silence_timeout"));
+  EXPECT_EQ(jobs_.running(), 0);
+}
+
 TEST_F(ArchivesTest, AnImageHasNoMoreNamesThanAreTaken) {
   Open();
   jobs_.set_script([](const ImageJobRequest&, std::vector<Step>) {

@@ -128,6 +128,11 @@ void FakeImageJobs::set_script(Script script) {
   script_ = std::move(script);
 }
 
+void FakeImageJobs::HoldSaves() {
+  absl::MutexLock lock(&mutex_);
+  holds_saves_ = true;
+}
+
 std::vector<msb::image::v1::JobSpec> FakeImageJobs::jobs() const {
   absl::MutexLock lock(&mutex_);
   return jobs_;
@@ -226,21 +231,24 @@ std::vector<FakeImageJobs::Step> FakeImageJobs::SaveSteps(const ImageJobRequest&
 
 absl::StatusOr<std::unique_ptr<ImageJob>> FakeImageJobs::Start(const ImageJobRequest& request,
                                                                const Cancellation& cancel) {
+  absl::MutexLock lock(&mutex_);
   // As a process would have them: copies, that live as long as the job.
   ImageJobRequest own = request;
+  const bool holds = own.spec.has_save() && holds_saves_;
   std::vector<UniqueFd> fds;
   for (auto& [number, fd] : own.fds) {
     fd = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
     MSB_CHECK(fd >= 0);
     // A save closes its archive itself, to end it.
-    if (!own.spec.has_save() || number != own.spec.save().archive_fd()) fds.emplace_back(fd);
+    if (holds || !own.spec.has_save() || number != own.spec.save().archive_fd())
+      fds.emplace_back(fd);
   }
-  absl::MutexLock lock(&mutex_);
   jobs_.push_back(request.spec);
   ++running_;
   std::vector<Step> steps = own.spec.has_pull()          ? PullSteps(own)
                             : own.spec.has_build_layer() ? BuildSteps(own)
                             : own.spec.has_load()        ? LoadSteps(own)
+                            : holds                      ? std::vector<Step>()
                                                          : SaveSteps(own);
   if (script_) steps = script_(own, std::move(steps));
   return std::make_unique<FakeImageJob>(*this, std::move(steps), std::move(fds), cancel);

@@ -44,6 +44,9 @@ class FakeImageJobs final : public ImageJobs {
   using Script = std::function<std::vector<Step>(const ImageJobRequest&, std::vector<Step> honest)>;
   void set_script(Script script);
 
+  // From now on a save writes nothing and ends no archive, however long it is waited for.
+  void HoldSaves();
+
   // Jobs that began, in their order.
   std::vector<msb::image::v1::JobSpec> jobs() const;
   int running() const;
@@ -70,6 +73,7 @@ class FakeImageJobs final : public ImageJobs {
   mutable absl::Mutex mutex_;
   std::map<std::string, FakeImage> images_ ABSL_GUARDED_BY(mutex_);
   Script script_ ABSL_GUARDED_BY(mutex_);
+  bool holds_saves_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<msb::image::v1::JobSpec> jobs_ ABSL_GUARDED_BY(mutex_);
   int running_ ABSL_GUARDED_BY(mutex_) = 0;
 };
