@@ -370,7 +370,9 @@ std::vector<Setting> RegistrySettings() {
        "Of one compressed layer, MiB."},
       {"images", "max_image_mib", int64_t{65536},
        NumberSetting{MSB_FIELD(images.max_image_mib), 1, kMaxMemoryMib},
-       "Of all that a pull fetches, or of what an archive holds, MiB."},
+       "Of all that a pull fetches, of what an archive holds, and of the file systems that are "
+       "made "
+       "of an image's layers, MiB."},
       {"images", "max_layer_mib", int64_t{65536},
        NumberSetting{MSB_FIELD(images.max_layer_mib), 1, kMaxMemoryMib},
        "Of one layer's file system, MiB."},

@@ -145,5 +145,40 @@ TEST_F(ArchivesTest, AnImageHasNoMoreNamesThanAreTaken) {
   EXPECT_THAT(LoadTool(), HasReason(Reason::kImageTooLarge));
 }
 
+TEST_F(ArchivesTest, ALayerMayTakeWhatTheStoreHasLeft) {
+  config_.images.store_mib = 8;
+  Open();
+  std::atomic<uint64_t> largest_file = 0;
+  std::atomic<uint64_t> largest_layer = 0;
+  SetBuilds([&](const ImageJobRequest& request, Step) {
+    largest_file = request.max_file_bytes;
+    largest_layer = request.spec.limits().max_layer_bytes();
+    return FakeImageJobs::Fail(MakeError(Reason::kImageTooLarge, "a file system of too much"));
+  });
+  const absl::Status refused = LoadTool().status();
+  EXPECT_THAT(refused, HasReason(Reason::kImageTooLarge));
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("images.store_mib = 8"));
+  EXPECT_LE(largest_file, 8 * kMib);
+  EXPECT_GT(largest_file, 7 * kMib);
+  EXPECT_EQ(largest_layer, largest_file);
+}
+
+TEST_F(ArchivesTest, TheLayersOfAnImageAreCountedTogether) {
+  config_.images.max_image_mib = 1;
+  Open();
+  SetBuilds([](const ImageJobRequest& request, Step honest) -> Step {
+    const int erofs = request.fds.at(request.spec.build_layer().erofs_fd());
+    return [erofs, honest] {
+      EXPECT_EQ(::ftruncate(erofs, 700'000), 0);
+      return honest();
+    };
+  });
+  const absl::Status refused = LoadTool().status();
+  EXPECT_THAT(refused, HasReason(Reason::kImageTooLarge));
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("images.max_image_mib"));
+  EXPECT_FALSE(images_->catalog().Resolve(ann_, "tool:1").ok());
+  EXPECT_OK(Load(ArchiveOf("one:1", MakeFakeImage({"base"}))));
+}
+
 }  // namespace
 }  // namespace msb

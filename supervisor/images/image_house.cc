@@ -3,6 +3,9 @@
 
 #include "supervisor/images/image_house.h"
 
+#include <algorithm>
+#include <limits>
+
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "base/error.h"
@@ -70,6 +73,12 @@ absl::Status CheckStoreSize(const ImageHouse& house, uint64_t more) {
       absl::StrCat("the store has ", used / kBytesPerMib, " MiB and would need ",
                    more / kBytesPerMib, " more; images.store_mib = ", house.config.store_mib,
                    "; msbctl image prune frees what nobody needs"));
+}
+
+uint64_t RoomInStore(const ImageHouse& house) {
+  if (house.config.store_mib == 0) return std::numeric_limits<uint64_t>::max();
+  const uint64_t limit = house.config.store_mib * kBytesPerMib;
+  return limit - std::min(limit, house.content.UsedBytes());
 }
 
 }  // namespace msb

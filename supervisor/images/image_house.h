@@ -62,6 +62,9 @@ msb::image::v1::Limits JobLimitsOf(const ImagesConfig& config);
 // kImageTooLarge when the store with `more` bytes would be over its limit.
 absl::Status CheckStoreSize(const ImageHouse& house, uint64_t more);
 
+// What the store may still take, as far as that limit goes.
+uint64_t RoomInStore(const ImageHouse& house);
+
 }  // namespace msb
 
 #endif  // MSB_SUPERVISOR_IMAGES_IMAGE_HOUSE_H_

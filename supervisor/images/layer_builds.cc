@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <memory>
 #include <utility>
@@ -69,30 +70,72 @@ absl::Status LayerBuilds::Build(const LayerKey& key) {
                                : house_.content.BlobPath(key.blob_digest);
   const UniqueFd tar(::open(blob.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   if (!tar.valid()) return StoreError("the image store", absl::ErrnoToStatus(errno, blob));
+  MSB_ASSIGN_OR_RETURN(const Room room, FindRoom());
   MSB_ASSIGN_OR_RETURN(const UniqueFd erofs, staging_.NewLayer(key));
-  MSB_RETURN_IF_ERROR(RunJob(key, tar.get(), erofs.get()));
+  MSB_RETURN_IF_ERROR(RunJob(key, tar.get(), erofs.get(), room));
+  MSB_RETURN_IF_ERROR(CountLayer(erofs.get()));
   // The job is gone: nobody writes any more.
   return staging_.KeepLayer(key, erofs);
 }
 
-absl::Status LayerBuilds::RunJob(const LayerKey& key, int tar_fd, int erofs_fd) {
+absl::StatusOr<LayerBuilds::Room> LayerBuilds::FindRoom() const {
+  MSB_RETURN_IF_ERROR(CheckStoreSize(house_, 0));
+  const uint64_t in_store = RoomInStore(house_);
+  const uint64_t of_image = house_.config.max_image_mib * kBytesPerMib;
+  absl::MutexLock lock(&mutex_);
+  const uint64_t in_image = of_image - std::min(of_image, built_bytes_);
+  if (in_store < in_image) {
+    return Room{in_store, absl::StrCat("the store has ", in_store / kBytesPerMib,
+                                       " MiB left of images.store_mib = ", house_.config.store_mib,
+                                       "; msbctl image prune frees what nobody needs")};
+  }
+  return Room{in_image,
+              absl::StrCat("the image's other layers leave it ", in_image / kBytesPerMib,
+                           " MiB of images.max_image_mib = ", house_.config.max_image_mib)};
+}
+
+absl::Status LayerBuilds::CountLayer(int erofs_fd) {
+  struct stat info {};
+  if (::fstat(erofs_fd, &info) != 0) {
+    return StoreError("the image store", absl::ErrnoToStatus(errno, "fstat"));
+  }
+  absl::MutexLock lock(&mutex_);
+  built_bytes_ += static_cast<uint64_t>(info.st_size);
+  if (built_bytes_ <= house_.config.max_image_mib * kBytesPerMib) return absl::OkStatus();
+  return MakeError(
+      Reason::kImageTooLarge,
+      absl::StrCat("the image's layers unpack to ", built_bytes_ / kBytesPerMib, " MiB; at most ",
+                   house_.config.max_image_mib, " are taken (images.max_image_mib)"));
+}
+
+absl::Status LayerBuilds::RunJob(const LayerKey& key, int tar_fd, int erofs_fd, const Room& room) {
+  const uint64_t of_layer = house_.config.max_layer_mib * kBytesPerMib;
   ImageJobRequest request;
   request.spec.set_id(NewId());
   request.spec.mutable_build_layer()->set_tar_fd(kTarFd);
   request.spec.mutable_build_layer()->set_erofs_fd(kErofsFd);
   request.spec.mutable_build_layer()->set_diff_id(key.diff_id);
   *request.spec.mutable_limits() = JobLimitsOf(house_.config);
+  // 0 would be no limit there.
+  if (room.bytes < of_layer) {
+    request.spec.mutable_limits()->set_max_layer_bytes(std::max<uint64_t>(room.bytes, 1));
+  }
   request.fds = {{kTarFd, tar_fd}, {kErofsFd, erofs_fd}};
-  request.max_file_bytes = house_.config.max_layer_mib * kBytesPerMib + kErofsSlackBytes;
+  request.max_file_bytes = std::min(of_layer + kErofsSlackBytes, std::max<uint64_t>(room.bytes, 1));
   MSB_ASSIGN_OR_RETURN(const std::unique_ptr<ImageJob> job, house_.jobs.Start(request, cancel_));
   while (true) {
-    MSB_ASSIGN_OR_RETURN(const msb::image::v1::JobEvent event, job->Next());
-    if (event.has_progress()) {
-      observer_.progress(key.blob_digest, event.progress().done_bytes(),
-                         event.progress().total_bytes());
+    const absl::StatusOr<msb::image::v1::JobEvent> event = job->Next();
+    if (ReasonOf(event.status()) == Reason::kImageTooLarge && room.bytes < of_layer) {
+      return MakeError(Reason::kImageTooLarge,
+                       absl::StrCat(event.status().message(), "; ", room.limit));
     }
-    if (!event.has_done()) continue;
-    if (event.done().layer().diff_id() == key.diff_id) return absl::OkStatus();
+    MSB_RETURN_IF_ERROR(event.status());
+    if (event->has_progress()) {
+      observer_.progress(key.blob_digest, event->progress().done_bytes(),
+                         event->progress().total_bytes());
+    }
+    if (!event->has_done()) continue;
+    if (event->done().layer().diff_id() == key.diff_id) return absl::OkStatus();
     return MakeError(Reason::kImageDigestMismatch,
                      absl::StrCat("the layer is not ", key.diff_id, ", as the configuration says"));
   }

@@ -19,7 +19,9 @@
 
 namespace msb {
 
-// Thread-safe. The first failure cancels the operation.
+// Thread-safe. The first failure cancels the operation. Layers that are made at the same time do
+// not see each other's bytes until they are done: they may pass the limits of store and image by
+// what one has left for each, and then fail.
 class LayerBuilds {
  public:
   // Of one layer, by its blob, on any thread: bytes of the blob that have been read; done.
@@ -48,7 +50,14 @@ class LayerBuilds {
  private:
   void Run(const LayerKey& key);
   absl::Status Build(const LayerKey& key);
-  absl::Status RunJob(const LayerKey& key, int tar_fd, int erofs_fd);
+  // What is left of the limits that hold for more than one layer.
+  struct Room {
+    uint64_t bytes = 0;
+    std::string limit;  // whose it is, for an error
+  };
+  absl::StatusOr<Room> FindRoom() const;
+  absl::Status RunJob(const LayerKey& key, int tar_fd, int erofs_fd, const Room& room);
+  absl::Status CountLayer(int erofs_fd);
   bool IsIdle() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return running_ == 0; }
 
   const ImageHouse& house_;
@@ -57,6 +66,7 @@ class LayerBuilds {
   const Observer observer_;
   mutable absl::Mutex mutex_;
   std::set<LayerKey> begun_ ABSL_GUARDED_BY(mutex_);
+  uint64_t built_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   int running_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Status failure_ ABSL_GUARDED_BY(mutex_);
 };
