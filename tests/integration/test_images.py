@@ -370,6 +370,9 @@ def test_what_is_saved_others_read_and_what_others_write_is_loaded(clean, regist
     digest = json.loads(clean.msbctl("image", "inspect", name).stdout)["digest"]
     archive = tmp_path / "tool.tar"
     clean.msbctl("image", "save", name, "-o", archive)
+    whole = archive.read_bytes()
+    clean.msbctl("image", "save", "no-such-image", "-o", archive, check=False)
+    assert archive.read_bytes() == whole, "what was there stays when there is nothing to take its place"
     for transport in ("docker-archive", "oci-archive"):
         seen = json.loads(run("skopeo", "inspect", f"{transport}:{archive}"))
         assert len(seen["Layers"]) == 3, transport

@@ -21,6 +21,7 @@
 #include "base/status_macros.h"
 #include "base/syscall.h"
 #include "base/unique_fd.h"
+#include "sdks/msbctl/archive_output.h"
 #include "sdks/msbctl/command_line.h"
 #include "sdks/msbctl/image_pull.h"
 #include "sdks/msbctl/progress.h"
@@ -87,19 +88,19 @@ absl::StatusOr<int> Pull(Session& session, const PullOptions& options) {
   return kExitOk;
 }
 
-// Standard input or output for "-" and "".
-absl::StatusOr<UniqueFd> OpenArchive(const std::string& path, int flags, int standard) {
+// Standard input for "-" and "".
+absl::StatusOr<UniqueFd> OpenArchive(const std::string& path) {
   if (path.empty() || path == "-") {
-    MSB_ASSIGN_OR_RETURN(const int fd, Syscall("dup", [&] { return ::dup(standard); }));
+    MSB_ASSIGN_OR_RETURN(const int fd, Syscall("dup", [] { return ::dup(STDIN_FILENO); }));
     return UniqueFd(fd);
   }
-  const auto fd = Syscall(path, [&] { return ::open(path.c_str(), flags | O_CLOEXEC, 0666); });
+  const auto fd = Syscall(path, [&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC); });
   if (!fd.ok()) return WithReason(Reason::kInvalidArgument, "the archive", fd.status());
   return UniqueFd(*fd);
 }
 
 absl::StatusOr<int> Load(Session& session, const std::string& path, const std::string& name) {
-  MSB_ASSIGN_OR_RETURN(const UniqueFd archive, OpenArchive(path, O_RDONLY, STDIN_FILENO));
+  MSB_ASSIGN_OR_RETURN(const UniqueFd archive, OpenArchive(path));
   if (::isatty(archive.get()) != 0) {
     return MakeError(Reason::kInvalidArgument, "no archive: give a file, or pipe one in");
   }
@@ -145,8 +146,7 @@ absl::StatusOr<int> Save(Session& session, const std::vector<std::string>& image
                      "an archive is nothing for a terminal: give -o FILE, or a pipe");
   }
   MSB_ASSIGN_OR_RETURN(Client * client, session.client());
-  MSB_ASSIGN_OR_RETURN(const UniqueFd archive,
-                       OpenArchive(path, O_WRONLY | O_CREAT | O_TRUNC, STDOUT_FILENO));
+  MSB_ASSIGN_OR_RETURN(ArchiveOutput archive, ArchiveOutput::Open(path));
   msb::v1::SaveImageRequest request;
   request.mutable_images()->Assign(images.begin(), images.end());
   const std::unique_ptr<grpc::ClientContext> context = client->NewContext();
@@ -157,24 +157,17 @@ absl::StatusOr<int> Save(Session& session, const std::vector<std::string>& image
     msb::v1::SaveImageResponse response;
     uint64_t received = 0;
     while (written.ok() && reader->Read(&response)) {
-      absl::string_view data = response.data();
-      received += data.size();
+      received += response.data().size();
       progress.SetBytes(received, 0);
-      while (written.ok() && !data.empty()) {
-        const auto size = Syscall("write the archive",
-                                  [&] { return ::write(archive.get(), data.data(), data.size()); });
-        written.Update(size.status());
-        if (size.ok()) data.remove_prefix(static_cast<size_t>(*size));
-      }
+      written = archive.Write(response.data());
     }
   }
   if (!written.ok()) context->TryCancel();
   const grpc::Status status = reader->Finish();
-  const absl::Status outcome = written.ok() ? Client::Outcome(status, *context) : written;
-  if (outcome.ok()) return kExitOk;
-  // Half an archive helps nobody.
-  if (!path.empty() && path != "-") ::unlink(path.c_str());
-  return outcome;
+  MSB_RETURN_IF_ERROR(written);
+  MSB_RETURN_IF_ERROR(Client::Outcome(status, *context));
+  MSB_RETURN_IF_ERROR(archive.Finish());
+  return kExitOk;
 }
 
 absl::StatusOr<int> List(Session& session, bool quiet) {
