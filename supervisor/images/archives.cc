@@ -191,8 +191,8 @@ absl::StatusOr<Unpacked> Unpack(const ImageHouse& house, const Staging& staging,
   return unpacked;
 }
 
-absl::StatusOr<std::vector<ImageName>> NamesOf(const LoadSpec& spec, const ManifestFound& found,
-                                               size_t images) {
+absl::StatusOr<std::vector<ImageName>> NamesOf(const ImageHouse& house, const LoadSpec& spec,
+                                               const ManifestFound& found, size_t images) {
   std::vector<std::string> words(found.names().begin(), found.names().end());
   if (!spec.name.empty() && images == 1) words = {spec.name};
   if (words.empty()) {
@@ -202,6 +202,7 @@ absl::StatusOr<std::vector<ImageName>> NamesOf(const LoadSpec& spec, const Manif
   }
   std::vector<ImageName> names;
   for (const std::string& word : words) {
+    MSB_RETURN_IF_ERROR(house.catalog.CheckNewName(word));
     MSB_ASSIGN_OR_RETURN(const ImageReference reference, ParseReference(word));
     names.push_back({.scope = spec.caller.sees_all ? kEverybody : int64_t{spec.caller.uid},
                      .name = reference.Name()});
@@ -220,7 +221,7 @@ absl::StatusOr<msb::v1::LoadImageResponse> LoadInto(const ImageHouse& house, con
   msb::v1::LoadImageResponse response;
   for (const ManifestFound& found : unpacked.images) {
     MSB_ASSIGN_OR_RETURN(std::vector<ImageName> names,
-                         NamesOf(spec, found, unpacked.images.size()));
+                         NamesOf(house, spec, found, unpacked.images.size()));
     Import import(house, staging, cancel, unpacked.blobs, [](const msb::v1::PullProgress&) {});
     MSB_RETURN_IF_ERROR(import.TakeManifest(found));
     MSB_RETURN_IF_ERROR(import.TakePresent());
@@ -283,7 +284,10 @@ absl::StatusOr<msb::v1::LoadImageResponse> LoadImages(const ImageHouse& house, c
                                                       const Cancellation& cancel,
                                                       ArchiveSource& source) {
   const ImageCatalog::Operation operation(house.catalog);
-  if (!spec.name.empty()) MSB_RETURN_IF_ERROR(ParseReference(spec.name).status());
+  if (!spec.name.empty()) {
+    MSB_RETURN_IF_ERROR(house.catalog.CheckNewName(spec.name));
+    MSB_RETURN_IF_ERROR(ParseReference(spec.name).status());
+  }
   MSB_ASSIGN_OR_RETURN(const Staging staging,
                        house.folders.Acquire(absl::StrCat("load-", NewId()), house.jobs.uid()));
   auto response = LoadInto(house, spec, staging, cancel, source);

@@ -134,6 +134,19 @@ TEST_F(ArchivesTest, ASaveThatStandsStillIsGivenUp) {
   EXPECT_EQ(jobs_.running(), 0);
 }
 
+TEST_F(ArchivesTest, ABuiltInImagesNameIsNotForArchives) {
+  Open();
+  const absl::Status asked = Load(ArchiveOf("tool:1", tool_), "default").status();
+  EXPECT_THAT(asked, HasReason(Reason::kInvalidArgument));
+  EXPECT_THAT(std::string(asked.message()), HasSubstr("default:latest"));
+  EXPECT_THAT(jobs_.jobs(), IsEmpty()) << "the name alone says that it cannot be";
+
+  const absl::Status brought = Load(ArchiveOf("default", tool_)).status();
+  EXPECT_THAT(brought, HasReason(Reason::kInvalidArgument));
+  EXPECT_FALSE(images_->catalog().Resolve(ann_, "default:latest").ok());
+  EXPECT_OK(Load(ArchiveOf("default", tool_), "default:latest"));
+}
+
 TEST_F(ArchivesTest, AnImageHasNoMoreNamesThanAreTaken) {
   Open();
   jobs_.set_script([](const ImageJobRequest&, std::vector<Step>) {

@@ -51,6 +51,13 @@ bool ImageCatalog::IsBuiltIn(absl::string_view text) const {
   return IsPlainWord(text) && IsBuiltInImage(assets_directory_, text);
 }
 
+absl::Status ImageCatalog::CheckNewName(absl::string_view text) const {
+  if (!IsBuiltIn(text)) return absl::OkStatus();
+  return MakeError(
+      Reason::kInvalidArgument,
+      absl::StrCat("'", text, "' is a built-in image; give the name a tag: ", text, ":latest"));
+}
+
 bool ImageCatalog::SeesLocked(const Caller& caller, const ImageName& name) const {
   return name.scope == kEverybody || caller.sees_all || name.scope == int64_t{caller.uid};
 }
@@ -232,11 +239,7 @@ absl::StatusOr<msb::v1::Image> ImageCatalog::Tag(const Caller& caller, absl::str
     return MakeError(Reason::kInvalidArgument,
                      "a built-in image has its own name alone: it is no image of the store");
   }
-  if (IsBuiltIn(name)) {
-    return MakeError(
-        Reason::kInvalidArgument,
-        absl::StrCat("'", name, "' is a built-in image; give the name a tag: ", name, ":latest"));
-  }
+  MSB_RETURN_IF_ERROR(CheckNewName(name));
   MSB_ASSIGN_OR_RETURN(const ImageReference reference, ParseReference(name));
   if (!reference.digest.empty()) {
     return MakeError(Reason::kInvalidArgument, "a new name has a tag and no digest");

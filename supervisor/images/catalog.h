@@ -54,6 +54,8 @@ class ImageCatalog {
   // kImageNotFound, kInvalidArgument.
   absl::StatusOr<Resolved> Resolve(const Caller& caller, absl::string_view text) const;
   bool IsBuiltIn(absl::string_view text) const;
+  // kInvalidArgument for a name that a built-in image has for itself.
+  absl::Status CheckNewName(absl::string_view text) const;
   absl::StatusOr<ImageRecord> Record(absl::string_view digest) const;
 
   // Digests of all blobs of images that whoever shares `scope` sees, at most `max`.
