@@ -109,7 +109,7 @@ class ImageCatalog {
     std::set<absl::string_view> images;                                // digests
     std::map<absl::string_view, std::vector<const ImageName*>> names;  // by the image's digest
     std::map<absl::string_view, std::vector<const Pinned*>> users;     // everybody's
-    std::map<LayerKey, uint32_t> sharers;                              // how many images have it
+    std::map<LayerKey, uint32_t> sharers;  // how many of the images that the caller sees
   };
 
   ImageCatalog(const ContentStore& content, std::string assets_directory, EventRing& events,

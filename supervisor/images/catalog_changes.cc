@@ -66,6 +66,7 @@ ImageCatalog::Sight ImageCatalog::SightOfLocked(const Caller& caller) const {
   }
   for (const auto& [digest, image] : images_) {
     if (caller.sees_all) sight.images.insert(digest);
+    if (!sight.images.contains(digest)) continue;
     std::set<LayerKey> layers;
     for (const ImageLayerRecord& layer : image.layers) layers.insert(KeyOf(layer));
     for (const LayerKey& layer : layers) ++sight.sharers[layer];

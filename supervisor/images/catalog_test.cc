@@ -126,5 +126,16 @@ TEST_F(ImageCatalogTest, CountsWhatSharesALayerOnce) {
   EXPECT_EQ(one.size_bytes(), 4u);
 }
 
+TEST_F(ImageCatalogTest, TellsNobodyThatAnothersImageHasALayer) {
+  ASSERT_OK(Add(ann_, "one", 1));
+  ASSERT_OK_AND_ASSIGN(const msb::v1::Image added, Add(bob_, "two", 1));
+  EXPECT_EQ(added.layers(0).images(), 1u);
+  EXPECT_EQ(catalog_->List(bob_).images(0).layers(0).images(), 1u);
+  EXPECT_EQ(catalog_->Get(root_, Sha256("two"))->layers(0).images(), 2u);
+  // A sandbox shows its owner the image that it is made of.
+  ASSERT_OK(catalog_->Pin("id1", {.sandbox = "box", .owner_uid = bob_.uid}, Sha256("one")));
+  EXPECT_EQ(catalog_->Get(bob_, "two:0")->layers(0).images(), 2u);
+}
+
 }  // namespace
 }  // namespace msb
