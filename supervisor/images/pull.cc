@@ -123,7 +123,7 @@ absl::StatusOr<msb::v1::Image> Pull::FetchInto(const Staging& staging) {
   const std::vector<std::string> known = house_.catalog.BlobsOf(spec_.scope, kMaxPresent);
   Import import(house_, staging, cancel_, std::set<std::string>(known.begin(), known.end()),
                 [this](const PullProgress& progress) { Tell(progress); });
-  if (absl::Status followed = FollowJob(import, staging); !followed.ok()) {
+  if (absl::Status followed = FollowJob(import, staging, known); !followed.ok()) {
     const absl::Status failure = import.failure();
     return failure.ok() ? followed : failure;
   }
@@ -136,7 +136,8 @@ absl::StatusOr<msb::v1::Image> Pull::FetchInto(const Staging& staging) {
       msb::v1::ImageEvent::KIND_PULLED);
 }
 
-absl::StatusOr<msb::image::v1::PullJob> Pull::MakeJob(const Staging& staging) const {
+absl::StatusOr<msb::image::v1::PullJob> Pull::MakeJob(const Staging& staging,
+                                                      const std::vector<std::string>& known) const {
   msb::image::v1::PullJob job;
   job.set_registry(spec_.reference.registry);
   job.set_repository(spec_.reference.repository);
@@ -144,9 +145,7 @@ absl::StatusOr<msb::image::v1::PullJob> Pull::MakeJob(const Staging& staging) co
   job.set_architecture(kArchitecture);
   job.set_os("linux");
   job.set_blob_directory_fd(kBlobDirectoryFd);
-  for (const std::string& digest : house_.catalog.BlobsOf(spec_.scope, kMaxPresent)) {
-    job.add_present(digest);
-  }
+  for (const std::string& digest : known) job.add_present(digest);
   for (const std::string& digest : staging.Blobs()) job.add_present(digest);
   job.mutable_credentials()->set_username(spec_.credentials.username());
   job.mutable_credentials()->set_password(spec_.credentials.password());
@@ -183,10 +182,11 @@ void Pull::AddEndpoints(msb::image::v1::PullJob& job, const std::string& ca) con
   own->set_send_credentials(true);
 }
 
-absl::Status Pull::FollowJob(Import& import, const Staging& staging) {
+absl::Status Pull::FollowJob(Import& import, const Staging& staging,
+                             const std::vector<std::string>& known) {
   ImageJobRequest request;
   request.spec.set_id(NewId());
-  MSB_ASSIGN_OR_RETURN(*request.spec.mutable_pull(), MakeJob(staging));
+  MSB_ASSIGN_OR_RETURN(*request.spec.mutable_pull(), MakeJob(staging, known));
   *request.spec.mutable_limits() = JobLimitsOf(house_.config);
   MSB_ASSIGN_OR_RETURN(const UniqueFd folder, staging.OpenForJob());
   request.fds = {{kBlobDirectoryFd, folder.get()}};

@@ -58,9 +58,12 @@ class Pull {
  private:
   absl::StatusOr<msb::v1::Image> Fetch();
   absl::StatusOr<msb::v1::Image> FetchInto(const Staging& staging);
-  absl::Status FollowJob(Import& import, const Staging& staging);
+  // `known`: digests of the store that the import takes for present, and the job shall.
+  absl::Status FollowJob(Import& import, const Staging& staging,
+                         const std::vector<std::string>& known);
   absl::Status OnManifest(const msb::image::v1::ManifestFound& found, Import& import);
-  absl::StatusOr<msb::image::v1::PullJob> MakeJob(const Staging& staging) const;
+  absl::StatusOr<msb::image::v1::PullJob> MakeJob(const Staging& staging,
+                                                  const std::vector<std::string>& known) const;
   void AddEndpoints(msb::image::v1::PullJob& job, const std::string& ca) const;
   void Tell(const msb::v1::PullProgress& progress);
 
