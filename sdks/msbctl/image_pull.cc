@@ -69,7 +69,7 @@ absl::Status ProvideImage(const Client& client, const std::string& policy,
   get.set_image(image);
   const auto found = client.Call(client.images(), &Stub::Get, get);
   if (!found.ok() && ReasonOf(found.status()) != Reason::kImageNotFound) return found.status();
-  if (found.ok() && (found->built_in() || policy.empty())) return absl::OkStatus();
+  if (found.ok() && found->built_in()) return absl::OkStatus();
   MSB_ASSIGN_OR_RETURN(const PullPolicy wanted, PolicyOf(client, policy));
   request.set_pull(msb::v1::PULL_POLICY_NEVER);
   if (wanted == msb::v1::PULL_POLICY_NEVER) return absl::OkStatus();

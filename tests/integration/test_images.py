@@ -206,6 +206,13 @@ def test_images_are_told_of_as_events(clean, registry):
     assert set(kinds) == {"pulled", "removed"}
 
 
+def docker_login(place, host):
+    """What `docker login` leaves for ann, password s3cret; for DOCKER_CONFIG."""
+    place.mkdir()
+    (place / "config.json").write_text(json.dumps({"auths": {host: {"auth": "YW5uOnMzY3JldA=="}}}))
+    return str(place)
+
+
 def test_a_private_image_needs_a_login_and_is_its_pullers_alone(clean, images, tmp_path, new_daemon):
     with Registry(tmp_path / "private", user="ann", password="s3cret") as private:
         private.push(f"oci:{images}:base", "team/base", "1")
@@ -214,11 +221,7 @@ def test_a_private_image_needs_a_login_and_is_its_pullers_alone(clean, images, t
         assert reason(clean.msbctl(*pull, check=False)) == "IMAGE_ACCESS_DENIED"
         wrong = clean.msbctl(*pull, "--username", "ann", "--password-stdin", input=b"no\n", check=False)
         assert reason(wrong) == "IMAGE_ACCESS_DENIED"
-        login = tmp_path / "docker"
-        login.mkdir()
-        (login / "config.json").write_text(json.dumps(
-            {"auths": {private.host: {"auth": "YW5uOnMzY3JldA=="}}}))
-        clean.environment["DOCKER_CONFIG"] = str(login)
+        clean.environment["DOCKER_CONFIG"] = docker_login(tmp_path / "docker", private.host)
         try:
             clean.msbctl(*pull)
         finally:
@@ -227,6 +230,17 @@ def test_a_private_image_needs_a_login_and_is_its_pullers_alone(clean, images, t
         assert not image["shared"]
         log = clean.log.read_text()
         assert "s3cret" not in log and "YW5uOnMzY3JldA" not in log
+
+
+def test_a_private_image_is_asked_for_each_time_with_its_login(images, tmp_path, new_daemon):
+    with Registry(tmp_path / "private", user="ann", password="s3cret") as private:
+        private.push(f"oci:{images}:base", "team/base", "1")
+        name = f"{private.host}/team/base:1"
+        daemon = new_daemon(f'[images]\npull_policy = "always"\nplain_http = ["{private.host}"]\n')
+        daemon.environment["DOCKER_CONFIG"] = docker_login(tmp_path / "docker", private.host)
+        for box in ("first", "second"):  # the second finds the image there
+            daemon.msbctl("create", "--name", box, "--no-start", "--image", name)
+        assert sorted(daemon.names()) == ["first", "second"]
 
 
 def test_another_user_sees_what_is_everybodys_and_no_more(clean, registry):
