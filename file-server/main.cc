@@ -6,7 +6,6 @@
 
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -23,6 +22,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "base/check.h"
+#include "base/descriptor_limit.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/served_file_systems.h"
@@ -50,9 +50,12 @@ constexpr char kUsage[] =
     "0);\n"
     "                      all else is 65534's\n"
     "  --pass-ids          owners are the same numbers on both sides; needs CAP_CHOWN and others\n"
-    "  --max-inodes N      inodes that the guest may hold (default 262144), cut to the limit of\n"
-    "                      open files\n"
-    "  --max-handles N     files that it may have open (default 16384)\n"
+    "  --max-inodes N      inodes that the guest may know (default 262144)\n"
+    "  --max-descriptors N\n"
+    "                      of those, that are held open (default 32768)\n"
+    "  --max-handles N     files that the guest may have open (default 16384); the last two are "
+    "cut\n"
+    "                      to the limit of open files\n"
     "  --threads N         1..16 (default 4): as many slow requests are served at once\n"
     "  --log-level LEVEL   of stderr: debug, info (the default), warning, error\n"
     "  --debug-without-seccomp\n"
@@ -112,6 +115,9 @@ bool ParseFlag(absl::string_view flag, absl::string_view value, Arguments& argum
     return parsed.has_value() && arguments.exports.size() <= kMaxExports;
   }
   if (flag == "--max-inodes") return absl::SimpleAtoi(value, &arguments.limits.inodes);
+  if (flag == "--max-descriptors") {
+    return absl::SimpleAtoi(value, &arguments.limits.descriptors);
+  }
   if (flag == "--max-handles") return absl::SimpleAtoi(value, &arguments.limits.handles);
   if (flag == "--threads") {
     return absl::SimpleAtoi(value, &arguments.threads) && arguments.threads >= 1 &&
@@ -167,15 +173,12 @@ absl::StatusOr<std::vector<Export>> TakeExports(const Arguments& arguments) {
   return exports;
 }
 
-// As many inodes as there can be descriptors for.
+// As much as there can be descriptors for.
 absl::Status FitLimits(SessionLimits& limits) {
-  rlimit files{};
-  MSB_RETURN_IF_ERROR(Syscall("getrlimit", [&] { return ::getrlimit(RLIMIT_NOFILE, &files); }));
-  files.rlim_cur = files.rlim_max;
-  MSB_RETURN_IF_ERROR(Syscall("setrlimit", [&] { return ::setrlimit(RLIMIT_NOFILE, &files); }));
-  const size_t usable = files.rlim_max - std::min<size_t>(files.rlim_max, kReservedDescriptors);
+  MSB_ASSIGN_OR_RETURN(const uint64_t most, RaiseDescriptorLimit());
+  const size_t usable = most - std::min<size_t>(most, kReservedDescriptors);
   limits.handles = std::min(limits.handles, usable / 4);
-  limits.inodes = std::min(limits.inodes, usable - limits.handles);
+  limits.descriptors = std::min(limits.descriptors, usable - limits.handles);
   return absl::OkStatus();
 }
 
@@ -202,7 +205,7 @@ absl::Status Serve(const Arguments& arguments) {
   SessionLimits limits = arguments.limits;
   MSB_RETURN_IF_ERROR(FitLimits(limits));
   MSB_LOG(kInfo) << "msb-fs " << Version() << " serves " << exports.size() << " exports, at most "
-                 << limits.inodes << " inodes";
+                 << limits.inodes << " inodes, " << limits.descriptors << " of them open";
   const IdentityMap identity = arguments.pass_ids
                                    ? IdentityMap::PassThrough()
                                    : IdentityMap::Single({.uid = ::geteuid(), .gid = ::getegid()});

@@ -40,8 +40,8 @@ Errno Session::OpenDirectory(Call& call) {
     MSB_ASSIGN_OR_ERRNO(const int fd, TrySyscall([&] {
                           return ::openat(inode->fd(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
                         }));
-    MSB_ASSIGN_OR_ERRNO(reply.fh,
-                        handles_.Add(Handle::Kind::kDirectory, call.header.nodeid, UniqueFd(fd)));
+    MSB_ASSIGN_OR_ERRNO(
+        reply.fh, handles_.Add(Handle::Kind::kDirectory, call.header.nodeid, inode, UniqueFd(fd)));
   }
   call.out.Append(reply);
   return Errno::kNone;
@@ -106,8 +106,9 @@ bool Session::AppendEntry(Call& call, const InodeRef& directory, const fuse_dire
     // An entry that cannot be looked up is still listed; the guest asks for it when it wants it.
     fuse_entry_out looked = {};
     if (!IsDots(name)) {
-      auto found = directory == nullptr ? LookUpExport(std::string(name))
-                                        : LookUpEntry(directory, std::string(name));
+      auto found = directory == nullptr
+                       ? LookUpExport(std::string(name))
+                       : LookUpEntry({call.header.nodeid, directory, std::string(name)});
       if (found.ok()) looked = *found;
     }
     call.out.Append(looked);

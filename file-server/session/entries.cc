@@ -2,75 +2,61 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <utility>
 
 #include "absl/strings/numbers.h"
-#include "base/served_file_systems.h"
 #include "file-server/session/made_entry.h"
 #include "file-server/session/open_flags.h"
 #include "file-server/session/session.h"
 
 namespace msb {
-namespace {
-
-// One step beneath `directory`. A symbolic link is found, not followed.
-ErrnoOr<UniqueFd> OpenBeneath(int directory, const std::string& name, uint64_t flags, mode_t mode) {
-  open_how how = {};
-  how.flags = flags | O_NOFOLLOW | O_CLOEXEC;  // with O_PATH no other flag is allowed
-  how.mode = mode;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-  MSB_ASSIGN_OR_ERRNO(const long fd, TrySyscall([&] {
-                        return ::syscall(SYS_openat2, directory, name.c_str(), &how, sizeof(how));
-                      }));
-  return UniqueFd(static_cast<int>(fd));
-}
-
-}  // namespace
 
 ErrnoOr<Session::Place> Session::TakePlace(Call& call, uint64_t node) {
   MSB_ASSIGN_OR_ERRNO(std::string name, call.in.TakeName());
   MSB_ASSIGN_OR_ERRNO(InodeRef directory, FindInode(node));
   MSB_RETURN_IF_ERRNO(directory->CheckWritable());
   if (!directory->is_directory()) return ErrnoValue(ENOTDIR);
-  return Place{std::move(directory), std::move(name)};
+  return Place{node, std::move(directory), std::move(name)};
 }
 
-ErrnoOr<Session::Found> Session::FindEntry(const Inode& directory, const std::string& name) const {
-  if (!directory.is_directory()) return ErrnoValue(ENOTDIR);
-  Found found;
-  MSB_ASSIGN_OR_ERRNO(found.fd, OpenBeneath(directory.fd(), name, O_PATH, 0));
-  if (::fstat(found.fd.get(), &found.info) != 0) return LastErrno();
-  // A device is the host's; and what is mounted here may be none of the guest's business.
-  if (S_ISCHR(found.info.st_mode) || S_ISBLK(found.info.st_mode)) return ErrnoValue(EACCES);
-  found.kind = directory.shown().kind;
-  if (found.info.st_dev == directory.device()) return found;
-  if (!IsServedFileSystem(found.fd.get())) return ErrnoValue(EACCES);
-  found.kind = KindOfFileSystem(found.fd.get());
-  return found;
+ErrnoOr<Found> Session::FindEntryAt(const Place& place) const {
+  if (!place.directory->is_directory()) return ErrnoValue(ENOTDIR);
+  return FindEntry(place.directory->AsDirectory(), place.name);
 }
 
-ErrnoOr<fuse_entry_out> Session::AddEntry(const InodeRef& directory, Found found) {
+ErrnoOr<fuse_entry_out> Session::AddEntry(const Place& place, Found found) {
   fuse_entry_out entry = {};
   entry.entry_valid = entry.attr_valid = kValidSeconds;
-  entry.attr = AttributesOf(found.info, directory->export_index());
-  Shown shown = directory->shown();
+  entry.attr = AttributesOf(found.info, place.directory->export_index());
+  Shown shown = place.directory->shown();
   shown.kind = found.kind;
   if (shown.kind == FileSystemKind::kRemote) any_is_remote_ = true;
-  MSB_ASSIGN_OR_ERRNO(const InodeTable::Looked looked,
-                      inodes_.Lookup(std::move(found.fd), found.info, shown));
-  entry.nodeid = looked.node;
+  MSB_ASSIGN_OR_ERRNO(entry.nodeid,
+                      inodes_.Lookup(std::move(found), {place.node, place.name}, shown));
   return entry;
 }
 
-ErrnoOr<fuse_entry_out> Session::LookUpEntry(const InodeRef& directory, const std::string& name) {
-  MSB_ASSIGN_OR_ERRNO(Found found, FindEntry(*directory, name));
-  return AddEntry(directory, std::move(found));
+ErrnoOr<fuse_entry_out> Session::LookUpEntry(const Place& place) {
+  MSB_ASSIGN_OR_ERRNO(Found found, FindEntryAt(place));
+  return AddEntry(place, std::move(found));
+}
+
+// What is at `place` loses this name; the guest may use it on.
+void Session::HoldEntry(const Place& place) {
+  if (!inodes_.HasClosed()) return;
+  ErrnoOr<Found> found = FindEntryAt(place);
+  if (found.ok()) inodes_.Hold(*std::move(found), place.directory->export_index());
+}
+
+// What is at `place` now was somewhere else; the guest's kernel does not look it up for that.
+void Session::MoveEntry(const Place& place) {
+  ErrnoOr<Found> found = FindEntryAt(place);
+  if (!found.ok()) return;
+  inodes_.Move(*found, place.directory->export_index(), {place.node, place.name});
 }
 
 ErrnoOr<fuse_entry_out> Session::LookUpExport(const std::string& name) {
@@ -84,12 +70,11 @@ ErrnoOr<fuse_entry_out> Session::LookUpExport(const std::string& name) {
   if (::fstat(shown.fd.get(), &info) != 0) return LastErrno();
   MSB_ASSIGN_OR_ERRNO(const int copy,
                       TrySyscall([&] { return ::fcntl(shown.fd.get(), F_DUPFD_CLOEXEC, 0); }));
-  MSB_ASSIGN_OR_ERRNO(const InodeTable::Looked looked,
-                      inodes_.Lookup(UniqueFd(copy), info, {index, shown.access, shown.kind}));
   fuse_entry_out entry = {};
+  MSB_ASSIGN_OR_ERRNO(entry.nodeid, inodes_.Lookup({UniqueFd(copy), info, shown.kind}, {},
+                                                   {index, shown.access, shown.kind}));
   entry.entry_valid = entry.attr_valid = kValidSeconds;
   entry.attr = AttributesOf(info, index);
-  entry.nodeid = looked.node;
   return entry;
 }
 
@@ -101,13 +86,14 @@ Errno Session::Lookup(Call& call) {
     return Errno::kNone;
   }
   MSB_ASSIGN_OR_ERRNO(const InodeRef directory, FindInode(call.header.nodeid));
-  MSB_ASSIGN_OR_ERRNO(const fuse_entry_out entry, LookUpEntry(directory, name));
+  MSB_ASSIGN_OR_ERRNO(const fuse_entry_out entry,
+                      LookUpEntry({call.header.nodeid, directory, name}));
   call.out.Append(entry);
   return Errno::kNone;
 }
 
 Errno Session::ReplyNewEntry(Call& call, const Place& place) {
-  MSB_ASSIGN_OR_ERRNO(const fuse_entry_out entry, LookUpEntry(place.directory, place.name));
+  MSB_ASSIGN_OR_ERRNO(const fuse_entry_out entry, LookUpEntry(place));
   call.out.Append(entry);
   return Errno::kNone;
 }
@@ -132,7 +118,7 @@ Errno Session::GiveToCaller(const fuse_in_header& caller, const Inode& directory
 
 // What was just made as `place`: a `type` that no descriptor came with.
 Errno Session::ReplyMade(Call& call, const Place& place, mode_t type) {
-  MSB_ASSIGN_OR_ERRNO(Found made, FindEntry(*place.directory, place.name));
+  MSB_ASSIGN_OR_ERRNO(Found made, FindEntryAt(place));
   const bool has_owner = made.info.st_uid == call.header.uid && made.info.st_gid == call.header.gid;
   if (GivesAway(call.header) && !has_owner) {
     struct statx info;
@@ -142,7 +128,7 @@ Errno Session::ReplyMade(Call& call, const Place& place, mode_t type) {
     MSB_RETURN_IF_ERRNO(GiveToCaller(call.header, *place.directory, made.fd.get()));
     if (::fstat(made.fd.get(), &made.info) != 0) return LastErrno();
   }
-  MSB_ASSIGN_OR_ERRNO(const fuse_entry_out entry, AddEntry(place.directory, std::move(made)));
+  MSB_ASSIGN_OR_ERRNO(const fuse_entry_out entry, AddEntry(place, std::move(made)));
   call.out.Append(entry);
   return Errno::kNone;
 }
@@ -198,6 +184,7 @@ Errno Session::Link(Call& call) {
 
 Errno Session::Unlink(Call& call, int flags) {
   MSB_ASSIGN_OR_ERRNO(const Place place, TakePlace(call, call.header.nodeid));
+  HoldEntry(place);
   if (::unlinkat(place.directory->fd(), place.name.c_str(), flags) != 0) return LastErrno();
   return Errno::kNone;
 }
@@ -217,10 +204,13 @@ Errno Session::Rename(Call& call) {
   MSB_ASSIGN_OR_ERRNO(const Place from, TakePlace(call, call.header.nodeid));
   MSB_ASSIGN_OR_ERRNO(const Place to, TakePlace(call, wanted.newdir));
   if (from.directory->export_index() != to.directory->export_index()) return ErrnoValue(EXDEV);
+  HoldEntry(to);
   if (::renameat2(from.directory->fd(), from.name.c_str(), to.directory->fd(), to.name.c_str(),
                   wanted.flags) != 0) {
     return LastErrno();
   }
+  MoveEntry(to);
+  if ((wanted.flags & RENAME_EXCHANGE) != 0) MoveEntry(from);
   return Errno::kNone;
 }
 
@@ -234,9 +224,14 @@ ErrnoOr<UniqueFd> Session::CreateFile(Call& call, const Place& place, int flags,
     return made;
   }
   if (made.error() != ErrnoValue(EEXIST) || (flags & O_EXCL) != 0) return made.error();
-  MSB_ASSIGN_OR_ERRNO(const Found found, FindEntry(*place.directory, place.name));
+  MSB_ASSIGN_OR_ERRNO(const Found found, FindEntryAt(place));
   if (!S_ISREG(found.info.st_mode)) return ErrnoValue(S_ISDIR(found.info.st_mode) ? EISDIR : ENXIO);
   return OpenFile(call, found.fd.get(), found.kind, flags);
+}
+
+ErrnoOr<uint64_t> Session::AddHandle(uint64_t node, UniqueFd fd) {
+  MSB_ASSIGN_OR_ERRNO(InodeRef inode, FindInode(node));
+  return handles_.Add(Handle::Kind::kFile, node, std::move(inode), std::move(fd));
 }
 
 Errno Session::Create(Call& call) {
@@ -244,7 +239,7 @@ Errno Session::Create(Call& call) {
   MSB_ASSIGN_OR_ERRNO(const Place place, TakePlace(call, call.header.nodeid));
   MSB_ASSIGN_OR_ERRNO(UniqueFd fd, CreateFile(call, place, static_cast<int>(wanted.flags),
                                               wanted.mode & kNewFileModeBits));
-  MSB_ASSIGN_OR_ERRNO(Found found, FindEntry(*place.directory, place.name));
+  MSB_ASSIGN_OR_ERRNO(Found found, FindEntryAt(place));
   struct stat opened;
   if (::fstat(fd.get(), &opened) != 0) return LastErrno();
   // Swapped by somebody on the host in between: the guest is to look again.
@@ -252,8 +247,8 @@ Errno Session::Create(Call& call) {
       !S_ISREG(opened.st_mode)) {
     return ErrnoValue(ESTALE);
   }
-  MSB_ASSIGN_OR_ERRNO(const fuse_entry_out entry, AddEntry(place.directory, std::move(found)));
-  ErrnoOr<uint64_t> handle = handles_.Add(Handle::Kind::kFile, entry.nodeid, std::move(fd));
+  MSB_ASSIGN_OR_ERRNO(const fuse_entry_out entry, AddEntry(place, std::move(found)));
+  ErrnoOr<uint64_t> handle = AddHandle(entry.nodeid, std::move(fd));
   if (!handle.ok()) {
     inodes_.Forget(entry.nodeid, 1);
     return handle.error();

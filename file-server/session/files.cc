@@ -55,7 +55,7 @@ Errno Session::Open(Call& call) {
   fuse_open_out reply = {};
   if (inode->UnchangedSinceLastAsked(info)) reply.open_flags = FOPEN_KEEP_CACHE;
   MSB_ASSIGN_OR_ERRNO(reply.fh,
-                      handles_.Add(Handle::Kind::kFile, call.header.nodeid, std::move(fd)));
+                      handles_.Add(Handle::Kind::kFile, call.header.nodeid, inode, std::move(fd)));
   call.out.Append(reply);
   return Errno::kNone;
 }

@@ -38,14 +38,14 @@ std::vector<Export> WithKinds(std::vector<Export> exports) {
 Session::Session(std::vector<Export> exports, IdentityMap identity, SessionLimits limits)
     : exports_(WithKinds(std::move(exports))),
       identity_(identity),
-      inodes_(limits.inodes),
+      inodes_(limits.inodes, limits.descriptors),
       handles_(limits.handles) {
   for (const Export& shown : exports_) {
     if (shown.kind == FileSystemKind::kRemote) any_is_remote_ = true;
   }
 }
 
-ErrnoOr<InodeRef> Session::FindInode(uint64_t node) const {
+ErrnoOr<InodeRef> Session::FindInode(uint64_t node) {
   if (node == FUSE_ROOT_ID) return ErrnoValue(EROFS);
   return inodes_.Find(node);
 }
@@ -53,8 +53,7 @@ ErrnoOr<InodeRef> Session::FindInode(uint64_t node) const {
 // Nodes that are none, the root among them, may lead to any.
 bool Session::MayWaitForOthers(uint64_t node) const {
   if (!any_is_remote_) return false;
-  ErrnoOr<InodeRef> inode = inodes_.Find(node);
-  return !inode.ok() || (*inode)->shown().kind == FileSystemKind::kRemote;
+  return inodes_.KindOf(node) == FileSystemKind::kRemote;
 }
 
 std::optional<Errno> Session::Serve(Call& call) {

@@ -33,8 +33,11 @@
 namespace msb {
 
 struct SessionLimits {
-  // Each costs a descriptor and about 1 KiB of the host's kernel memory.
+  // Each costs some 300 bytes.
   size_t inodes = 262'144;
+  // Of those, and about 1 KiB of the host's kernel memory for each. Directories have one as long as
+  // they are known.
+  size_t descriptors = 32'768;
   size_t handles = 16'384;
 };
 
@@ -60,17 +63,13 @@ class Session {
   std::optional<Errno> Serve(Call& call);
 
   size_t inodes() const { return inodes_.size(); }
+  size_t open_inodes() const { return inodes_.open(); }
   size_t handles() const { return handles_.size(); }
 
  private:
-  // A descriptor found by name, and what it is.
-  struct Found {
-    UniqueFd fd;
-    struct stat info = {};
-    FileSystemKind kind = FileSystemKind::kLocal;
-  };
-  // A directory in which something is to be changed, and a name in it.
+  // A directory, by its number too, and a name in it.
   struct Place {
+    uint64_t node = 0;
     InodeRef directory;
     std::string name;
   };
@@ -94,11 +93,14 @@ class Session {
   Errno Rename(Call& call);
   Errno Create(Call& call);
   ErrnoOr<Place> TakePlace(Call& call, uint64_t node);
-  ErrnoOr<Found> FindEntry(const Inode& directory, const std::string& name) const;
-  ErrnoOr<fuse_entry_out> LookUpEntry(const InodeRef& directory, const std::string& name);
+  ErrnoOr<Found> FindEntryAt(const Place& place) const;
+  ErrnoOr<fuse_entry_out> LookUpEntry(const Place& place);
   ErrnoOr<fuse_entry_out> LookUpExport(const std::string& name);
-  ErrnoOr<fuse_entry_out> AddEntry(const InodeRef& directory, Found found);
+  ErrnoOr<fuse_entry_out> AddEntry(const Place& place, Found found);
+  void HoldEntry(const Place& place);
+  void MoveEntry(const Place& place);
   Errno ReplyNewEntry(Call& call, const Place& place);
+  ErrnoOr<uint64_t> AddHandle(uint64_t node, UniqueFd fd);
   ErrnoOr<UniqueFd> CreateFile(Call& call, const Place& place, int flags, mode_t mode);
   Errno ReplyMade(Call& call, const Place& place, mode_t type);
   bool GivesAway(const fuse_in_header& caller) const;
@@ -147,7 +149,7 @@ class Session {
   Errno RemoveExtended(Call& call);
 
   // ESTALE; EROFS for the made-up root, which is no inode of the table.
-  ErrnoOr<InodeRef> FindInode(uint64_t node) const;
+  ErrnoOr<InodeRef> FindInode(uint64_t node);
 
   const std::vector<Export> exports_;
   const IdentityMap identity_;

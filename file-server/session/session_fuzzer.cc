@@ -46,7 +46,7 @@ class Guest {
     exports.push_back({OpenPath(root), Access::kReadOnly});
     session_ = std::make_unique<Session>(
         std::move(exports), IdentityMap::Single({.uid = ::geteuid(), .gid = ::getegid()}),
-        SessionLimits{.inodes = 32, .handles = 8});
+        SessionLimits{.inodes = 32, .descriptors = 4, .handles = 8});
     for (const char* name : {"0", "1"}) Ask(FUSE_LOOKUP, FUSE_ROOT_ID, std::string(name, 2));
     for (const char* name : {"file", "folder", "link"}) {
       Ask(FUSE_LOOKUP, 2, name + std::string(1, '\0'));

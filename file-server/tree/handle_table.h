@@ -18,16 +18,19 @@
 #include "absl/synchronization/mutex.h"
 #include "base/unique_fd.h"
 #include "file-server/fuse/errno_or.h"
+#include "file-server/tree/inode_table.h"
 
 namespace msb {
 
 struct Handle {
   enum class Kind { kFile, kDirectory };
-  Handle(Kind handle_kind, uint64_t node_number, UniqueFd descriptor)
-      : kind(handle_kind), node(node_number), fd(std::move(descriptor)) {}
+  Handle(Kind handle_kind, uint64_t node_number, InodeRef opened, UniqueFd descriptor)
+      : kind(handle_kind), node(node_number), inode(std::move(opened)), fd(std::move(descriptor)) {}
 
   const Kind kind;
   const uint64_t node;
+  // Keeps its descriptor: an open file may lose its name.
+  const InodeRef inode;
   const UniqueFd fd;
   // A directory's position is its descriptor's: one reader at a time.
   mutable absl::Mutex position_mutex;
@@ -41,8 +44,8 @@ class HandleTable {
   explicit HandleTable(size_t capacity) : capacity_(capacity) {}
 
   // ENFILE when too many are open.
-  ErrnoOr<uint64_t> Add(Handle::Kind kind, uint64_t node, UniqueFd fd) {
-    auto handle = std::make_shared<const Handle>(kind, node, std::move(fd));
+  ErrnoOr<uint64_t> Add(Handle::Kind kind, uint64_t node, InodeRef inode, UniqueFd fd) {
+    auto handle = std::make_shared<const Handle>(kind, node, std::move(inode), std::move(fd));
     absl::MutexLock lock(&mutex_);
     if (handles_.size() >= capacity_) return ErrnoValue(ENFILE);
     handles_.emplace(next_, std::move(handle));

@@ -25,6 +25,14 @@ constexpr uint64_t Mix(uint64_t value) {
   return value ^ (value >> 33);
 }
 
+// What the guest hears when the way to a known file leads nowhere, or to something else.
+Errno AsStale(Errno error) {
+  for (const int gone : {ENOENT, ENOTDIR, ELOOP, EACCES, EXDEV}) {
+    if (error == ErrnoValue(gone)) return ErrnoValue(ESTALE);
+  }
+  return error;
+}
+
 }  // namespace
 
 std::string Inode::ProcPath() const { return absl::StrCat("/proc/self/fd/", fd()); }
@@ -36,28 +44,171 @@ bool Inode::UnchangedSinceLastAsked(const struct stat& info) const {
   return std::exchange(stamp_, now) == now;
 }
 
-ErrnoOr<InodeRef> InodeTable::Find(uint64_t node) const {
-  absl::ReaderMutexLock lock(&mutex_);
-  const auto found = entries_.find(node);
-  if (found == entries_.end()) return ErrnoValue(ESTALE);
-  return found->second.inode;
+ErrnoOr<InodeRef> InodeTable::Find(uint64_t node) {
+  {
+    absl::ReaderMutexLock lock(&mutex_);
+    const auto found = entries_.find(node);
+    if (found == entries_.end()) return ErrnoValue(ESTALE);
+    if (const InodeRef& inode = found->second.inode) {
+      inode->Use();
+      return inode;
+    }
+  }
+  return OpenAgain(node);
 }
 
-ErrnoOr<InodeTable::Looked> InodeTable::Lookup(UniqueFd fd, const struct stat& info,
-                                               const Shown& shown) {
-  const Key key(info.st_dev, info.st_ino, shown.export_index);
+// The directory is not closed while this looks into it, and the lock is not held while the host's
+// file system may take its time.
+ErrnoOr<InodeRef> InodeTable::OpenAgain(uint64_t node) {
+  InodePlace place;
+  InodeRef directory;
+  {
+    absl::ReaderMutexLock lock(&mutex_);
+    const auto known = entries_.find(node);
+    if (known == entries_.end()) return ErrnoValue(ESTALE);
+    if (known->second.inode != nullptr) return known->second.inode;
+    place = known->second.place;
+    const auto parent = entries_.find(place.directory);
+    if (parent == entries_.end()) return ErrnoValue(ESTALE);
+    directory = parent->second.inode;
+  }
+  if (directory == nullptr || !directory->is_directory()) return ErrnoValue(ESTALE);
+  ErrnoOr<Found> found = FindEntry(directory->AsDirectory(), place.name);
+  if (!found.ok()) return AsStale(found.error());
+  const std::string identity = IdentityOf(found->fd.get());
+
   absl::MutexLock lock(&mutex_);
-  if (const auto known = numbers_.find(key); known != numbers_.end()) {
-    Entry& entry = entries_[known->second];
-    ++entry.lookups;
-    return Looked{known->second, entry.inode};
+  const auto known = entries_.find(node);
+  if (known == entries_.end()) return ErrnoValue(ESTALE);
+  Entry& entry = known->second;
+  if (entry.inode != nullptr) return entry.inode;
+  if (!entry.facts.AreOf(found->info) || entry.identity != identity) return ErrnoValue(ESTALE);
+  MSB_RETURN_IF_ERRNO(MakeRoom());
+  Open(node, entry, std::move(found->fd));
+  return entry.inode;
+}
+
+void InodeTable::Open(uint64_t node, Entry& entry, UniqueFd fd) {
+  entry.inode = std::make_shared<const Inode>(std::move(fd), entry.facts);
+  entry.identity.clear();
+  ++open_;
+  if (!MayBeClosed(entry)) return;
+  entry.in_queue = queue_.insert(queue_.end(), node);
+}
+
+Errno InodeTable::MakeRoom() {
+  while (open_ >= descriptors_) {
+    if (!CloseOne()) return ErrnoValue(ENFILE);
+  }
+  return Errno::kNone;
+}
+
+// A clock: what was used since the hand came by stays for another round.
+bool InodeTable::CloseOne() {
+  for (size_t looks = 2 * queue_.size(); looks > 0; --looks) {
+    const uint64_t node = queue_.front();
+    Entry& entry = entries_.find(node)->second;
+    queue_.splice(queue_.end(), queue_, queue_.begin());
+    if (entry.inode.use_count() > 1 || entry.inode->UsedSinceLastAsked()) continue;
+    if (!CanBeFoundAgain(entry)) {
+      // Until it is seen somewhere.
+      queue_.erase(*std::exchange(entry.in_queue, std::nullopt));
+      if (queue_.empty()) return false;
+      continue;
+    }
+    queue_.erase(*std::exchange(entry.in_queue, std::nullopt));
+    entry.identity = IdentityOf(entry.inode->fd());
+    entry.inode.reset();
+    --open_;
+    return true;
+  }
+  return false;
+}
+
+bool InodeTable::CanBeFoundAgain(const Entry& entry) const {
+  const auto parent = entries_.find(entry.place.directory);
+  if (parent == entries_.end() || parent->second.inode == nullptr) return false;
+  const Inode& directory = *parent->second.inode;
+  if (!directory.is_directory() || directory.shown().kind != FileSystemKind::kLocal) return false;
+  ErrnoOr<Found> found = FindEntry(directory.AsDirectory(), entry.place.name);
+  return found.ok() && entry.facts.AreOf(found->info);
+}
+
+// A directory leads to others. Another machine's file system may let a look wait for ever, and
+// others would wait for the lock that is held meanwhile.
+bool InodeTable::MayBeClosed(const Entry& entry) {
+  return entry.facts.type != S_IFDIR && entry.facts.shown.kind == FileSystemKind::kLocal &&
+         entry.place.directory != 0;
+}
+
+// What is known by this number, if it is this file: the number of one that is closed may have been
+// given to another file since.
+InodeTable::Entry* InodeTable::FindKnown(const Found& found, uint32_t export_index) {
+  const auto number = numbers_.find(Key(found.info.st_dev, found.info.st_ino, export_index));
+  if (number == numbers_.end()) return nullptr;
+  Entry& entry = entries_.find(number->second)->second;
+  if (entry.inode != nullptr) return &entry;
+  if (entry.facts.AreOf(found.info) && entry.identity == IdentityOf(found.fd.get())) return &entry;
+  entry.place = {};
+  numbers_.erase(number);
+  return nullptr;
+}
+
+ErrnoOr<uint64_t> InodeTable::Lookup(Found found, InodePlace place, const Shown& shown) {
+  Entry looked{.facts = InodeFacts(found.info, shown), .place = std::move(place)};
+  absl::MutexLock lock(&mutex_);
+  if (Entry* const known = FindKnown(found, shown.export_index); known != nullptr) {
+    ++known->lookups;
+    return SeenAt(*known, std::move(looked.place));
   }
   if (entries_.size() >= capacity_) return ErrnoValue(ENFILE);
+  // A walk through a large tree asks for many names and uses few of them: with all descriptors in
+  // use, a new file gets its own when it is asked for.
+  const bool closed = MayBeClosed(looked) && open_ >= descriptors_;
+  if (!closed) MSB_RETURN_IF_ERRNO(MakeRoom());
   const uint64_t node = next_node_++;
-  InodeRef inode = std::make_shared<const Inode>(std::move(fd), info, shown);
-  entries_.emplace(node, Entry{inode, 1});
-  numbers_.emplace(key, node);
-  return Looked{node, std::move(inode)};
+  numbers_[KeyOf(looked.facts)] = node;
+  Entry& entry = entries_.emplace(node, std::move(looked)).first->second;
+  if (closed) {
+    entry.identity = IdentityOf(found.fd.get());
+  } else {
+    Open(node, entry, std::move(found.fd));
+  }
+  return node;
+}
+
+void InodeTable::Move(const Found& found, uint32_t export_index, InodePlace place) {
+  absl::MutexLock lock(&mutex_);
+  Entry* const known = FindKnown(found, export_index);
+  if (known != nullptr) SeenAt(*known, std::move(place));
+}
+
+uint64_t InodeTable::SeenAt(Entry& entry, InodePlace place) {
+  const uint64_t node = numbers_.find(KeyOf(entry.facts))->second;
+  entry.place = std::move(place);
+  if (entry.inode != nullptr && !entry.in_queue && MayBeClosed(entry)) {
+    entry.in_queue = queue_.insert(queue_.end(), node);
+  }
+  return node;
+}
+
+FileSystemKind InodeTable::KindOf(uint64_t node) const {
+  absl::ReaderMutexLock lock(&mutex_);
+  const auto known = entries_.find(node);
+  return known == entries_.end() ? FileSystemKind::kRemote : known->second.facts.shown.kind;
+}
+
+void InodeTable::Hold(Found found, uint32_t export_index) {
+  absl::MutexLock lock(&mutex_);
+  Entry* const known = FindKnown(found, export_index);
+  if (known == nullptr || known->inode != nullptr) return;
+  if (MakeRoom() != Errno::kNone) return;  // then its number leads nowhere
+  Open(numbers_.find(KeyOf(known->facts))->second, *known, std::move(found.fd));
+}
+
+bool InodeTable::HasClosed() const {
+  absl::ReaderMutexLock lock(&mutex_);
+  return open_ < entries_.size();
 }
 
 InodeRef InodeTable::Forget(uint64_t node, uint64_t count) {
@@ -68,7 +219,10 @@ InodeRef InodeTable::Forget(uint64_t node, uint64_t count) {
   entry.lookups -= std::min(entry.lookups, count);
   if (entry.lookups > 0) return nullptr;
   InodeRef last = std::move(entry.inode);
-  numbers_.erase(Key(last->device(), last->number(), last->export_index()));
+  if (last != nullptr) --open_;
+  if (entry.in_queue) queue_.erase(*entry.in_queue);
+  const auto number = numbers_.find(KeyOf(entry.facts));
+  if (number != numbers_.end() && number->second == node) numbers_.erase(number);
   entries_.erase(found);
   return last;
 }
@@ -78,11 +232,18 @@ void InodeTable::Clear() {
   absl::MutexLock lock(&mutex_);
   closing.swap(entries_);
   numbers_.clear();
+  queue_.clear();
+  open_ = 0;
 }
 
 size_t InodeTable::size() const {
   absl::ReaderMutexLock lock(&mutex_);
   return entries_.size();
+}
+
+size_t InodeTable::open() const {
+  absl::ReaderMutexLock lock(&mutex_);
+  return open_;
 }
 
 uint64_t InodeTable::GuestInodeNumber(dev_t device, ino_t number) {

@@ -11,13 +11,13 @@ namespace msb {
 namespace {
 
 TEST(InodeTableTest, TheFirstFileSystemKeepsItsNumbers) {
-  InodeTable table(1);
+  InodeTable table(1, 1);
   EXPECT_EQ(table.GuestInodeNumber(7, 42), 42u);
   EXPECT_EQ(table.GuestInodeNumber(7, (uint64_t{1} << 48) - 1), (uint64_t{1} << 48) - 1);
 }
 
 TEST(InodeTableTest, OneFileHasOneNumberAndEachAnother) {
-  InodeTable table(1);
+  InodeTable table(1, 1);
   std::set<uint64_t> seen;
   // Overlayfs has a layer's number in the uppermost bits; some have numbers of 64 bits.
   const uint64_t numbers[] = {1,
@@ -37,7 +37,7 @@ TEST(InodeTableTest, OneFileHasOneNumberAndEachAnother) {
 }
 
 TEST(InodeTableTest, NumbersThatAreSpreadOver64BitsAreNoneOfTheOthers) {
-  InodeTable table(1);
+  InodeTable table(1, 1);
   std::set<uint64_t> seen;
   constexpr uint64_t kFiles = 100'000;  // more than the table holds
   for (uint64_t i = 0; i < kFiles; ++i) {

@@ -211,13 +211,12 @@ std::vector<Setting> MountSettings() {
        "it."},
       {"mounts", "cpu_milli", int64_t{1000}, NumberSetting{MSB_FIELD(mounts.cpu_milli), 10, 32000},
        "CPU time per second of that process, in thousandths of a CPU."},
-      {"mounts", "max_inodes", int64_t{131072},
+      {"mounts", "max_inodes", int64_t{262'144},
        NumberSetting{MSB_FIELD(mounts.max_inodes), 64, 1u << 19},
        "Files and directories of its mounts that one guest's kernel may know at the same time, all "
        "that "
-       "it has seen until it needs the memory. Each is a descriptor, and some 2 KiB of "
-       "`memory_mib`; "
-       "cut to the daemon's own hard limit of open files where the jailer may not raise that."},
+       "it has seen until it needs the memory. Each is some 300 bytes of `memory_mib`, and 2 KiB "
+       "more while it is open: all directories are, and the files that were used last."},
       {"mounts", "max_open_files", int64_t{16384},
        NumberSetting{MSB_FIELD(mounts.max_open_files), 16, 1u << 18},
        "Files that one guest may have open in its mounts."},

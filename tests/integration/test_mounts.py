@@ -320,3 +320,33 @@ def test_a_pause_waits_for_what_the_file_server_still_does(daemon, make, host):
     writer.kill()
     writer.wait()
     assert daemon.state(box.name) == "running"
+
+
+def test_a_tree_may_have_more_files_than_there_are_descriptors(new_daemon, host):
+    """Of 2,000 it has no 1,500 for these 4,000; where the jailer may raise that, they all fit."""
+    folders, files = 40, 100
+    for number in range(folders * files):
+        folder = host / str(number // files)
+        folder.mkdir(exist_ok=True)
+        (folder / str(number)).write_text(f"{number}\n")
+    daemon = new_daemon(enter=("prlimit", "--nofile=2000:2000"))
+    box = Box(daemon, *IMAGE, "--memory", "256", "-v", f"{host}:/tree")
+    everything = "cd /tree && find . -type f -exec cat {} + | sort -n | uniq | md5sum"
+    wanted = subprocess.run(everything.replace("/tree", str(host)), shell=True, check=True,
+                            capture_output=True).stdout.decode()
+    for _ in range(2):
+        assert box.sh(everything) == wanted
+    # A command's open file, its directory and a file that loses its name are what they were.
+    kept = box.sh(f"""cd /tree/0; exec 3<1; rm 1; mv 2 ../1/moved; mv ../2 ../renamed; mkfifo pipe
+                      find /tree -type f -exec md5sum {{}} + > /dev/null
+                      stat -c %h /proc/self/fd/3 -L; cat <&3; cat ../1/moved; cat ../renamed/200; pwd
+                      rm pipe; ls | wc -l""")
+    assert kept.split() == ["0", "1", "2", "200", "/tree/0", "98"]
+    for number in range(files):  # replaced by the host: another file of the same name
+        path = host / "3" / str(3 * files + number)
+        path.unlink()
+        path.write_text("new\n")
+    time.sleep(1.1)  # for how long names are believed
+    assert box.sh("cat /tree/3/* | sort -u") == "new\n"
+    assert companion_of(daemon, box)["state"] == "running"
+    box.remove()

@@ -45,6 +45,7 @@ constexpr Rule kRules[] = {
     {"newfstatat", "what a descriptor is"},
     {"fstat", "the same, as other versions of the C library do it"},
     {"statx", "the same, with the time of its making"},
+    {"name_to_handle_at", "whether a file that was closed is the one that its name leads to"},
     {"statfs", "of which file system it is"},
     {"fstatfs", "the same"},
     {"chmod", "of what is held, by /proc/self/fd/N", ArgumentHasNone(1, S_ISUID)},
