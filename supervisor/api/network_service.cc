@@ -135,6 +135,10 @@ class WatchNetworkCall final
 
 }  // namespace
 
+NetworkServiceImpl::NetworkServiceImpl(const ApiContext& api) : api_(api) {
+  SetMessageAllocatorFor_UpdateSecrets(&secret_messages_);
+}
+
 grpc::ServerUnaryReactor* NetworkServiceImpl::GetNetwork(grpc::CallbackServerContext* context,
                                                          const api::GetNetworkRequest* request,
                                                          api::NetworkStatus* response) {
@@ -205,8 +209,7 @@ grpc::ServerUnaryReactor* NetworkServiceImpl::RestartNetwork(
 grpc::ServerUnaryReactor* NetworkServiceImpl::UpdateSecrets(
     grpc::CallbackServerContext* context, const api::UpdateSecretsRequest* request,
     api::UpdateSecretsResponse* response) {
-  auto& secrets = *const_cast<api::UpdateSecretsRequest*>(request)->mutable_set();
-  const absl::StatusOr<SecretValues> values = TakeSecretValues(secrets);
+  const absl::StatusOr<SecretValues> values = TakeSecretValues(*context, request->set());
   return UnaryOn(api_, context, request->sandbox(),
                  [request, values, response](const SandboxPtr& sandbox, UnaryDone done) {
                    if (!values.ok()) return done(values.status());

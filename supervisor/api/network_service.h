@@ -9,13 +9,14 @@
 #include <grpcpp/grpcpp.h>
 
 #include "msb/v1/network.grpc.pb.h"
+#include "supervisor/api/secret_messages.h"
 #include "supervisor/api/service_base.h"
 
 namespace msb {
 
 class NetworkServiceImpl final : public msb::v1::NetworkService::CallbackService {
  public:
-  explicit NetworkServiceImpl(const ApiContext& api) : api_(api) {}
+  explicit NetworkServiceImpl(const ApiContext& api);
 
   grpc::ServerUnaryReactor* GetNetwork(grpc::CallbackServerContext* context,
                                        const msb::v1::GetNetworkRequest* request,
@@ -49,6 +50,7 @@ class NetworkServiceImpl final : public msb::v1::NetworkService::CallbackService
 
  private:
   const ApiContext api_;
+  SecretMessages<msb::v1::UpdateSecretsRequest, msb::v1::UpdateSecretsResponse> secret_messages_;
 };
 
 }  // namespace msb

@@ -158,13 +158,16 @@ class CreateCall final : public CancellableCall {
 
 }  // namespace
 
+SandboxServiceImpl::SandboxServiceImpl(ApiContext api) : api_(api) {
+  SetMessageAllocatorFor_Create(&create_messages_);
+  SetMessageAllocatorFor_Start(&start_messages_);
+}
+
 grpc::ServerUnaryReactor* SandboxServiceImpl::Create(grpc::CallbackServerContext* context,
                                                      const api::CreateRequest* request,
                                                      api::Sandbox* response) {
   const auto call = std::make_shared<CreateCall>(api_, *context, *request, response);
-  // Before the specification is copied; the request is gRPC's, and nobody reads it again.
-  auto& secrets = *const_cast<api::CreateRequest*>(request)->mutable_spec()->mutable_secrets();
-  call->Begin(call, TakeSecretValues(secrets));
+  call->Begin(call, TakeSecretValues(*context, request->spec().secrets()));
   return call.get();
 }
 
@@ -189,8 +192,7 @@ grpc::ServerUnaryReactor* SandboxServiceImpl::List(grpc::CallbackServerContext* 
 grpc::ServerUnaryReactor* SandboxServiceImpl::Start(grpc::CallbackServerContext* context,
                                                     const api::StartRequest* request,
                                                     api::Sandbox* response) {
-  auto& secrets = *const_cast<api::StartRequest*>(request)->mutable_secrets();
-  const absl::StatusOr<SecretValues> values = TakeSecretValues(secrets);
+  const absl::StatusOr<SecretValues> values = TakeSecretValues(*context, request->secrets());
   return UnaryView(api_, context, request->sandbox(), response,
                    [this, values](const SandboxPtr& sandbox, UnaryDone done) {
                      if (!values.ok()) return done(values.status());

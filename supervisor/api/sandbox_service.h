@@ -7,13 +7,14 @@
 #define MSB_SUPERVISOR_API_SANDBOX_SERVICE_H_
 
 #include "msb/v1/sandbox.grpc.pb.h"
+#include "supervisor/api/secret_messages.h"
 #include "supervisor/api/service_base.h"
 
 namespace msb {
 
 class SandboxServiceImpl final : public msb::v1::SandboxService::CallbackService {
  public:
-  explicit SandboxServiceImpl(ApiContext api) : api_(api) {}
+  explicit SandboxServiceImpl(ApiContext api);
 
   grpc::ServerUnaryReactor* Create(grpc::CallbackServerContext* context,
                                    const msb::v1::CreateRequest* request,
@@ -52,6 +53,8 @@ class SandboxServiceImpl final : public msb::v1::SandboxService::CallbackService
 
  private:
   const ApiContext api_;
+  SecretMessages<msb::v1::CreateRequest, msb::v1::Sandbox> create_messages_;
+  SecretMessages<msb::v1::StartRequest, msb::v1::Sandbox> start_messages_;
 };
 
 }  // namespace msb

@@ -16,6 +16,7 @@ namespace {
 namespace api = msb::v1;
 using Stub = api::SandboxService::Stub;
 using testing::HasSubstr;
+using testing::Not;
 
 class SandboxServiceTest : public ApiFixture {
  protected:
@@ -59,6 +60,26 @@ TEST_F(SandboxServiceTest, MakesUpANameForWhoGivesNone) {
 
   EXPECT_FALSE(made_.name().empty());
   EXPECT_EQ(made_.state(), api::SANDBOX_STATE_STOPPED);
+}
+
+TEST_F(SandboxServiceTest, TakesTheValuesOfSecretsAndShowsNone) {
+  const auto with = [](const std::string& value) {
+    return [value](api::SandboxSpec& spec) {
+      spec.set_name("box");
+      api::Secret& secret = *spec.add_secrets();
+      secret.set_name("TOKEN");
+      secret.set_value(value);
+      secret.add_hosts("api.example.com");
+    };
+  };
+  ExpectRefused("SECRET_INVALID", with("two\nlines"));
+
+  const CallEnd end = Create(with("sk-live-0123456789"), /*start=*/false);
+
+  ASSERT_TRUE(end.ok()) << end;
+  ASSERT_EQ(made_.spec().secrets_size(), 1);
+  EXPECT_EQ(made_.spec().secrets(0).name(), "TOKEN");
+  EXPECT_THAT(made_.SerializeAsString(), Not(HasSubstr("sk-live")));
 }
 
 TEST_F(SandboxServiceTest, RefusesAnImageThatIsNotThere) {

@@ -106,26 +106,34 @@ absl::StatusOr<SecretsResponse> Ask(const LaunchPlan& plan, const SecretsRequest
 
 }  // namespace
 
-absl::StatusOr<SecretValues> TakeSecretValues(SecretList& secrets) {
+absl::StatusOr<SecretValues> CopySecretValues(const SecretList& secrets) {
   SecretValues values;
-  absl::Status status;
-  // All of them go, whatever is wrong with one.
-  for (msb::v1::Secret& secret : secrets) {
+  for (const msb::v1::Secret& secret : secrets) {
     if (secret.value().empty()) continue;
     if (secret.value().size() > kMaxSecretBytes) {
-      status.Update(Invalid(secret.name(), absl::StrCat("at most ", kMaxSecretBytes, " bytes")));
-    } else if (HasControlCharacter(secret.value())) {
-      status.Update(Invalid(secret.name(), "its value has a control character (a line's end?)"));
-    } else {
-      auto value = std::make_shared<const SecretBytes>(secret.value());
-      if (value->empty()) {
-        status.Update(MakeError(Reason::kHostOutOfMemory, "no memory for the value of a secret"));
-      }
-      values.insert_or_assign(secret.name(), std::move(value));
+      return Invalid(secret.name(), absl::StrCat("at most ", kMaxSecretBytes, " bytes"));
     }
-    Wipe(*secret.mutable_value());
+    if (HasControlCharacter(secret.value())) {
+      return Invalid(secret.name(), "its value has a control character (a line's end?)");
+    }
+    auto value = std::make_shared<const SecretBytes>(secret.value());
+    if (value->empty()) {
+      return MakeError(Reason::kHostOutOfMemory, "no memory for the value of a secret");
+    }
+    values.insert_or_assign(secret.name(), std::move(value));
   }
-  if (!status.ok()) return status;
+  return values;
+}
+
+void WipeSecretValues(SecretList& secrets) {
+  for (msb::v1::Secret& secret : secrets) {
+    if (!secret.value().empty()) Wipe(*secret.mutable_value());
+  }
+}
+
+absl::StatusOr<SecretValues> TakeSecretValues(SecretList& secrets) {
+  absl::StatusOr<SecretValues> values = CopySecretValues(secrets);
+  WipeSecretValues(secrets);
   return values;
 }
 

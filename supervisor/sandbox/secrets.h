@@ -35,7 +35,10 @@ inline constexpr size_t kMaxSecretBytes = 16384;
 using SecretValues = std::map<std::string, std::shared_ptr<const SecretBytes>>;
 using SecretList = google::protobuf::RepeatedPtrField<msb::v1::Secret>;
 
-// Takes the values out of `secrets`, whose own copies are wiped. kSecretInvalid.
+// The values in `secrets`, each in memory of its own. kSecretInvalid.
+absl::StatusOr<SecretValues> CopySecretValues(const SecretList& secrets);
+void WipeSecretValues(SecretList& secrets);
+// Both: whatever is wrong with one of them, all are wiped.
 absl::StatusOr<SecretValues> TakeSecretValues(SecretList& secrets);
 // Checks names and hosts, gives each a placeholder that has none. kSecretInvalid.
 absl::Status CompleteSecrets(msb::v1::SandboxSpec& spec);
