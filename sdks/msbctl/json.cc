@@ -91,7 +91,7 @@ class Printer {
     std::vector<std::string> members;
     for (int i = 0; i < message.GetDescriptor()->field_count(); ++i) {
       const FieldDescriptor& field = *message.GetDescriptor()->field(i);
-      // What is not set: a message, or one of several that exclude each other.
+      // What is not set: a message, an optional field, one of several that exclude each other.
       if (field.has_presence() && !message.GetReflection()->HasField(message, &field)) continue;
       members.push_back(absl::StrCat(Quoted(field.name()), pretty_ ? ": " : ":",
                                      Field(message, field, depth + 1)));

@@ -6,7 +6,7 @@
 // The shape is the .proto's, with its field names. Unlike proto3's own mapping an enum is the word
 // that tables and documents use ("running", "qemu", "VMM_DIED"; "" for none) and a 64-bit integer
 // is a number. Times are RFC 3339 in UTC, durations "1.500s", bytes base64. Scalars, lists and maps
-// are always there; a message that is not set is left out.
+// are always there; a message, or an optional field, that is not set is left out.
 
 #ifndef MSB_SDKS_MSBCTL_JSON_H_
 #define MSB_SDKS_MSBCTL_JSON_H_

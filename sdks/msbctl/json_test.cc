@@ -72,6 +72,15 @@ TEST(JsonTest, WhatAGuestWroteCanNeitherEndTheTextNorDriveTheTerminal) {
             "{\"sandbox\":\"a\\\"b\\\\c\\n\\u001b[2J\\u009b\\ufffd\u017e\"}\n");
 }
 
+TEST(JsonTest, ASecretOfAnAnswerHasNoValue) {
+  msb::v1::Secret secret;
+  secret.set_name("TOKEN");
+  secret.add_hosts("api.example.com");
+
+  EXPECT_EQ(ToJsonLine(secret),
+            "{\"name\":\"TOKEN\",\"hosts\":[\"api.example.com\"],\"placeholder\":\"\"}\n");
+}
+
 TEST(JsonTest, BytesAreBase64) {
   msb::v1::LogsChunk chunk;
   chunk.set_data(std::string("\0\xff", 2));

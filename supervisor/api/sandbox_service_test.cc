@@ -79,6 +79,7 @@ TEST_F(SandboxServiceTest, TakesTheValuesOfSecretsAndShowsNone) {
   ASSERT_TRUE(end.ok()) << end;
   ASSERT_EQ(made_.spec().secrets_size(), 1);
   EXPECT_EQ(made_.spec().secrets(0).name(), "TOKEN");
+  EXPECT_FALSE(made_.spec().secrets(0).has_value());
   EXPECT_THAT(made_.SerializeAsString(), Not(HasSubstr("sk-live")));
 }
 

@@ -127,7 +127,9 @@ absl::StatusOr<SecretValues> CopySecretValues(const SecretList& secrets) {
 
 void WipeSecretValues(SecretList& secrets) {
   for (msb::v1::Secret& secret : secrets) {
-    if (!secret.value().empty()) Wipe(*secret.mutable_value());
+    if (!secret.has_value()) continue;
+    Wipe(*secret.mutable_value());
+    secret.clear_value();
   }
 }
 

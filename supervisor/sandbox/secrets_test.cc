@@ -42,6 +42,7 @@ TEST(SecretsTest, ValuesLeaveTheSpecification) {
   ASSERT_OK_AND_ASSIGN(const SecretValues values, TakeSecretValues(*spec.mutable_secrets()));
 
   EXPECT_EQ(values.at("TOKEN")->view(), "hunter2-hunter2");
+  EXPECT_FALSE(spec.secrets(0).has_value()) << "not even an empty one";
   EXPECT_THAT(spec.SerializeAsString(), Not(HasSubstr("hunter2")));
 }
 

@@ -105,10 +105,11 @@ def test_no_file_process_or_answer_has_it(make, daemon):
     log.kill()
     event = json.loads(line)
     assert event["secret"] == "TOKEN" and event["name"] == API
-    assert VALUE not in json.dumps(daemon.inspect(box.name))
+    shown = daemon.inspect(box.name)
+    assert VALUE not in json.dumps(shown) and "value" not in shown["spec"]["secrets"][0]
     assert not traces(daemon, VALUE)
     listed = daemon.json("secret", "ls", box.name)
-    assert listed["name"] == "TOKEN" and listed["hosts"] == [HOST] and not listed["value"]
+    assert listed["name"] == "TOKEN" and listed["hosts"] == [HOST] and "value" not in listed
     # A message about a wrong one neither.
     daemon.environment["BAD"] = VALUE + "\nand more"
     refused = daemon.msbctl("create", "--secret", f"BAD@{HOST}", check=False)
