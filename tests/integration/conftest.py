@@ -16,6 +16,7 @@ import pytest
 BUILD = pathlib.Path(os.environ.get("MSB_BUILD", "build/dev")).resolve()
 GUEST = pathlib.Path(os.environ.get("MSB_GUEST", "build/guest")).resolve()
 ENGINES = os.environ.get("MSB_ENGINES", "qemu,kvm").split(",")
+ENGINE = ENGINES[0]  # of what is tested on one
 
 
 class Daemon:

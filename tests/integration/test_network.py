@@ -16,7 +16,7 @@ import zipfile
 
 import pytest
 
-from conftest import Box
+from conftest import ENGINE, Box
 
 HELLO = b"hello from the host\n"
 
@@ -52,7 +52,7 @@ def make(daemon):
     made = []
 
     def create(*options):
-        made.append(Box(daemon, "--engine", "qemu", *options))
+        made.append(Box(daemon, "--engine", ENGINE, *options))
         return made[-1]
 
     yield create

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from conftest import Box
+from conftest import ENGINE, ENGINES, Box
 
 # Of both versions; says by which address it knows who connects.
 SERVE = ("import socket\n"
@@ -27,7 +27,7 @@ def network_fixture(daemon):
 def make(daemon):
     made = []
 
-    def create(*options, engine="qemu"):
+    def create(*options, engine=ENGINE):
         made.append(Box(daemon, "--engine", engine, "--network", "none", *options))
         return made[-1]
 
@@ -45,7 +45,7 @@ def serve(box):
     box.sh("until grep -q ':1F40 ' /proc/net/tcp6; do :; done", timeout=60)
 
 
-@pytest.mark.parametrize("engine", ["qemu", "kvm"])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_members_reach_each_other_and_nobody_else(network, make, daemon, engine):
     server = make("--name", "server", "--join", network, engine=engine)
     client = make("--join", network)

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from conftest import BUILD, Box, Daemon
+from conftest import BUILD, ENGINE, ENGINES, Box, Daemon
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(__file__)), "support", "network"))
 from secret_servers import GIT_PASSWORD  # noqa: E402
@@ -59,7 +59,7 @@ class SecretBox(Box):
 def make(daemon):
     made = []
 
-    def create(*options, engine="qemu", **keywords):
+    def create(*options, engine=ENGINE, **keywords):
         made.append(SecretBox(daemon, "--engine", engine, *options, **keywords))
         return made[-1]
 
@@ -86,7 +86,7 @@ def traces(daemon, value):
     return found
 
 
-@pytest.mark.parametrize("engine", ["qemu", "kvm"])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_a_guest_uses_a_value_that_it_does_not_have(make, daemon, engine):
     box = make(engine=engine)
     shown = box.sh("echo $TOKEN").strip()
@@ -222,7 +222,7 @@ def test_a_ca_store_that_is_none_is_named(daemon, world, content):
     if content is not None:
         store.write_text(content)
     daemon.environment["THE_TOKEN"] = VALUE
-    refused = daemon.msbctl("run", "--engine", "qemu", "--secret", f"TOKEN=env:THE_TOKEN@{HOST}", "--",
+    refused = daemon.msbctl("run", "--engine", ENGINE, "--secret", f"TOKEN=env:THE_TOKEN@{HOST}", "--",
                             "true", check=False)
     del daemon.environment["THE_TOKEN"]
     hidden.rename(store)
