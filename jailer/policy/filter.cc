@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <thread>
 
 #include "absl/base/internal/sysinfo.h"
 #include "base/error.h"
@@ -23,6 +24,19 @@ absl::Status Refused(int error) {
                     absl::ErrnoToStatus(error, "seccomp"));
 }
 
+// The part of PrepareLibraries that goes on while the process builds what it serves. Leaked: it
+// ends by itself.
+std::thread* measuring = nullptr;
+
+// Before the first thread is confined, for it would be confined amidst that.
+void FinishPreparing() {
+  static const bool finished = [] {
+    if (measuring != nullptr) measuring->join();
+    return true;
+  }();
+  static_cast<void>(finished);
+}
+
 }  // namespace
 
 void PrepareLibraries() {
@@ -31,6 +45,11 @@ void PrepareLibraries() {
   // The first thread that spins for a Mutex asks how many CPUs there are, and reads files for that.
   // Abseil's own interface, since no other asks and nobody spins on demand.
   absl::base_internal::NumCPUs();
+  // The first thread that waits behind another asks how quickly the CPU counts, which takes a look
+  // at files and some milliseconds of sleep: in the background.
+  if (measuring == nullptr) {
+    measuring = new std::thread([] { absl::base_internal::NominalCPUFrequency(); });
+  }
 }
 
 int Confine(absl::Span<const sock_filter> compiled) {
@@ -49,6 +68,7 @@ absl::Status CheckSeccomp() {
 }
 
 absl::Status ConfineThread(SeccompPolicy policy) {
+  FinishPreparing();
   const int error = Confine(CompiledPolicy(policy));
   return error == 0 ? absl::OkStatus() : Refused(error);
 }

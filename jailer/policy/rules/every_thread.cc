@@ -22,6 +22,8 @@ constexpr Rule kRules[] = {
     {"sched_yield", "a mutex spins before it waits"},
     {"clock_nanosleep", "a mutex that is held for long"},
     {"nanosleep", "the same, as Abseil does it"},
+    {"sched_getparam", "who waits for a mutex behind another waits by priority"},
+    {"sched_getscheduler", "the same"},
     {"clock_gettime", "where the vDSO cannot tell the time"},
     {"clock_getres", "the same"},
     {"gettimeofday", "the same"},

@@ -21,10 +21,6 @@ constexpr Rule kRules[] = {
     {"sendto", "replies"},
     {"shutdown", "the end, for the other threads too"},
 
-    // Its threads wait for each other, unlike those of a VMM more than one at a time.
-    {"sched_getparam", "Abseil: who waits for a mutex behind another waits by priority"},
-    {"sched_getscheduler", "the same"},
-
     // Names; no device among them.
     {"openat2", "an entry of a directory, or a new file; its flags are behind a pointer"},
     {"openat", "a directory to list, and /proc/self/fd/N to read and write what is held already",
