@@ -21,6 +21,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/synchronization/notification.h"
 #include "base/error.h"
 #include "supervisor/config/settings.h"
 #include "supervisor/images/images.h"
@@ -50,17 +51,21 @@ class TextSource final : public ArchiveSource {
   std::string text_;
 };
 
-// Always has more.
+// Always has more, and more at once than a pipe holds.
 class EndlessSource final : public ArchiveSource {
  public:
   absl::StatusOr<std::optional<std::string>> Next() override {
     if (stopped_) return absl::CancelledError("stopped");
+    if (!asked_.HasBeenNotified()) asked_.Notify();
     return std::string(kMib, 'x');
   }
   void Stop() override { stopped_ = true; }
+  // Until somebody carries what nobody reads.
+  void WaitUntilAsked() const { asked_.WaitForNotification(); }
 
  private:
   std::atomic<bool> stopped_ = false;
+  absl::Notification asked_;
 };
 
 class ArchivesTest : public testing::Test {
@@ -110,11 +115,13 @@ class ArchivesTest : public testing::Test {
 
 TEST_F(ArchivesTest, AJobThatIsGivenUpReadsNoMore) {
   Open();
-  jobs_.set_script([](const ImageJobRequest&, std::vector<Step>) {
-    return std::vector<Step>{
-        FakeImageJobs::Fail(MakeError(Reason::kImageJobFailed, "said nothing"))};
-  });
   EndlessSource source;
+  jobs_.set_script([&source](const ImageJobRequest&, std::vector<Step>) {
+    return std::vector<Step>{[&source]() -> absl::StatusOr<msb::image::v1::JobEvent> {
+      source.WaitUntilAsked();
+      return MakeError(Reason::kImageJobFailed, "said nothing");
+    }};
+  });
   const Cancellation cancel;
   EXPECT_THAT(images_->Load({.caller = ann_, .name = ""}, cancel, source),
               HasReason(Reason::kImageJobFailed));
