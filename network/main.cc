@@ -12,6 +12,7 @@
 #include "base/event_loop.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "base/syscall.h"
 #include "base/version.h"
 #include "jailer/policy/filter.h"
 #include "msb/net/v1/net.pb.h"
@@ -24,16 +25,17 @@
 namespace msb::net {
 namespace {
 
-// A descriptor for each flow, and some: up to what this user may have.
-void RaiseDescriptorLimit() {
+// A descriptor for each flow, and some: up to what this user may have. Returns how many.
+absl::StatusOr<rlim_t> RaiseDescriptorLimit() {
   rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  MSB_RETURN_IF_ERROR(Syscall("getrlimit", [&] { return ::getrlimit(RLIMIT_NOFILE, &limit); }));
   limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
+  MSB_RETURN_IF_ERROR(Syscall("setrlimit", [&] { return ::setrlimit(RLIMIT_NOFILE, &limit); }));
+  return limit.rlim_cur;
 }
 
 absl::Status Run(UniqueFd spec_fd) {
-  RaiseDescriptorLimit();
+  MSB_ASSIGN_OR_RETURN(const rlim_t descriptors, RaiseDescriptorLimit());
   MSB_ASSIGN_OR_RETURN(const auto spec, ReadSpec<msb::net::v1::NetSpec>(std::move(spec_fd)));
   UniqueFd link(spec.link_fd());
   UniqueFd control(spec.control_fd());
@@ -42,6 +44,7 @@ absl::Status Run(UniqueFd spec_fd) {
   MSB_ASSIGN_OR_RETURN(const std::unique_ptr<EventLoop> loop, EventLoop::Create());
   MSB_ASSIGN_OR_RETURN(const std::unique_ptr<Environment> environment,
                        MakeEnvironment(*loop, spec));
+  FitFlows(descriptors, environment->limits);
   absl::Status ended;
   Stack* receiver = nullptr;
   environment->link = std::make_unique<FrameStream>(

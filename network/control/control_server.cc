@@ -13,7 +13,6 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/status_macros.h"
-#include "base/unix_socket.h"
 #include "network/link/descriptors.h"
 
 namespace msb::net {
@@ -35,23 +34,24 @@ absl::Status CheckPort(const msb::net::v1::Port& port) {
 }  // namespace
 
 ControlServer::ControlServer(EventLoop& loop, UniqueFd listener, Stack& stack, Audit& audit)
-    : loop_(loop), listener_(std::move(listener)), stack_(stack), audit_(audit) {}
+    : loop_(loop),
+      listener_(std::move(listener)),
+      acceptor_(loop, "control", listener_.get(),
+                [this](UniqueFd client, const Acceptor::Peer&) { OnConnected(std::move(client)); }),
+      stack_(stack),
+      audit_(audit) {}
 
 ControlServer::~ControlServer() {
   audit_.set_sink(nullptr);
-  loop_.Unwatch(listener_.get());
   for (const auto& client : clients_) loop_.Unwatch(client->socket.get());
 }
 
-absl::Status ControlServer::Start() {
-  return loop_.Watch(listener_.get(), EPOLLIN, [this](uint32_t) { OnListenerReady(); });
-}
+absl::Status ControlServer::Start() { return acceptor_.Start(); }
 
-void ControlServer::OnListenerReady() {
-  absl::StatusOr<UniqueFd> socket = AcceptUnix(listener_.get(), Blocking::kNo);
-  if (!socket.ok() || clients_.size() >= kMaxClients) return;
+void ControlServer::OnConnected(UniqueFd socket) {
+  if (clients_.size() >= kMaxClients) return;
   auto client = std::make_unique<Client>();
-  client->socket = *std::move(socket);
+  client->socket = std::move(socket);
   const absl::Status watched =
       loop_.Watch(client->socket.get(), EPOLLIN,
                   [this, raw = client.get()](uint32_t events) { OnClient(*raw, events); });

@@ -23,6 +23,7 @@
 #include "base/unique_fd.h"
 #include "msb/net/v1/net.pb.h"
 #include "network/flow/stack.h"
+#include "network/link/acceptor.h"
 
 namespace msb::net {
 
@@ -53,7 +54,7 @@ class ControlServer {
   // Events are made only while somebody watches.
   void UpdateSink();
   void OnEvent(const msb::net::v1::Event& event);
-  void OnListenerReady();
+  void OnConnected(UniqueFd socket);
   void OnClient(Client& client, uint32_t events);
   absl::Status Receive(Client& client);
   absl::Status Handle(Client& client, absl::string_view frame);
@@ -66,7 +67,8 @@ class ControlServer {
   void Drop(const Client& client);
 
   EventLoop& loop_;
-  UniqueFd listener_;
+  const UniqueFd listener_;
+  Acceptor acceptor_;
   Stack& stack_;
   Audit& audit_;
   std::vector<std::unique_ptr<Client>> clients_;

@@ -16,7 +16,7 @@
 namespace msb::net {
 
 struct FlowLimits {
-  // TCP connections and UDP flows at once; a socket each.
+  // TCP connections, UDP flows and ids of echo requests at once; a socket each.
   uint32_t max_flows = 8192;
   // Of those, TCP connections that are not established: the bound of a SYN flood.
   uint32_t max_connecting = 1024;
@@ -34,6 +34,18 @@ struct FlowLimits {
   absl::Duration udp_idle = absl::Minutes(2);        // RFC 4787, REQ-5
   absl::Duration hello_timeout = absl::Seconds(10);  // from the first byte of TLS to its name
 };
+
+// Lowers max_flows to what `descriptors` leave beside all that is no flow, so that a guest with as
+// many as it may have does not keep the daemon from being heard.
+inline void FitFlows(uint64_t descriptors, FlowLimits& limits) {
+  constexpr uint64_t kOthers = 256;  // the link, the daemon's requests, published ports
+  constexpr uint64_t kFewest = 16;
+  const uint64_t taken =
+      uint64_t{limits.max_lookups} + limits.max_dns_connections + limits.max_members + kOthers;
+  const uint64_t left = descriptors > taken ? descriptors - taken : 0;
+  limits.max_flows =
+      static_cast<uint32_t>(std::min<uint64_t>(limits.max_flows, std::max(left, kFewest)));
+}
 
 // A rate. What was taken may exceed what is there: then nothing more is given until it is paid for.
 class TokenBucket {

@@ -11,18 +11,15 @@
 #include <utility>
 #include <vector>
 
-#include "base/log.h"
+#include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "base/syscall.h"
 
 namespace msb::net {
 namespace {
 
-constexpr int kClientsPerTurn = 64;
 constexpr int kDatagramsPerTurn = 32;
 constexpr size_t kMaxDatagramBytes = 65535;
-// Without a free descriptor accept fails until something is closed: not asked all the time.
-constexpr absl::Duration kAcceptPause = absl::Milliseconds(100);
 
 }  // namespace
 
@@ -31,38 +28,20 @@ PortListener::PortListener(EventLoop& loop, const msb::net::v1::Port& port, Uniq
     : loop_(loop), port_(port), socket_(std::move(socket)), handlers_(std::move(handlers)) {}
 
 PortListener::~PortListener() {
-  loop_.Cancel(pause_);
-  loop_.Unwatch(socket_.get());
+  if (!acceptor_.has_value()) loop_.Unwatch(socket_.get());
 }
 
 absl::Status PortListener::Start() {
   MSB_RETURN_IF_ERROR(
       Syscall("fcntl", [&] { return ::fcntl(socket_.get(), F_SETFL, O_NONBLOCK); }));
-  const bool tcp = port_.protocol() == msb::net::v1::Port::PROTOCOL_TCP;
-  return loop_.Watch(socket_.get(), EPOLLIN,
-                     [this, tcp](uint32_t) { tcp ? OnClients() : OnDatagrams(); });
-}
-
-void PortListener::OnClients() {
-  for (int i = 0; i < kClientsPerTurn; ++i) {
-    SocketAddress peer;
-    peer.size = sizeof(peer.storage);
-    UniqueFd client(::accept4(socket_.get(), peer.get(), &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC));
-    if (client.valid()) {
-      handlers_.on_client(*this, std::move(client), peer);
-      continue;
-    }
-    if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED) return;
-    MSB_LOG(kWarning) << "port " << port_.host_port() << ": clients wait, since accept fails";
-    if (!loop_.Modify(socket_.get(), 0).ok()) return;
-    pause_ = loop_.After(kAcceptPause, [this] {
-      const absl::Status resumed = loop_.Modify(socket_.get(), EPOLLIN);
-      if (!resumed.ok()) {
-        MSB_LOG(kError) << "port " << port_.host_port() << ": " << resumed.message();
-      }
-    });
-    return;
+  if (port_.protocol() != msb::net::v1::Port::PROTOCOL_TCP) {
+    return loop_.Watch(socket_.get(), EPOLLIN, [this](uint32_t) { OnDatagrams(); });
   }
+  acceptor_.emplace(loop_, absl::StrCat("port ", port_.host_port()), socket_.get(),
+                    [this](UniqueFd client, const Acceptor::Peer& peer) {
+                      handlers_.on_client(*this, std::move(client), {peer.address, peer.size});
+                    });
+  return acceptor_->Start();
 }
 
 void PortListener::OnDatagrams() {

@@ -8,12 +8,14 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 
 #include "absl/status/status.h"
 #include "base/event_loop.h"
 #include "base/unique_fd.h"
 #include "msb/net/v1/net.pb.h"
 #include "network/flow/environment.h"
+#include "network/link/acceptor.h"
 
 namespace msb::net {
 
@@ -36,14 +38,13 @@ class PortListener {
   int fd() const { return socket_.get(); }
 
  private:
-  void OnClients();
   void OnDatagrams();
 
   EventLoop& loop_;
   const msb::net::v1::Port port_;
   UniqueFd socket_;
   const Handlers handlers_;
-  EventLoop::TimerId pause_{};
+  std::optional<Acceptor> acceptor_;  // of TCP
 };
 
 }  // namespace msb::net

@@ -174,7 +174,7 @@ FlowLabel Stack::LabelOf(Direction direction, Protocol protocol, const FlowKey& 
 }
 
 bool Stack::HasRoom(bool connecting) const {
-  if (tcp_.size() + udp_.size() >= environment_.limits.max_flows) return false;
+  if (tcp_.size() + udp_.size() + ping_.size() >= environment_.limits.max_flows) return false;
   if (!connecting || tcp_.size() < environment_.limits.max_connecting) return true;
   const auto open = std::count_if(tcp_.begin(), tcp_.end(),
                                   [](const auto& entry) { return entry.second->connecting(); });
@@ -348,30 +348,33 @@ void Stack::OnEcho(const IpPacket& packet) {
     return;
   }
   const FlowKey key{echo->id, 0, packet.destination};
-  auto found = ping_.find(key);
-  if (found == ping_.end()) {
-    const Judge::Decision decision = environment_.judge.Decide(Direction::kOut, Protocol::kIcmp,
-                                                               packet.destination, 0, absl::Now());
-    const FlowLabel label = LabelOf(Direction::kOut, Protocol::kIcmp, key, decision);
-    auto flow =
-        std::make_unique<PingFlow>(environment_, packet.destination, packet.destination, echo->id);
-    absl::Status started;
-    const bool denied = decision.verdict.action == Action::kDeny;
-    if (denied) {
-      environment_.audit.Denied(label, decision.detail);
-    } else if (!(started = flow->Start()).ok()) {
-      environment_.audit.Failed(label, started.message());
+  const auto found = ping_.find(key);
+  PingFlow* const flow = found != ping_.end() ? found->second.get() : OpenPing(key, packet);
+  if (flow != nullptr) flow->ToHost(*echo);
+}
+
+PingFlow* Stack::OpenPing(const FlowKey& key, const IpPacket& packet) {
+  const Judge::Decision decision =
+      environment_.judge.Decide(Direction::kOut, Protocol::kIcmp, key.peer, 0, absl::Now());
+  const FlowLabel label = LabelOf(Direction::kOut, Protocol::kIcmp, key, decision);
+  Unreachable why = Unreachable::kHost;
+  if (decision.verdict.action == Action::kDeny) {
+    environment_.audit.Denied(label, decision.detail);
+    why = Unreachable::kProhibited;
+  } else if (HasRoom(/*connecting=*/false)) {
+    auto flow = std::make_unique<PingFlow>(environment_, key.peer, key.peer, key.guest_port);
+    const absl::Status started = flow->Start();
+    if (started.ok()) {
+      environment_.audit.Opened(label);
+      return (ping_[key] = std::move(flow)).get();
     }
-    if (denied || !started.ok()) {
-      environment_.link->Send(BuildUnreachable(
-          environment_.link_addresses, denied ? Unreachable::kProhibited : Unreachable::kHost,
-          environment_.addresses.GatewayFor(packet.source), packet));
-      return;
-    }
-    environment_.audit.Opened(label);
-    found = ping_.emplace(key, std::move(flow)).first;
+    environment_.audit.Failed(label, started.message());
+  } else {
+    environment_.audit.Failed(label, "too many flows");
   }
-  found->second->ToHost(*echo);
+  environment_.link->Send(BuildUnreachable(
+      environment_.link_addresses, why, environment_.addresses.GatewayFor(packet.source), packet));
+  return nullptr;
 }
 
 // --- published ports ---

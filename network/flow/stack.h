@@ -81,6 +81,7 @@ class Stack {
   UdpFlow* OpenUdp(const FlowKey& key, const IpPacket& packet);
   void OnDns(const FlowKey& key, const UdpDatagram& datagram);
   void OnEcho(const IpPacket& packet);
+  PingFlow* OpenPing(const FlowKey& key, const IpPacket& packet);
   void OnClient(const PortListener& listener, UniqueFd client, const SocketAddress& peer);
   void OnDatagram(const PortListener& listener, Bytes datagram, const SocketAddress& peer);
   // A connection or a flow of another member's.

@@ -18,7 +18,6 @@
 #include "base/log.h"
 #include "base/secret_bytes.h"
 #include "base/status_macros.h"
-#include "base/unix_socket.h"
 #include "network/link/descriptors.h"
 #include "network/policy/rule.h"
 
@@ -46,26 +45,28 @@ SecretsResponse Refusal(const absl::Status& why) {
 
 SecretsServer::SecretsServer(EventLoop& loop, const Relay::Tls& tls, const SecretsLimits& limits,
                              UniqueFd listener)
-    : loop_(loop), tls_(tls), limits_(limits), listener_(std::move(listener)) {}
+    : loop_(loop),
+      tls_(tls),
+      limits_(limits),
+      listener_(std::move(listener)),
+      acceptor_(loop, "control", listener_.get(), [this](UniqueFd client, const Acceptor::Peer&) {
+        OnConnected(std::move(client));
+      }) {}
 
 SecretsServer::~SecretsServer() {
   loop_.Cancel(bury_timer_);
-  loop_.Unwatch(listener_.get());
   if (channel_.valid()) loop_.Unwatch(channel_.get());
   for (const auto& client : clients_) loop_.Unwatch(client->socket.get());
 }
 
-absl::Status SecretsServer::Start() {
-  return loop_.Watch(listener_.get(), EPOLLIN, [this](uint32_t) { OnListenerReady(); });
-}
+absl::Status SecretsServer::Start() { return acceptor_.Start(); }
 
 // --- the daemon ---
 
-void SecretsServer::OnListenerReady() {
-  absl::StatusOr<UniqueFd> socket = AcceptUnix(listener_.get(), Blocking::kNo);
-  if (!socket.ok() || clients_.size() >= kMaxClients) return;
+void SecretsServer::OnConnected(UniqueFd socket) {
+  if (clients_.size() >= kMaxClients) return;
   auto client = std::make_unique<Client>();
-  client->socket = *std::move(socket);
+  client->socket = std::move(socket);
   const absl::Status watched = loop_.Watch(
       client->socket.get(), EPOLLIN, [this, raw = client.get()](uint32_t) { OnClient(*raw); });
   if (watched.ok()) clients_.push_back(std::move(client));

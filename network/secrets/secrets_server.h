@@ -21,6 +21,7 @@
 #include "base/frames.h"
 #include "base/unique_fd.h"
 #include "msb/net/v1/secrets.pb.h"
+#include "network/link/acceptor.h"
 #include "network/secrets/limits.h"
 #include "network/secrets/relay.h"
 #include "network/secrets/secret_table.h"
@@ -49,7 +50,7 @@ class SecretsServer {
     std::vector<UniqueFd> descriptors;  // that came with frames
   };
 
-  void OnListenerReady();
+  void OnConnected(UniqueFd socket);
   void OnClient(Client& client);
   absl::Status Receive(Client& client);
   absl::StatusOr<msb::net::v1::SecretsResponse> Carry(Client& client,
@@ -65,6 +66,7 @@ class SecretsServer {
   const Relay::Tls tls_;
   const SecretsLimits limits_;
   const UniqueFd listener_;
+  Acceptor acceptor_;
   std::vector<std::unique_ptr<Client>> clients_;
   UniqueFd channel_;  // of msb-net
   std::shared_ptr<const SecretTable> table_ = std::make_shared<const SecretTable>();

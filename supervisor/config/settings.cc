@@ -121,8 +121,10 @@ std::vector<Setting> NetworkSettings() {
        "Of the guest's network card. Large is fast: nothing of it leaves the host."},
       {"network", "max_flows", int64_t{8192},
        NumberSetting{MSB_FIELD(network.max_flows), 16, 60000},
-       "TCP connections and UDP flows of one sandbox at the same time. Each is a descriptor of "
-       "`msb-net`; cut to the daemon's own hard limit of open files where the jailer may not raise "
+       "TCP connections, UDP flows and ids of echo requests of one sandbox at the same time. Each "
+       "is a "
+       "descriptor of `msb-net`; cut to the daemon's own hard limit of open files where the jailer "
+       "may not raise "
        "that."},
       {"network", "max_connecting", int64_t{1024},
        NumberSetting{MSB_FIELD(network.max_connecting), 1, 60000},

@@ -1,0 +1,113 @@
+# Copyright 2026 The microsandbox authors
+# SPDX-License-Identifier: Apache-2.0
+"""msb-net and msb-secrets where descriptors run out, whoever uses them up: they are bounded, and the
+daemon is heard. The guest is a network namespace (test_network_policy.py says why)."""
+import contextlib
+import os
+import resource
+import sys
+
+import pytest
+
+from conftest import BUILD
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(__file__)), "support", "network"))
+from namespace_guest import NamespaceGuest  # noqa: E402
+from secret_world import SecretWorld  # noqa: E402
+from secrets_process import SecretsProcess  # noqa: E402
+from world import WEB  # noqa: E402
+
+NET, SECRETS = str(BUILD / "network/msb-net"), str(BUILD / "network/msb-secrets")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    world = SecretWorld(tmp_path_factory.mktemp("limits"), NET)
+    world.inside(world.host, "sh", "-c",
+                 "echo 0 2147483647 > /proc/sys/net/ipv4/ping_group_range")
+    yield world
+    world.close()
+
+
+def descriptors(process):
+    return len(os.listdir(f"/proc/{process.pid}/fd"))
+
+
+def seconds_of_cpu(process):
+    with open(f"/proc/{process.pid}/stat", encoding="ascii") as stat:
+        fields = stat.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+# Echo requests with COUNT ids to a host, then one to the gateway, whose answer ends it.
+ECHO = r"""
+import socket, struct, sys
+target, count = sys.argv[1], int(sys.argv[2])
+s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+s.setsockopt(socket.SOL_SOCKET, 33, 1 << 24)  # SO_RCVBUFFORCE: no answer is lost here
+def echo(id):
+    body = b"from the guest"
+    packet = struct.pack(">BBHHH", 8, 0, 0, id, 1) + body
+    total = sum(struct.unpack(f">{len(packet) // 2}H", packet))
+    while total >> 16: total = (total & 0xffff) + (total >> 16)
+    return packet[:2] + struct.pack(">H", ~total & 0xffff) + packet[4:]
+for id in range(1, count + 1):
+    s.sendto(echo(id), (target, 0))
+s.sendto(echo(60000), ("192.0.0.1", 0))
+s.settimeout(20)
+answered = set()
+while 60000 not in answered:
+    data, peer = s.recvfrom(65536)
+    kind, _, _, id = struct.unpack(">BBHH", data[20:26])
+    if kind == 0: answered.add(id)
+print(len(answered))
+"""
+
+
+def test_echo_ids_are_flows_like_others(world):
+    with world.guest("public", limits="max_flows: 64") as guest:
+        guest.run(sys.executable, "-c", ECHO, WEB, 400, check=True)
+        assert descriptors(guest.process) < 64 + 40
+        client, wait = guest.watch()
+        with client:
+            guest.run(sys.executable, "-c", ECHO, WEB, 401, check=True)
+            assert "icmp" in wait("KIND_FAILED", "too many flows")
+    with world.guest("public") as guest:
+        assert int(guest.run(sys.executable, "-c", ECHO, WEB, 3, check=True).stdout) >= 1
+
+
+def test_a_guest_at_a_low_limit_of_descriptors_leaves_some_for_the_daemon(world):
+    limits = "max_lookups: 8 max_dns_connections: 8 max_members: 8"
+    enter = [*world.enter(world.host), "prlimit", "--nofile=400:400"]
+    with NamespaceGuest(NET, enter=enter, policy="public", limits=limits) as guest:
+        guest.run(sys.executable, "-c", ECHO, WEB, 1000, check=True)
+        assert "status" in guest.request("id: 1 status {}")
+
+
+@contextlib.contextmanager
+def without_descriptors(process):
+    """It can open none, whatever it closes."""
+    soft, hard = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (3, hard))
+    yield
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def expect_idle_until_heard(program, request):
+    with without_descriptors(program.process):
+        client = program.send(request)
+        client.settimeout(2)
+        before = seconds_of_cpu(program.process)
+        with pytest.raises(TimeoutError):
+            client.recv(4)
+        assert seconds_of_cpu(program.process) - before < 0.5
+    with client:
+        client.settimeout(20)
+        assert len(client.recv(4)) == 4
+
+
+def test_a_daemon_that_finds_no_descriptor_waits_and_is_heard_then(world):
+    with world.guest("public") as guest:
+        expect_idle_until_heard(guest, "id: 1 status {}")
+    with SecretsProcess(SECRETS, world.directory / "ca.crt", []) as secrets:
+        expect_idle_until_heard(secrets, "certificate {}")
