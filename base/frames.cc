@@ -7,13 +7,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "base/error.h"
 #include "base/status_macros.h"
+#include "base/wait_for.h"
 
 namespace msb {
 namespace {
@@ -22,20 +21,6 @@ absl::Status CheckFrameSize(size_t size, size_t max) {
   if (size <= max) return absl::OkStatus();
   return MakeError(Reason::kFrameTooLarge,
                    absl::StrCat("a frame of ", size, " bytes; at most ", max, " are taken"));
-}
-
-absl::Status WaitFor(int fd, short events, absl::Time deadline) {
-  while (true) {
-    const absl::Duration left = deadline - absl::Now();
-    if (left <= absl::ZeroDuration()) return absl::DeadlineExceededError("no answer in time");
-    // Rounded up, so that the last millisecond is waited for and not spun through. Cut before it is
-    // converted: an infinite wait is the largest integer, and one more is none.
-    const int64_t ms = absl::ToInt64Milliseconds(std::min(left, absl::Hours(1))) + 1;
-    pollfd poll_fd{.fd = fd, .events = events, .revents = 0};
-    const int ready = ::poll(&poll_fd, 1, static_cast<int>(ms));
-    if (ready > 0) return absl::OkStatus();
-    if (ready < 0 && errno != EINTR) return absl::ErrnoToStatus(errno, "poll");
-  }
 }
 
 // Reads exactly `size` bytes; false when the stream ended before the first of them.

@@ -10,10 +10,10 @@
 #include <cerrno>
 #include <utility>
 
+#include "base/descriptors.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/status_macros.h"
-#include "network/link/descriptors.h"
 
 namespace msb::net {
 

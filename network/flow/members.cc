@@ -10,9 +10,9 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/descriptors.h"
 #include "base/error.h"
 #include "base/status_macros.h"
-#include "network/link/descriptors.h"
 
 namespace msb::net {
 namespace {

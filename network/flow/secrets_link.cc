@@ -7,10 +7,10 @@
 
 #include <algorithm>
 
+#include "base/descriptors.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "msb/net/v1/secrets.pb.h"
-#include "network/link/descriptors.h"
 
 namespace msb::net {
 namespace {

@@ -14,11 +14,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/descriptors.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/secret_bytes.h"
 #include "base/status_macros.h"
-#include "network/link/descriptors.h"
 #include "network/policy/rule.h"
 
 namespace msb::net {

@@ -1,8 +1,9 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include "network/link/descriptors.h"
+#include "base/descriptors.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -10,8 +11,9 @@
 
 #include "base/status_macros.h"
 #include "base/syscall.h"
+#include "base/wait_for.h"
 
-namespace msb::net {
+namespace msb {
 
 absl::StatusOr<size_t> ReceiveWithDescriptors(int socket, std::string& buffer,
                                               std::vector<UniqueFd>& descriptors) {
@@ -38,12 +40,11 @@ absl::StatusOr<size_t> ReceiveWithDescriptors(int socket, std::string& buffer,
   return static_cast<size_t>(got);
 }
 
-absl::Status SendWithDescriptors(int socket, absl::string_view packet,
-                                 absl::Span<const int> descriptors) {
-  if (descriptors.size() > kMaxDescriptorsAtOnce) {
-    return absl::InvalidArgumentError("too many descriptors");
-  }
-  iovec part{const_cast<char*>(packet.data()), packet.size()};
+namespace {
+
+// What was sent of `bytes`; -1 with errno: none of them.
+ssize_t Send(int socket, absl::string_view bytes, absl::Span<const int> descriptors) {
+  iovec part{const_cast<char*>(bytes.data()), bytes.size()};
   alignas(cmsghdr) char control[CMSG_SPACE(kMaxDescriptorsAtOnce * sizeof(int))] = {};
   msghdr message{};
   message.msg_iov = &part;
@@ -57,9 +58,37 @@ absl::Status SendWithDescriptors(int socket, absl::string_view packet,
     header->cmsg_len = CMSG_LEN(descriptors.size() * sizeof(int));
     std::memcpy(CMSG_DATA(header), descriptors.data(), descriptors.size() * sizeof(int));
   }
-  return Syscall("sendmsg",
-                 [&] { return ::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT); })
-      .status();
+  return ::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-}  // namespace msb::net
+absl::Status CheckCount(absl::Span<const int> descriptors) {
+  if (descriptors.size() <= kMaxDescriptorsAtOnce) return absl::OkStatus();
+  return absl::InvalidArgumentError("too many descriptors");
+}
+
+}  // namespace
+
+absl::Status SendWithDescriptors(int socket, absl::string_view packet,
+                                 absl::Span<const int> descriptors) {
+  MSB_RETURN_IF_ERROR(CheckCount(descriptors));
+  return Syscall("sendmsg", [&] { return Send(socket, packet, descriptors); }).status();
+}
+
+absl::Status WriteWithDescriptors(int socket, absl::string_view bytes,
+                                  absl::Span<const int> descriptors, absl::Time deadline) {
+  MSB_RETURN_IF_ERROR(CheckCount(descriptors));
+  while (!bytes.empty()) {
+    const ssize_t sent = Send(socket, bytes, descriptors);
+    if (sent >= 0) {
+      bytes.remove_prefix(static_cast<size_t>(sent));
+      descriptors = {};  // they are with the other side
+    } else if (errno == EAGAIN) {
+      MSB_RETURN_IF_ERROR(WaitFor(socket, POLLOUT, deadline));
+    } else if (errno != EINTR) {
+      return absl::ErrnoToStatus(errno, "sendmsg");
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace msb

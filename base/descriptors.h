@@ -1,10 +1,10 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Bytes with descriptors (SCM_RIGHTS) over a non-blocking Unix socket.
+// Bytes with descriptors (SCM_RIGHTS) over a Unix socket. Only WriteWithDescriptors waits.
 
-#ifndef MSB_NETWORK_LINK_DESCRIPTORS_H_
-#define MSB_NETWORK_LINK_DESCRIPTORS_H_
+#ifndef MSB_BASE_DESCRIPTORS_H_
+#define MSB_BASE_DESCRIPTORS_H_
 
 #include <cstddef>
 #include <string>
@@ -13,10 +13,11 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "base/unique_fd.h"
 
-namespace msb::net {
+namespace msb {
 
 // At once; a sender's further ones are closed by the kernel.
 inline constexpr size_t kMaxDescriptorsAtOnce = 4;
@@ -26,10 +27,16 @@ inline constexpr size_t kMaxDescriptorsAtOnce = 4;
 absl::StatusOr<size_t> ReceiveWithDescriptors(int socket, std::string& buffer,
                                               std::vector<UniqueFd>& descriptors);
 
-// Of a packet socket: all of `packet`, or nothing and why. Copies of the descriptors go along.
+// Of a packet socket: all of `packet`, or nothing and why (kUnavailable: there is no room now).
+// Copies of the descriptors go along.
 absl::Status SendWithDescriptors(int socket, absl::string_view packet,
                                  absl::Span<const int> descriptors);
 
-}  // namespace msb::net
+// Of a stream: all of `bytes`, the descriptors with the first of them. kDeadlineExceeded (no
+// reason): the other side did not read them by then.
+absl::Status WriteWithDescriptors(int socket, absl::string_view bytes,
+                                  absl::Span<const int> descriptors, absl::Time deadline);
 
-#endif  // MSB_NETWORK_LINK_DESCRIPTORS_H_
+}  // namespace msb
+
+#endif  // MSB_BASE_DESCRIPTORS_H_
