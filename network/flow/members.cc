@@ -103,13 +103,21 @@ void Members::OnSocket(Member& member) {
         flow.destination_port() == 0 || flow.destination_port() > UINT16_MAX) {
       continue;
     }
-    if (static_cast<uint32_t>(member.slots.use_count()) > limits_.connections) continue;
+    if (!HasRoom(member)) continue;
     const auto from =
         std::find_if(member.addresses.begin(), member.addresses.end(),
                      [&](const IpAddress& address) { return address.is_v4() != flow.ipv6(); });
     if (from == member.addresses.end()) continue;
-    on_flow_(*from, flow, std::move(descriptors.front()), member.slots);
+    on_flow_(*from, flow, std::move(descriptors.front()), {slots_, member.slots});
   }
+}
+
+// One copy of each is ours.
+bool Members::HasRoom(const Member& member) const {
+  const auto taken = [](const std::shared_ptr<const char>& slots) {
+    return static_cast<uint32_t>(slots.use_count()) - 1;
+  };
+  return taken(slots_) < limits_.connections && taken(member.slots) < limits_.connections / 2;
 }
 
 }  // namespace msb::net

@@ -29,8 +29,12 @@
 
 namespace msb::net {
 
-// A part of what one member may have open with this guest at once; freed with its last copy.
-using MemberSlot = std::shared_ptr<const char>;
+// A part of what the members may have open with this guest at once, all together and each of them;
+// freed with its last copy.
+struct MemberSlot {
+  std::shared_ptr<const char> of_all;
+  std::shared_ptr<const char> of_member;
+};
 
 class Members {
  public:
@@ -45,7 +49,8 @@ class Members {
 
   void SetNames(std::vector<std::string> domains, std::vector<std::string> own_names);
   void set_on_flow(OnFlow on_flow) { on_flow_ = std::move(on_flow); }
-  // Members at once, and connections at once that one may have with this guest; others are refused.
+  // Members at once, and connections at once that they may have with this guest, of which one may
+  // have half; further ones are refused.
   struct Limits {
     uint32_t members = 256;
     uint32_t connections = 1024;
@@ -68,15 +73,18 @@ class Members {
     std::vector<std::string> names;
     std::vector<IpAddress> addresses;
     UniqueFd socket;
-    MemberSlot slots = std::make_shared<const char>();
+    std::shared_ptr<const char> slots = std::make_shared<const char>();
   };
 
   void OnSocket(Member& member);
+  bool HasRoom(const Member& member) const;
   void Remove(const Member& member);
 
   EventLoop& loop_;
   OnFlow on_flow_;
   Limits limits_;
+  // Of all, those that have gone or come anew among them.
+  const std::shared_ptr<const char> slots_ = std::make_shared<const char>();
   std::vector<std::string> domains_;
   std::vector<std::string> own_names_;
   std::vector<std::unique_ptr<Member>> members_;

@@ -38,7 +38,7 @@ Stack::Stack(Environment& environment)
   environment_.on_room = [this] { OnDrained(); };
   environment_.judge.set_is_member(
       [this](const IpAddress& address) { return environment_.members.Has(address); });
-  // Half is this guest's own, whatever its neighbours do.
+  // Half is this guest's own, whatever its neighbours do together.
   environment_.members.set_limits({.members = environment_.limits.max_members,
                                    .connections = environment_.limits.max_flows / 2});
   environment_.members.set_on_flow(
@@ -181,6 +181,16 @@ bool Stack::HasRoom(bool connecting) const {
   return static_cast<uint32_t>(open) < environment_.limits.max_connecting;
 }
 
+// Half is this guest's own, of connections that are not established as of all (Members).
+bool Stack::HasRoomForMember() const {
+  const uint32_t limit = std::max(environment_.limits.max_connecting / 2, 1u);
+  if (tcp_.size() < limit) return true;
+  const auto open = std::count_if(tcp_.begin(), tcp_.end(), [](const auto& entry) {
+    return entry.second->from_member() && entry.second->connecting();
+  });
+  return static_cast<uint32_t>(open) < limit;
+}
+
 // --- TCP ---
 
 void Stack::OnTcp(const IpPacket& packet) {
@@ -306,7 +316,8 @@ UdpFlow* Stack::OpenUdp(const FlowKey& key, const IpPacket& packet) {
     absl::Status started;
     if (environment_.members.Has(key.peer)) {
       absl::StatusOr<UniqueFd> socket = OpenThrough(key, Protocol::kUdp);
-      started = socket.ok() ? flow->StartThrough(*std::move(socket), nullptr) : socket.status();
+      started =
+          socket.ok() ? flow->StartThrough(*std::move(socket), MemberSlot()) : socket.status();
     } else {
       started = flow->Start();
     }
@@ -496,7 +507,9 @@ void Stack::OnMemberFlow(const IpAddress& from, const msb::net::v1::PeerFlow& gi
   if (decision.verdict.action == Action::kDeny) {
     return environment_.audit.Denied(label, decision.detail);
   }
-  if (!HasRoom(/*connecting=*/tcp)) return environment_.audit.Failed(label, "too many flows");
+  if (!HasRoom(/*connecting=*/tcp) || (tcp && !HasRoomForMember())) {
+    return environment_.audit.Failed(label, "too many flows");
+  }
   const TcpEnds ends{environment_.addresses.GuestFor(from), key.guest_port, from, key.peer_port};
   if (!tcp) {
     auto flow = std::make_unique<UdpFlow>(environment_, ends, std::move(label), from, key.peer_port,

@@ -98,6 +98,8 @@ class Stack {
   void Sweep();
   void Throttle(size_t bytes);
   bool HasRoom(bool connecting) const;
+  // The same of connections that members begin, for whom less is there.
+  bool HasRoomForMember() const;
 
   Environment& environment_;
   Resolver resolver_;

@@ -60,6 +60,8 @@ class TcpFlow {
   void Abort(absl::string_view why);
 
   bool incoming() const { return label_.direction == Direction::kIn; }
+  // Of another member of a private network, who began it.
+  bool from_member() const { return slot_.of_all != nullptr; }
   bool connecting() const { return state_ != State::kOpen; }
   bool done() const { return done_; }
   const TcpEnds& ends() const { return connection_.ends(); }

@@ -287,3 +287,65 @@ def test_one_member_cannot_fill_another():
         assert "ok" in team.reach("c", "tcp", "b", 8000)
         flood.kill()
         flood.wait()
+
+
+# Opens connections for as long as it gets any, and keeps them.
+HOLD = ("import socket,sys,time\nheld=[]\n"
+        "for i in range(int(sys.argv[3])):\n"
+        " try: held.append(socket.create_connection((sys.argv[1],int(sys.argv[2])),5))\n"
+        " except OSError: pass\n"
+        "print(len(held),flush=True);time.sleep(600)")
+
+
+def test_two_neighbours_together_leave_a_guest_its_half():
+    with Team({"a": ("none", []), "c": ("none", [])}) as team:
+        full = NamespaceGuest(NET, policy="none", limits="max_flows: 64", names=("b",))
+        full.name = "b"
+        team.guests["b"] = full
+        team.serve("b", "tcp", 8000)
+        team.serve("a", "tcp", 9000)
+        floods = []
+
+        def flood(name, host, port, count):
+            flood = team.guests[name].popen(sys.executable, "-c", HOLD, host, port, str(count),
+                                            stdout=subprocess.PIPE)
+            floods.append(flood)
+            return int(flood.stdout.readline())
+
+        try:
+            for name in ("a", "c"):
+                introduce(team.guests[name], full)
+                assert 1 <= flood(name, "b", "8000", 60) <= 16
+            # One that comes anew has no more for it.
+            introduce(team.guests["a"], full)
+            assert flood("a", "b", "8000", 60) == 0
+            assert flood("b", "a", "9000", 30) == 30
+        finally:
+            for process in floods:
+                process.kill()
+                process.wait()
+
+
+def test_connections_that_no_neighbour_answers_are_bounded():
+    limits = "max_flows: 1000 max_connecting: 8"
+    with NamespaceGuest(NET, policy="none", limits=limits, names=("b",)) as guest:
+        evil, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with evil:
+            with theirs:
+                assert "ok" in guest.request('id: 1 add_member { names: "evil" address: "198.19.0.9" }',
+                                             theirs.fileno())
+            subprocess.run(["nsenter", f"--net=/proc/{guest.guest}/ns/net", "ip", "link", "set", "eth0",
+                            "down"], check=True)
+            opened = []
+            for number in range(20):
+                ours, far = socket.socketpair()
+                socket.send_fds(evil, [flow(source=2000 + number)], [far.fileno()])
+                far.close()
+                opened.append(ours)
+            # The last ones are refused: their sockets are closed.
+            for refused in opened[4:]:
+                refused.settimeout(10)
+                assert refused.recv(1) == b""
+            assert "tcp_flows: 4" in guest.request("id: 2 status {}")
+            for end in opened:
+                end.close()
