@@ -14,11 +14,17 @@
 #include "base/wait_for.h"
 
 namespace msb {
+namespace {
+
+// Linux's SCM_MAX_FD. What finds no room is closed by the kernel, on our time.
+constexpr size_t kMaxDescriptorsOfMessage = 253;
+
+}  // namespace
 
 absl::StatusOr<size_t> ReceiveWithDescriptors(int socket, std::string& buffer,
                                               std::vector<UniqueFd>& descriptors) {
   iovec part{buffer.data(), buffer.size()};
-  alignas(cmsghdr) char control[CMSG_SPACE(kMaxDescriptorsAtOnce * sizeof(int))];
+  alignas(cmsghdr) char control[CMSG_SPACE(kMaxDescriptorsOfMessage * sizeof(int))];
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;

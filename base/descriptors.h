@@ -19,11 +19,11 @@
 
 namespace msb {
 
-// At once; a sender's further ones are closed by the kernel.
+// That are sent at once.
 inline constexpr size_t kMaxDescriptorsAtOnce = 4;
 
 // What has come, at most as much as `buffer` has room for, into its front; its descriptors behind
-// those that are there. 0: nothing yet. kUnavailable: the other side has gone.
+// those that are there, however many. 0: nothing yet. kUnavailable: the other side has gone.
 absl::StatusOr<size_t> ReceiveWithDescriptors(int socket, std::string& buffer,
                                               std::vector<UniqueFd>& descriptors);
 

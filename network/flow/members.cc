@@ -15,10 +15,39 @@
 #include "base/status_macros.h"
 
 namespace msb::net {
+
+using msb::net::v1::PeerFlow;
+
 namespace {
 
 constexpr size_t kMaxPacketBytes = 256;
 constexpr int kFlowsPerTurn = 32;
+
+bool Is(const UniqueFd& socket, int option, int wanted) {
+  int value = -1;
+  socklen_t size = sizeof(value);
+  return ::getsockopt(socket.get(), SOL_SOCKET, option, &value, &size) == 0 && value == wanted;
+}
+
+bool IsPort(uint32_t number) { return number >= 1 && number <= UINT16_MAX; }
+
+// Nothing is what its sender calls it before we have looked: another kind of socket would end
+// otherwise, or never.
+bool IsFlow(const PeerFlow& flow, const std::vector<UniqueFd>& descriptors) {
+  const bool known =
+      flow.protocol() == PeerFlow::PROTOCOL_TCP || flow.protocol() == PeerFlow::PROTOCOL_UDP;
+  return known && IsPort(flow.source_port()) && IsPort(flow.destination_port()) &&
+         descriptors.size() == 1 && Is(descriptors[0], SO_DOMAIN, AF_UNIX) &&
+         Is(descriptors[0], SO_TYPE, SocketTypeOf(flow.protocol()));
+}
+
+// At once, also where its sender has asked for a close that waits until all has been sent.
+void Close(std::vector<UniqueFd> descriptors) {
+  const linger now{.l_onoff = 1, .l_linger = 0};
+  for (const UniqueFd& descriptor : descriptors) {
+    ::setsockopt(descriptor.get(), SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+  }
+}
 
 }  // namespace
 
@@ -96,18 +125,17 @@ void Members::OnSocket(Member& member) {
         ReceiveWithDescriptors(member.socket.get(), packet, descriptors);
     if (!got.ok()) return Remove(member);
     if (*got == 0) return;
-    msb::net::v1::PeerFlow flow;
-    // What is no flow is dropped, and its descriptors with it: the sender sees that as a refusal.
-    if (!flow.ParseFromArray(packet.data(), static_cast<int>(*got)) || descriptors.size() != 1 ||
-        flow.source_port() == 0 || flow.source_port() > UINT16_MAX ||
-        flow.destination_port() == 0 || flow.destination_port() > UINT16_MAX) {
-      continue;
-    }
-    if (!HasRoom(member)) continue;
+    PeerFlow flow;
+    const bool parsed = flow.ParseFromArray(packet.data(), static_cast<int>(*got));
     const auto from =
         std::find_if(member.addresses.begin(), member.addresses.end(),
                      [&](const IpAddress& address) { return address.is_v4() != flow.ipv6(); });
-    if (from == member.addresses.end()) continue;
+    // What is no flow is dropped, and its descriptors with it: the sender sees that as a refusal.
+    if (!parsed || !IsFlow(flow, descriptors) || from == member.addresses.end() ||
+        !HasRoom(member)) {
+      Close(std::move(descriptors));
+      continue;
+    }
     on_flow_(*from, flow, std::move(descriptors.front()), {slots_, member.slots});
   }
 }

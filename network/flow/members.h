@@ -11,6 +11,8 @@
 #ifndef MSB_NETWORK_FLOW_MEMBERS_H_
 #define MSB_NETWORK_FLOW_MEMBERS_H_
 
+#include <sys/socket.h>
+
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -35,6 +37,12 @@ struct MemberSlot {
   std::shared_ptr<const char> of_all;
   std::shared_ptr<const char> of_member;
 };
+
+// Of the sockets that carry a protocol's flows between members. Datagrams keep their bounds on a
+// SOCK_SEQPACKET too, whose end shows.
+constexpr int SocketTypeOf(msb::net::v1::PeerFlow::Protocol protocol) {
+  return protocol == msb::net::v1::PeerFlow::PROTOCOL_TCP ? SOCK_STREAM : SOCK_SEQPACKET;
+}
 
 class Members {
  public:

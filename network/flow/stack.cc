@@ -477,17 +477,16 @@ void Stack::OnDatagram(const PortListener& listener, Bytes datagram, const Socke
 // --- other members of private networks ---
 
 absl::StatusOr<UniqueFd> Stack::OpenThrough(const FlowKey& key, Protocol protocol) {
-  const bool tcp = protocol == Protocol::kTcp;
+  using msb::net::v1::PeerFlow;
+  PeerFlow flow;
+  flow.set_protocol(protocol == Protocol::kTcp ? PeerFlow::PROTOCOL_TCP : PeerFlow::PROTOCOL_UDP);
   int ends[2];
   MSB_RETURN_IF_ERROR(Syscall("socketpair", [&] {
-    return ::socketpair(
-        AF_UNIX, (tcp ? SOCK_STREAM : SOCK_SEQPACKET) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends);
+    return ::socketpair(AF_UNIX, SocketTypeOf(flow.protocol()) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0,
+                        ends);
   }));
   UniqueFd ours(ends[0]);
   const UniqueFd theirs(ends[1]);
-  using msb::net::v1::PeerFlow;
-  PeerFlow flow;
-  flow.set_protocol(tcp ? PeerFlow::PROTOCOL_TCP : PeerFlow::PROTOCOL_UDP);
   flow.set_ipv6(!key.peer.is_v4());
   flow.set_source_port(key.guest_port);
   flow.set_destination_port(key.peer_port);
@@ -567,7 +566,9 @@ void Stack::Sweep() {
     flow->Abort("idle for too long");
     OnTcpDone(*flow);
   }
-  absl::erase_if(udp_, [now](const auto& entry) { return entry.second->ExpiredAt(now); });
+  absl::erase_if(udp_, [now](const auto& entry) {
+    return entry.second->dead() || entry.second->ExpiredAt(now);
+  });
   absl::erase_if(ping_, [now](const auto& entry) { return entry.second->ExpiredAt(now); });
   sweep_timer_ = environment_.loop.After(kSweepInterval, [this] { Sweep(); });
 }

@@ -50,15 +50,14 @@ absl::Status UdpFlow::Start() {
   UniqueFd socket(fd);
   MSB_RETURN_IF_ERROR(
       Syscall("connect", [&] { return ::connect(fd, target_.get(), target_.size); }));
-  MSB_RETURN_IF_ERROR(
-      environment_.loop.Watch(fd, EPOLLIN, [this](uint32_t events) { OnSocket(events); }));
+  MSB_RETURN_IF_ERROR(environment_.loop.Watch(fd, EPOLLIN, [this](uint32_t) { OnSocket(); }));
   socket_ = std::move(socket);
   return absl::OkStatus();
 }
 
 absl::Status UdpFlow::StartThrough(UniqueFd socket, MemberSlot slot) {
-  MSB_RETURN_IF_ERROR(environment_.loop.Watch(socket.get(), EPOLLIN,
-                                              [this](uint32_t events) { OnSocket(events); }));
+  MSB_RETURN_IF_ERROR(environment_.loop.Watch(socket.get(), EPOLLIN | EPOLLRDHUP,
+                                              [this](uint32_t events) { OnMember(events); }));
   socket_ = std::move(socket);
   slot_ = std::move(slot);
   through_ = true;
@@ -82,6 +81,11 @@ void UdpFlow::ToHost(const UdpDatagram& datagram, const IpPacket& packet) {
   AnswerUnreachable(gone ? ECONNREFUSED : error);
 }
 
+// An end of the socket, which would make it ready for ever.
+void UdpFlow::Die() {
+  if (!std::exchange(dead_, true)) environment_.loop.Unwatch(socket_.get());
+}
+
 void UdpFlow::ToGuest(Bytes data) {
   active_ = absl::Now();
   // A datagram may be lost; one that the link has no room for is.
@@ -92,20 +96,27 @@ void UdpFlow::ToGuest(Bytes data) {
                                    ends_.guest, ends_.guest_port, MakePayload(data)));
 }
 
-void UdpFlow::Die() {
-  if (!std::exchange(dead_, true)) environment_.loop.Unwatch(socket_.get());
-}
-
-void UdpFlow::OnSocket(uint32_t events) {
+void UdpFlow::OnSocket() {
   static thread_local std::vector<uint8_t> buffer(kMaxDatagramBytes);
   for (int i = 0; i < kDatagramsPerTurn; ++i) {
     const ssize_t got = ::recv(socket_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
     if (got < 0 && errno == EAGAIN) return;
-    // Its end would make the socket ready for ever. Nothing is an empty datagram until then.
-    const bool ended = got < 0 || (got == 0 && (events & EPOLLHUP) != 0);
-    if (through_ && ended) return Die();
     if (got < 0) return AnswerUnreachable(errno);
     ToGuest({buffer.data(), static_cast<size_t>(got)});
+  }
+}
+
+void UdpFlow::OnMember(uint32_t events) {
+  static thread_local std::vector<uint8_t> buffer(kMaxDatagramBytes);
+  const bool ended = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+  for (int i = 0; i < kDatagramsPerTurn; ++i) {
+    const ssize_t got = ::recv(socket_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+    if (got < 0 && errno == ECONNRESET) continue;  // said once; what came before is still there
+    if (got <= 0 && ended) return Die();
+    if (got < 0 && errno == EAGAIN) return;
+    if (got < 0) return Die();
+    ToGuest({buffer.data(), static_cast<size_t>(got)});
+    if (got == 0) return;  // an empty datagram, or the end, which the next event tells
   }
 }
 

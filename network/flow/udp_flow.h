@@ -44,7 +44,8 @@ class UdpFlow {
   int publisher() const { return publisher_; }
 
  private:
-  void OnSocket(uint32_t events);
+  void OnSocket();
+  void OnMember(uint32_t events);
   void Die();
   void AnswerUnreachable(int error);
 

@@ -12,6 +12,7 @@ import pytest
 from conftest import BUILD
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(__file__)), "support", "network"))
+from control_program import seconds_of_cpu  # noqa: E402
 from namespace_guest import NamespaceGuest  # noqa: E402
 from secret_world import SecretWorld  # noqa: E402
 from secrets_process import SecretsProcess  # noqa: E402
@@ -31,12 +32,6 @@ def world(tmp_path_factory):
 
 def descriptors(process):
     return len(os.listdir(f"/proc/{process.pid}/fd"))
-
-
-def seconds_of_cpu(process):
-    with open(f"/proc/{process.pid}/stat", encoding="ascii") as stat:
-        fields = stat.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 # Echo requests with COUNT ids to a host, then one to the gateway, whose answer ends it.

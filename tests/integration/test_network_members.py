@@ -8,6 +8,7 @@ import json
 import os
 import random
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ import pytest
 from conftest import BUILD
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(__file__)), "support", "network"))
-from control_program import translate  # noqa: E402
+from control_program import seconds_of_cpu, translate  # noqa: E402
 from namespace_guest import NamespaceGuest  # noqa: E402
 
 NET = str(BUILD / "network/msb-net")
@@ -249,6 +250,71 @@ def test_a_taken_over_neighbour_does_no_harm():
                 end.close()
         assert guest.process.poll() is None
         assert "ok" in team.reach("a", "tcp", "b", 8000)
+
+
+def lingering():
+    """A TCP socket whose close waits for half a minute, or for somebody who never reads."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        sender = socket.create_connection(server.getsockname())
+        receiver = server.accept()[0]
+    sender.setblocking(False)
+    try:
+        while True:
+            sender.send(bytes(1 << 16))
+    except BlockingIOError:
+        pass
+    sender.setblocking(True)
+    sender.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 30))
+    return sender, receiver
+
+
+def test_what_a_neighbour_sends_is_looked_at_before_it_is_believed():
+    with NamespaceGuest(NET, policy="none", names=("b",)) as guest:
+        evil, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        kept = []
+
+        def send(packet, kind, shut=False):
+            ours, far = socket.socketpair(socket.AF_UNIX, kind)
+            socket.send_fds(evil, [packet], [far.fileno()])
+            if shut:
+                far.shutdown(socket.SHUT_RDWR)
+            far.close()
+            return ours
+
+        with evil:
+            with theirs:
+                assert "ok" in guest.request('id: 1 add_member { names: "evil" address: "198.19.0.9" }',
+                                             theirs.fileno())
+            # Of another kind than they are called, or of a protocol that is none.
+            for protocol, kind in (("TCP", socket.SOCK_SEQPACKET), ("TCP", socket.SOCK_DGRAM),
+                                   ("UDP", socket.SOCK_STREAM), ("UDP", socket.SOCK_DGRAM),
+                                   ("UNSPECIFIED", socket.SOCK_SEQPACKET)):
+                refused = send(flow(protocol), kind)
+                refused.settimeout(10)
+                if kind != socket.SOCK_DGRAM:  # which does not show its end
+                    assert refused.recv(1) == b"", (protocol, kind)
+                refused.close()
+            assert "udp_flows" not in guest.request("id: 2 status {}")
+            # Those that are closed or shut at once are no work for ever.
+            for number in range(10):
+                send(flow("UDP", source=3000 + number), socket.SOCK_SEQPACKET).close()
+                kept.append(send(flow("UDP", source=4000 + number), socket.SOCK_SEQPACKET, shut=True))
+            # One that takes its time to close, called what it is not, and beside others.
+            for count in (1, 2, 6):
+                sender, receiver = lingering()
+                kept.append(receiver)
+                socket.send_fds(evil, [flow()], [sender.fileno()] * count)
+                sender.close()
+            began, before = time.monotonic(), seconds_of_cpu(guest.process)
+            assert "status" in guest.request("id: 3 status {}")
+            assert time.monotonic() - began < 15
+            deadline = time.monotonic() + 30
+            while "udp_flows" in guest.request("id: 4 status {}"):
+                assert time.monotonic() < deadline
+                time.sleep(0.5)
+            assert seconds_of_cpu(guest.process) - before < 1 + (time.monotonic() - began) / 10
+        for end in kept:
+            end.close()
 
 
 def test_a_guest_has_as_many_neighbours_as_its_limit():

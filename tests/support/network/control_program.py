@@ -34,6 +34,12 @@ def start_program(binary, spec, passed, log, enter=()):
     return process
 
 
+def seconds_of_cpu(process):
+    with open(f"/proc/{process.pid}/stat", encoding="ascii") as stat:
+        fields = stat.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class ControlProgram:
     # Set by who derives: the file of the messages, what is sent and what comes back.
     FILE, REQUEST, RESPONSE = "net", "ControlRequest", "ControlResponse"
