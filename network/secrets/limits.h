@@ -18,6 +18,9 @@ struct RequestLimits {
   // A text body with a Content-Length is held until it is whole, since its length may change. A
   // longer one goes out as it is.
   size_t max_body_bytes = 256 << 10;
+  // What values take up in one request, as they are spelled there. A guest's placeholders are short
+  // and its values may be long: a few hundred bytes of it would become megabytes.
+  size_t max_value_bytes = 1 << 20;
 };
 
 struct SecretsLimits {

@@ -87,6 +87,7 @@ SecretsLimits LimitsOf(const msb::net::v1::SecretsLimits& given) {
   }
   if (given.max_head_bytes() != 0) limits.request.max_head_bytes = given.max_head_bytes();
   if (given.has_max_body_bytes()) limits.request.max_body_bytes = given.max_body_bytes();
+  if (given.max_value_bytes() != 0) limits.request.max_value_bytes = given.max_value_bytes();
   return limits;
 }
 

@@ -134,6 +134,7 @@ absl::StatusOr<bool> RequestRewriter::TakeHead(absl::string_view& rest, std::str
 
 void RequestRewriter::BeginRequest(const RequestHead& head, std::string& out) {
   for_host_ = IsForHost(head, host_, port_);
+  value_bytes_ = limits_.max_value_bytes;
   const bool connect = head.method == "CONNECT";
   body_spelling_ = SpellingOfBody(head);
   remaining_ = head.content_length.value_or(0);
@@ -219,7 +220,15 @@ std::string RequestRewriter::Replace(const Substitute& found, Spelling spelling)
     handlers_.on_withheld(found, absl::StrCat("the request is for another host than ", host_));
     return found.placeholder;
   }
-  std::string spelled = Spell(found.value, spelling);
+  std::string spelled = found.value.size() <= value_bytes_ ? Spell(found.value, spelling) : "";
+  if (spelled.empty() || spelled.size() > value_bytes_) {
+    Wipe(spelled);
+    value_bytes_ = 0;  // nor may a shorter one that comes behind
+    handlers_.on_withheld(found, absl::StrCat("a request has room for ", limits_.max_value_bytes,
+                                              " bytes of values ([secrets] max_values_kib)"));
+    return found.placeholder;
+  }
+  value_bytes_ -= spelled.size();
   handlers_.on_used(found);
   handlers_.on_spelled(spelled);
   return spelled;

@@ -80,7 +80,8 @@ class RequestRewriter {
   const Handlers handlers_;
 
   State state_ = State::kHead;
-  bool for_host_ = false;  // this request is
+  bool for_host_ = false;   // this request is
+  size_t value_bytes_ = 0;  // may still be put into this request
   std::string head_;
   std::string line_;
   std::string body_;        // held

@@ -125,6 +125,27 @@ TEST_F(RewriterTest, TheLimitsAreThoseThatItIsGiven) {
   EXPECT_THAT(Rewrite(Get("/", "X: " + std::string(70'000, 'x') + "\r\n")), HasSubstr("xxx"));
 }
 
+TEST_F(RewriterTest, ARequestHasRoomForSoManyBytesOfValues) {
+  const std::string spelled = "a%2Fb%20%22c%22";
+  const std::string request = Get("/" + kMark + "/" + kMark + "/" + kMark, "");
+  limits_.max_value_bytes = 2 * spelled.size();
+  EXPECT_EQ(RewriteAnyhow(request), Get("/" + spelled + "/" + spelled + "/" + kMark, ""));
+  EXPECT_THAT(withheld_, ElementsAre(HasSubstr("[secrets] max_values_kib")));
+  // The next one has as much again.
+  EXPECT_EQ(RewriteAnyhow(request + Get("/" + kMark, "")),
+            Get("/" + spelled + "/" + spelled + "/" + kMark, "") + Get("/" + spelled, ""));
+  limits_.max_value_bytes = 2 * spelled.size() - 1;
+  EXPECT_EQ(RewriteAnyhow(request), Get("/" + spelled + "/" + kMark + "/" + kMark, ""));
+}
+
+TEST_F(RewriterTest, ManyPlaceholdersOfALongValueStayAMegabyte) {
+  const std::string value(16384, '/');
+  substitutes_[0].value = value;
+  std::string target;
+  while (target.size() < limits_.max_head_bytes - 1000) target += "/" + kMark;
+  EXPECT_LT(Rewrite(Get(target, "")).size(), limits_.max_value_bytes + limits_.max_head_bytes);
+}
+
 TEST_F(RewriterTest, ReplacesAcrossChunksAndDropsExtensionsAndTrailers) {
   const std::string head =
       "POST / HTTP/1.1\r\nHost: api.example.com\r\nContent-Type: text/plain\r\n"

@@ -108,6 +108,7 @@ struct SecretsConfig {
   uint32_t max_connections = 0;
   uint32_t max_head_kib = 0;
   uint32_t max_body_kib = 0;  // 0: no body is held
+  uint32_t max_values_kib = 0;
   absl::Duration handshake_timeout;
   uint32_t memory_mib = 0;
   uint32_t cpu_milli = 0;

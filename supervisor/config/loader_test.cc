@@ -100,6 +100,7 @@ TEST(ApplyTomlTest, TheLimitsOfNetworkAndSecretsHaveRanges) {
            {"[secrets]\nmax_connections = 0", "must be a whole number, 1 to 16384"},
            {"[secrets]\nmax_head_kib = 0", "max_head_kib: must be a whole number, 1 to 1024"},
            {"[secrets]\nmax_body_kib = 262145", "must be a whole number, 0 to 262144"},
+           {"[secrets]\nmax_values_kib = 0", "must be a whole number, 1 to 262144"},
            {"[secrets]\nhandshake_timeout = \"11m\"", "handshake_timeout: must be a duration"}}) {
     EXPECT_THAT(MistakeIn(line), HasSubstr(mistake)) << line;
   }

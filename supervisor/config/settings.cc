@@ -145,8 +145,7 @@ std::vector<Setting> NetworkSettings() {
       {"network", "max_names", int64_t{8192},
        NumberSetting{MSB_FIELD(network.max_names), 64, 1u << 18},
        "Addresses of names that were given out to one sandbox and are remembered, so that rules "
-       "with "
-       "names hold for them; the oldest are forgotten. Some 500 bytes of `memory_mib` each."},
+       "with names hold for them; the oldest are forgotten. Some 500 bytes of `memory_mib` each."},
       {"network", "max_names_of_address", int64_t{32},
        NumberSetting{MSB_FIELD(network.max_names_of_address), 1, 4096},
        "Names that one address may have among these: many hosts share those of a CDN."},
@@ -177,8 +176,7 @@ std::vector<Setting> SecretSettings() {
       {"secrets", "max_connections", int64_t{1024},
        NumberSetting{MSB_FIELD(secrets.max_connections), 1, 16384},
        "Connections of one sandbox to hosts that its secrets go to, at the same time. A further "
-       "one "
-       "is reset."},
+       "one is reset."},
       {"secrets", "max_head_kib", int64_t{64},
        NumberSetting{MSB_FIELD(secrets.max_head_kib), 1, 1024},
        "Of a request to such a host, KiB: its first line and its header fields. A larger one is "
@@ -187,6 +185,10 @@ std::vector<Setting> SecretSettings() {
        NumberSetting{MSB_FIELD(secrets.max_body_kib), 0, 1u << 18},
        "A text body with a `Content-Length` is held until it is whole, KiB, and its placeholders "
        "replaced. A longer one goes out as it is."},
+      {"secrets", "max_values_kib", int64_t{1024},
+       NumberSetting{MSB_FIELD(secrets.max_values_kib), 1, 1u << 18},
+       "What the values in one request take up together, KiB, as they are spelled there. A further "
+       "placeholder goes out as it is."},
       {"secrets", "handshake_timeout", "30s",
        DurationSetting{MSB_FIELD(secrets.handshake_timeout), absl::Milliseconds(100),
                        absl::Minutes(10)},
@@ -194,8 +196,7 @@ std::vector<Setting> SecretSettings() {
       {"secrets", "memory_mib", int64_t{512},
        NumberSetting{MSB_FIELD(secrets.memory_mib), 32, kMaxMemoryMib},
        "Memory of a sandbox's `msb-secrets`, MiB: what is held of heads and bodies counts, and "
-       "some "
-       "600 KiB for a connection whose other side does not take what comes."},
+       "some 600 KiB for a connection whose other side does not take what comes."},
       {"secrets", "cpu_milli", int64_t{1000}, NumberSetting{MSB_FIELD(secrets.cpu_milli), 10, 1000},
        "CPU time per second of that process, in thousandths of a CPU. It has one thread."},
   };

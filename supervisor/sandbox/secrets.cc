@@ -199,6 +199,7 @@ CompanionSpec SecretsCompanionOf(const Config& config, const std::string& id) {
       static_cast<uint32_t>(absl::ToInt64Milliseconds(config.secrets.handshake_timeout)));
   limits.set_max_head_bytes(config.secrets.max_head_kib << 10);
   limits.set_max_body_bytes(config.secrets.max_body_kib << 10);
+  limits.set_max_value_bytes(config.secrets.max_values_kib << 10);
 
   CompanionSpec companion;
   companion.name = kSecretsCompanion;

@@ -66,6 +66,7 @@ TEST(SecretsTest, TheirProcessIsToldTheLimitsOfTheConfiguration) {
   config.secrets = {.max_connections = 5000,
                     .max_head_kib = 2,
                     .max_body_kib = 0,
+                    .max_values_kib = 3,
                     .handshake_timeout = absl::Milliseconds(1500),
                     .memory_mib = 77,
                     .cpu_milli = 88};
@@ -78,6 +79,7 @@ TEST(SecretsTest, TheirProcessIsToldTheLimitsOfTheConfiguration) {
   EXPECT_EQ(spec.limits().max_head_bytes(), 2048u);
   EXPECT_TRUE(spec.limits().has_max_body_bytes()) << "0: none is held";
   EXPECT_EQ(spec.limits().max_body_bytes(), 0u);
+  EXPECT_EQ(spec.limits().max_value_bytes(), 3072u);
   EXPECT_EQ(spec.limits().handshake_ms(), 1500u);
   EXPECT_EQ(process.memory_mib, 77u);
   EXPECT_EQ(process.cpu_milli, 88u);
