@@ -118,7 +118,6 @@ absl::Status ControlServer::Execute(Client& client, const ControlRequest& reques
   switch (request.request_case()) {
     case ControlRequest::kStatus:
       stack_.FillStatus(*response.mutable_status());
-      response.mutable_status()->set_lost_events(lost_events_);
       return absl::OkStatus();
     case ControlRequest::kSetPolicy: {
       const std::vector<std::string> rules(request.set_policy().rules().begin(),
@@ -172,7 +171,7 @@ void ControlServer::OnEvent(const msb::net::v1::Event& event) {
   for (const auto& client : clients_) {
     if (!client->watch.has_value()) continue;
     if (client->out.size() > kMaxBufferedBytes) {
-      ++lost_events_;
+      audit_.CountLost(1);
       continue;
     }
     ControlResponse response;

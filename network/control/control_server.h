@@ -72,7 +72,6 @@ class ControlServer {
   Stack& stack_;
   Audit& audit_;
   std::vector<std::unique_ptr<Client>> clients_;
-  uint64_t lost_events_ = 0;
 };
 
 }  // namespace msb::net

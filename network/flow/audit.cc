@@ -129,6 +129,7 @@ void Audit::FillStatus(msb::net::v1::Status& status) const {
   status.set_dns_queries(lookups_);
   status.set_denied(denied_);
   status.set_dropped_packets(dropped_);
+  status.set_lost_events(lost_);
 }
 
 }  // namespace msb::net

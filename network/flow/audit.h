@@ -53,6 +53,8 @@ class Audit {
               absl::string_view detail);
   void LookedUp(absl::string_view name, absl::string_view type, absl::string_view result, int rule);
   void CountDropped() { ++dropped_; }
+  // Events that could not be told.
+  void CountLost(uint64_t events) { lost_ += events; }
 
   void FillStatus(msb::net::v1::Status& status) const;
 
@@ -72,6 +74,7 @@ class Audit {
   uint64_t lookups_ = 0;
   uint64_t denied_ = 0;
   uint64_t dropped_ = 0;
+  uint64_t lost_ = 0;
 };
 
 absl::string_view ProtocolName(Protocol protocol);

@@ -94,8 +94,13 @@ void SecretsLink::OnNotices() {
     if (*got == 0) return;
     SecretNotice notice;
     if (!notice.ParseFromArray(packet.data(), static_cast<int>(*got))) continue;
+    audit_.CountLost(notice.lost());
+    if (notice.kind() == SecretNotice::KIND_UNSPECIFIED) continue;
     const auto flow = flows_.find(notice.flow());
-    if (flow == flows_.end()) continue;
+    if (flow == flows_.end()) {
+      audit_.CountLost(1);  // of a connection that ended too long ago
+      continue;
+    }
     if (notice.kind() == SecretNotice::KIND_FAILED) {
       audit_.Failed(flow->second, notice.detail());
     } else {

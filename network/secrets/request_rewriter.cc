@@ -134,6 +134,7 @@ absl::StatusOr<bool> RequestRewriter::TakeHead(absl::string_view& rest, std::str
 
 void RequestRewriter::BeginRequest(const RequestHead& head, std::string& out) {
   for_host_ = IsForHost(head, host_, port_);
+  told_.clear();
   value_bytes_ = limits_.max_value_bytes;
   const bool connect = head.method == "CONNECT";
   body_spelling_ = SpellingOfBody(head);
@@ -212,26 +213,26 @@ std::string RequestRewriter::Rewrite(absl::string_view text, Spelling spelling) 
 }
 
 std::string RequestRewriter::Replace(const Substitute& found, Spelling spelling) {
-  if (!found.allowed) {
-    handlers_.on_withheld(found, absl::StrCat("it may not go to ", host_));
-    return found.placeholder;
-  }
+  if (!found.allowed) return Withhold(found, absl::StrCat("it may not go to ", host_));
   if (!for_host_) {
-    handlers_.on_withheld(found, absl::StrCat("the request is for another host than ", host_));
-    return found.placeholder;
+    return Withhold(found, absl::StrCat("the request is for another host than ", host_));
   }
   std::string spelled = found.value.size() <= value_bytes_ ? Spell(found.value, spelling) : "";
   if (spelled.empty() || spelled.size() > value_bytes_) {
     Wipe(spelled);
     value_bytes_ = 0;  // nor may a shorter one that comes behind
-    handlers_.on_withheld(found, absl::StrCat("a request has room for ", limits_.max_value_bytes,
-                                              " bytes of values ([secrets] max_values_kib)"));
-    return found.placeholder;
+    return Withhold(found, absl::StrCat("a request has room for ", limits_.max_value_bytes,
+                                        " bytes of values ([secrets] max_values_kib)"));
   }
   value_bytes_ -= spelled.size();
-  handlers_.on_used(found);
+  if (told_.emplace(&found, Told::kUsed).second) handlers_.on_used(found);
   handlers_.on_spelled(spelled);
   return spelled;
+}
+
+std::string RequestRewriter::Withhold(const Substitute& found, absl::string_view why) {
+  if (told_.emplace(&found, Told::kWithheld).second) handlers_.on_withheld(found, why);
+  return found.placeholder;
 }
 
 // --- body ---

@@ -16,8 +16,10 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "network/secrets/http_head.h"
@@ -32,11 +34,11 @@ class RequestRewriter {
   static constexpr size_t kMaxTrailerBytes = 16 << 10;
 
   struct Handlers {
-    // A value was put in the place of its placeholder.
+    // A value was put in the place of its placeholder. Once in a request.
     std::function<void(const Substitute&)> on_used;
     // How a value was written, each time.
     std::function<void(absl::string_view spelled)> on_spelled;
-    // A placeholder goes out as it is.
+    // A placeholder goes out as it is. Once in a request for each of them.
     std::function<void(const Substitute&, absl::string_view why)> on_withheld;
   };
 
@@ -52,6 +54,7 @@ class RequestRewriter {
   absl::Status Feed(absl::string_view bytes, std::string& out);
 
  private:
+  enum class Told { kUsed, kWithheld };
   enum class State { kHead, kBody, kHeldBody, kChunkLine, kChunk, kChunkEnd, kTrailers, kRaw };
 
   // Each takes what it can from `rest`; false: it needs more.
@@ -72,6 +75,8 @@ class RequestRewriter {
   std::optional<std::string> RewriteBasic(absl::string_view value);
   std::string Rewrite(absl::string_view text, Spelling spelling);
   std::string Replace(const Substitute& found, Spelling spelling);
+  // Returns the placeholder.
+  std::string Withhold(const Substitute& found, absl::string_view why);
 
   const std::string host_;
   const uint16_t port_;
@@ -80,7 +85,8 @@ class RequestRewriter {
   const Handlers handlers_;
 
   State state_ = State::kHead;
-  bool for_host_ = false;   // this request is
+  bool for_host_ = false;                                         // this request is
+  absl::flat_hash_set<std::pair<const Substitute*, Told>> told_;  // of this request
   size_t value_bytes_ = 0;  // may still be put into this request
   std::string head_;
   std::string line_;

@@ -77,7 +77,7 @@ std::string Get(const std::string& target, const std::string& fields) {
 TEST_F(RewriterTest, SpellsAValueAsItsPlaceAsks) {
   EXPECT_EQ(RewriteAnyhow(Get("/?k=" + kMark, "X: " + kMark + "\r\n")),
             Get("/?k=a%2Fb%20%22c%22", "X: a/b \"c\"\r\n"));
-  EXPECT_THAT(used_, ElementsAre("TOKEN", "TOKEN"));
+  EXPECT_THAT(used_, ElementsAre("TOKEN")) << "once a request";
   EXPECT_EQ(
       RewriteAnyhow(Get("/", "Authorization: Basic " + absl::Base64Escape("u:" + kMark) + "\r\n")),
       Get("/", "Authorization: Basic " + absl::Base64Escape("u:a/b \"c\"") + "\r\n"));
@@ -125,6 +125,14 @@ TEST_F(RewriterTest, TheLimitsAreThoseThatItIsGiven) {
   EXPECT_THAT(Rewrite(Get("/", "X: " + std::string(70'000, 'x') + "\r\n")), HasSubstr("xxx"));
 }
 
+TEST_F(RewriterTest, TellsOfEachSecretOnceARequest) {
+  const std::string request = Get("/" + kMark + kMark, "X: " + kMark + "\r\nY: " + kOther +
+                                                           "\r\nZ: " + kOther + kMark + "\r\n");
+  RewriteAnyhow(request + request);
+  EXPECT_THAT(used_, ElementsAre("TOKEN", "TOKEN"));
+  EXPECT_THAT(withheld_, ElementsAre(HasSubstr("OTHER"), HasSubstr("OTHER")));
+}
+
 TEST_F(RewriterTest, ARequestHasRoomForSoManyBytesOfValues) {
   const std::string spelled = "a%2Fb%20%22c%22";
   const std::string request = Get("/" + kMark + "/" + kMark + "/" + kMark, "");
@@ -161,8 +169,7 @@ TEST_F(RewriterTest, ASecretForAnotherHostGoesOutAsItIs) {
   const std::string request = Get("/" + kOther, "X: " + kOther + "\r\n");
   EXPECT_EQ(RewriteAnyhow(request), request);
   EXPECT_THAT(used_, IsEmpty());
-  EXPECT_THAT(withheld_, ElementsAre("OTHER: it may not go to api.example.com",
-                                     "OTHER: it may not go to api.example.com"));
+  EXPECT_THAT(withheld_, ElementsAre("OTHER: it may not go to api.example.com"));
 }
 
 TEST_F(RewriterTest, ARequestForAnotherHostGoesOutAsItIs) {

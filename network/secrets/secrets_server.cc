@@ -143,7 +143,13 @@ absl::StatusOr<SecretsResponse> SecretsServer::Carry(Client& client, SecretsRequ
 absl::Status SecretsServer::Connect(UniqueFd socket) {
   if (channel_.valid()) loop_.Unwatch(channel_.get());
   channel_ = std::move(socket);
-  return loop_.Watch(channel_.get(), EPOLLIN, [this](uint32_t) { OnHandOvers(); });
+  waits_for_room_ = false;
+  MSB_RETURN_IF_ERROR(loop_.Watch(channel_.get(), EPOLLIN, [this](uint32_t events) {
+    if ((events & EPOLLOUT) != 0 && lost_notices_ > 0) Tell(SecretNotice());
+    if ((events & ~uint32_t{EPOLLOUT}) != 0) OnHandOvers();
+  }));
+  if (lost_notices_ > 0) Tell(SecretNotice());
+  return absl::OkStatus();
 }
 
 // --- msb-net ---
@@ -208,16 +214,31 @@ void SecretsServer::Begin(const HandOver& hand_over, Relay::Sockets sockets) {
 
 void SecretsServer::Notify(uint64_t flow, SecretNotice::Kind kind, absl::string_view secret,
                            absl::string_view detail) {
-  if (!channel_.valid()) return;
   SecretNotice notice;
   notice.set_flow(flow);
   notice.set_kind(kind);
   notice.set_secret(std::string(secret));
   notice.set_detail(std::string(detail.substr(0, 512)));
+  if (!Tell(std::move(notice))) ++lost_notices_;
+}
+
+// One that finds no room is lost, as an event may be, and counted: as soon as there is room the
+// number of those is told.
+bool SecretsServer::Tell(SecretNotice notice) {
+  if (!channel_.valid()) return false;
+  notice.set_lost(lost_notices_);
   const std::string bytes = notice.SerializeAsString();
-  // One that finds no room is lost, as an event may be.
-  [[maybe_unused]] const ssize_t sent =
-      ::send(channel_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  const bool told =
+      ::send(channel_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
+  if (told) lost_notices_ = 0;
+  if (told != waits_for_room_) return told;
+  waits_for_room_ = !told;
+  const absl::Status watched =
+      loop_.Modify(channel_.get(), EPOLLIN | (told ? uint32_t{0} : uint32_t{EPOLLOUT}));
+  if (!watched.ok()) {
+    MSB_LOG(kWarning) << "msb-net's socket: " << watched.message();
+  }
+  return told;
 }
 
 void SecretsServer::Bury(uint64_t key) {

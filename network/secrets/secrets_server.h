@@ -60,6 +60,7 @@ class SecretsServer {
   void Begin(const msb::net::v1::HandOver& hand_over, Relay::Sockets sockets);
   void Notify(uint64_t flow, msb::net::v1::SecretNotice::Kind kind, absl::string_view secret,
               absl::string_view detail);
+  bool Tell(msb::net::v1::SecretNotice notice);
   void Bury(uint64_t key);
 
   EventLoop& loop_;
@@ -68,7 +69,9 @@ class SecretsServer {
   const UniqueFd listener_;
   Acceptor acceptor_;
   std::vector<std::unique_ptr<Client>> clients_;
-  UniqueFd channel_;  // of msb-net
+  UniqueFd channel_;           // of msb-net
+  uint64_t lost_notices_ = 0;  // that it has not been told of
+  bool waits_for_room_ = false;
   std::shared_ptr<const SecretTable> table_ = std::make_shared<const SecretTable>();
   uint64_t next_key_ = 1;
   absl::flat_hash_map<uint64_t, std::unique_ptr<Relay>> relays_;

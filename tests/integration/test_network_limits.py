@@ -5,6 +5,7 @@ daemon is heard. The guest is a network namespace (test_network_policy.py says w
 import contextlib
 import os
 import resource
+import socket
 import sys
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from conftest import BUILD
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(__file__)), "support", "network"))
-from control_program import seconds_of_cpu  # noqa: E402
+from control_program import seconds_of_cpu, translate  # noqa: E402
 from namespace_guest import NamespaceGuest  # noqa: E402
 from secret_world import SecretWorld  # noqa: E402
 from secrets_process import SecretsProcess  # noqa: E402
@@ -106,3 +107,25 @@ def test_a_daemon_that_finds_no_descriptor_waits_and_is_heard_then(world):
         expect_idle_until_heard(guest, "id: 1 status {}")
     with SecretsProcess(SECRETS, world.directory / "ca.crt", []) as secrets:
         expect_idle_until_heard(secrets, "certificate {}")
+
+
+def test_notices_that_find_no_room_are_counted_and_told_later(world):
+    """The other end of the channel in the test's hands, which does not read as fast as it hands over."""
+    packet = translate("--encode", "HandOver", b'flow: 1 name: "nobody.org" port: 443', "secrets")
+    count = 3000
+    with SecretsProcess(SECRETS, world.directory / "ca.crt", []) as secrets:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours:
+            with theirs:
+                secrets.ask("connect {}", theirs.fileno())
+            ours.settimeout(20)
+            one, other = socket.socketpair()
+            with one, other:
+                for _ in range(count):
+                    socket.send_fds(ours, [packet], [one.fileno(), other.fileno()])
+            told = lost = 0
+            while told + lost < count:
+                notice = translate("--decode", "SecretNotice", ours.recv(2000), "secrets").decode()
+                told += "KIND_FAILED" in notice
+                lost += sum(int(line.split()[1]) for line in notice.splitlines() if "lost:" in line)
+            assert lost > 0 and told + lost == count
