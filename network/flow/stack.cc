@@ -529,13 +529,9 @@ void Stack::OnMemberFlow(const IpAddress& from, const msb::net::v1::PeerFlow& gi
 void Stack::SetPolicy(Policy policy) {
   environment_.audit.SetPolicy(policy);
   environment_.judge.SetPolicy(std::move(policy));
-  const absl::Time now = absl::Now();
   std::vector<TcpFlow*> denied;
   for (const auto& [key, flow] : tcp_) {
-    if (key.peer_port == kDnsPort || flow->incoming()) continue;
-    const Judge::Decision decision = environment_.judge.Decide(
-        Direction::kOut, Protocol::kTcp, environment_.Behind(key.peer), key.peer_port, now);
-    if (decision.verdict.action == Action::kDeny) denied.push_back(flow.get());
+    if (!MayGoOn(key, *flow)) denied.push_back(flow.get());
   }
   for (TcpFlow* const flow : denied) {
     flow->Abort("denied by a new policy");
@@ -544,6 +540,21 @@ void Stack::SetPolicy(Policy policy) {
   // Those are decided anew with their next datagram.
   absl::erase_if(udp_, [](const auto& entry) { return entry.second->publisher() < 0; });
   ping_.clear();
+}
+
+bool Stack::MayGoOn(const FlowKey& key, const TcpFlow& flow) {
+  if (flow.incoming()) {
+    // A client of a published port: whom the guest sees is not who was decided about.
+    if (!flow.from_member()) return true;
+    return environment_.judge
+               .Decide(Direction::kIn, Protocol::kTcp, key.peer, key.guest_port, absl::Now())
+               .verdict.action == Action::kAllow;
+  }
+  if (key.peer_port == kDnsPort) return true;
+  return environment_.judge
+             .Decide(Direction::kOut, Protocol::kTcp, environment_.Behind(key.peer), key.peer_port,
+                     absl::Now())
+             .verdict.action == Action::kAllow;
 }
 
 absl::Status Stack::SetSecrets(const msb::net::v1::SecretHosts& hosts) {

@@ -55,7 +55,7 @@ class Stack {
   void OnBatchEnd();
   void OnDrained();
 
-  // Replaces the policy; flows that it denies are reset at once.
+  // Replaces the policy; flows that it denies are reset at once, but those of published ports.
   void SetPolicy(Policy policy);
   // Where secrets go, from the next connection on.
   absl::Status SetSecrets(const msb::net::v1::SecretHosts& hosts);
@@ -96,6 +96,8 @@ class Stack {
   void AddTcp(const FlowKey& key, std::unique_ptr<TcpFlow> flow);
   void OnTcpDone(TcpFlow& flow);
   void Sweep();
+  // Whether the policy, which is new, lets a connection stand.
+  bool MayGoOn(const FlowKey& key, const TcpFlow& flow);
   void Throttle(size_t bytes);
   bool HasRoom(bool connecting) const;
   // The same of connections that members begin, for whom less is there.

@@ -136,6 +136,33 @@ def test_both_policies_hold(side, rule, reached):
             assert result["error"] == "ConnectionRefusedError" and result["seconds"] < 5
 
 
+def test_a_new_policy_ends_what_members_have_open():
+    hold = ("import socket,sys\ns=socket.create_connection(('b',int(sys.argv[1])));s.sendall(b'x')\n"
+            "print('open',flush=True)\n"
+            "try: print('told' if s.recv(9) else 'ended')\n"
+            "except ConnectionResetError: print('reset')")
+    silent = ("import socket,sys\ns=socket.create_server(('',int(sys.argv[1])));print('up',flush=True)\n"
+              "c=s.accept()[0];c.recv(1);print('served',flush=True);sys.stdin.read();c.send(b'y')")
+    with Team({"a": ("none", []), "b": ("none", [])}) as team:
+        servers, clients = {}, {}
+        for port in ("8001", "8002"):
+            servers[port] = team.guests["b"].popen(sys.executable, "-c", silent, port,
+                                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            team.servers.append(servers[port])
+            assert servers[port].stdout.readline() == b"up\n"
+            clients[port] = team.guests["a"].popen(sys.executable, "-c", hold, port,
+                                                   stdout=subprocess.PIPE)
+            team.servers.append(clients[port])
+            assert clients[port].stdout.readline() == b"open\n"
+            assert servers[port].stdout.readline() == b"served\n"
+        answer = team.guests["b"].request(
+            'id: 1 set_policy { preset: "none" rules: "deny in @members 8001" }')
+        assert "ok" in answer
+        assert clients["8001"].stdout.readline() in (b"reset\n", b"ended\n")
+        servers["8002"].stdin.close()
+        assert clients["8002"].stdout.readline() == b"told\n"
+
+
 def test_who_is_no_member_is_not_there():
     with Team({"a": ("all", []), "b": ("none", []), "c": ("none", [])}, introduced=False) as team:
         team.serve("b", "tcp", 8000)
