@@ -107,7 +107,10 @@ absl::StatusOr<SslPtr> MakeServer(SSL_CTX* context, const std::string& host, int
 
 absl::StatusOr<SslPtr> MakeClient(SSL_CTX* context, const std::string& host, int fd) {
   MSB_ASSIGN_OR_RETURN(SslPtr ssl, Make(context, fd));
-  ::SSL_set_hostflags(ssl.get(), X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+  // RFC 9525, 2: a name is what subjectAltName says it is, and nothing else. OpenSSL would take the
+  // common name, for which no authority has to vouch, where a certificate has no other.
+  ::SSL_set_hostflags(ssl.get(),
+                      X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
   if (::SSL_set1_host(ssl.get(), host.c_str()) != 1 ||
       SSL_set_tlsext_host_name(ssl.get(), host.c_str()) != 1 ||
       ::SSL_set_alpn_protos(ssl.get(), kHttp11, sizeof(kHttp11)) != 0) {

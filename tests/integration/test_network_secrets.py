@@ -26,7 +26,7 @@ from world import WEB2  # noqa: E402
 
 NET, SECRETS = str(BUILD / "network/msb-net"), str(BUILD / "network/msb-secrets")
 VALUE, OTHER = b"sk-live-0123456789abcdef/+&=", b"other-value-0123456789"
-PORTS = (8443, 8444, 8445, 8446, 8447, 8448)
+PORTS = (8443, 8444, 8445, 8446, 8447, 8448, 8449)
 
 
 @pytest.fixture(scope="module")
@@ -243,7 +243,7 @@ def test_an_upgraded_connection_passes_as_it_is(setup):
 
 
 @pytest.mark.parametrize("port, why", [(8444, b"hostname mismatch"), (8445, b"self-signed"),
-                                       (8446, b"connection")])
+                                       (8446, b"connection"), (8449, b"hostname mismatch")])
 def test_a_host_that_cannot_prove_its_name_gets_nothing(setup, port, why):
     out = raw(setup, [f"GET / HTTP/1.1\r\nHost: {API}\r\n\r\n".encode()], port=port)
     assert out.startswith(b"HTTP/1.1 502 "), out

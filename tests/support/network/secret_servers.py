@@ -4,12 +4,13 @@
 
     secret_servers.py DIRECTORY REPOSITORY
 
-DIRECTORY has NAME.pem (key and certificate) for good, wrong, self. REPOSITORY is served to whoever
-knows the password of git. Prints "ready" when all listen.
+DIRECTORY has NAME.pem (key and certificate) for good, wrong, self, common. REPOSITORY is served to
+whoever knows the password of git. Prints "ready" when all listen.
 
 8443 answers with the request as JSON, or speaks another protocol when asked to upgrade; 8444 has a
 certificate for another name, 8445 one that nobody vouches for; 8446 ends in the middle of the handshake;
-8447 sends an answer that never ends its head; 8448 shows what it was sent byte for byte.
+8447 sends an answer that never ends its head; 8448 shows what it was sent byte for byte; 8449 has a
+certificate whose common name alone is right.
 """
 import base64
 import http.server
@@ -152,6 +153,7 @@ def main():
     serve(8443, "good")
     serve(8444, "wrong")
     serve(8445, "self")
+    serve(8449, "common")
     serve_raw(8446, cut_handshake)
     serve_raw(8447, endless_head)
     serve_raw(8448, show_bytes)

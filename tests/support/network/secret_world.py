@@ -13,12 +13,13 @@ def authority(directory, name):
 
 
 def certificate(directory, name, hosts, issuer=None):
-    """NAME.pem: key and certificate."""
+    """NAME.pem: key and certificate; without hosts one that has API as its common name alone."""
     key, crt, csr = (directory / f"{name}.{end}" for end in ("key", "crt", "csr"))
     extensions = directory / f"{name}.ext"
-    extensions.write_text("subjectAltName=" + ",".join(f"DNS:{host}" for host in hosts) + "\n")
+    names = ",".join(f"DNS:{host}" for host in hosts)
+    extensions.write_text(f"subjectAltName={names}\n" if hosts else "basicConstraints=CA:FALSE\n")
     run("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
-        f"/CN={hosts[0]}", "-keyout", key, "-out", csr)
+        f"/CN={hosts[0] if hosts else API}", "-keyout", key, "-out", csr)
     signer = (["-CA", directory / f"{issuer}.crt", "-CAkey", directory / f"{issuer}.key",
                "-CAcreateserial"] if issuer else ["-signkey", key])
     run("openssl", "x509", "-req", "-in", csr, "-days", "2", "-extfile", extensions, *signer,
@@ -45,5 +46,6 @@ class SecretWorld(World):
         certificate(directory, "good", [API, "example.com", "*.example.com", EVIL], "ca")
         certificate(directory, "wrong", ["somebody.else.org"], "ca")
         certificate(directory, "self", [API])
+        certificate(directory, "common", [], "ca")
         self.servers.append(self.start(self.internet, SUPPORT + "/secret_servers.py", directory,
                                        repository(directory)))
