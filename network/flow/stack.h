@@ -82,15 +82,6 @@ class Stack {
   void OnDns(const FlowKey& key, const UdpDatagram& datagram);
   void OnEcho(const IpPacket& packet);
   PingFlow* OpenPing(const FlowKey& key, const IpPacket& packet);
-  void OnClient(const PortListener& listener, UniqueFd client, const SocketAddress& peer);
-  void OnDatagram(const PortListener& listener, Bytes datagram, const SocketAddress& peer);
-  // A connection or a flow of another member's.
-  void OnMemberFlow(const IpAddress& from, const msb::net::v1::PeerFlow& flow, UniqueFd socket,
-                    MemberSlot slot);
-  // A socket of ours whose other end the member behind `key` has. kUnavailable.
-  absl::StatusOr<UniqueFd> OpenThrough(const FlowKey& key, Protocol protocol);
-  // The peer of somebody who comes in, as the guest sees it.
-  FlowKey KeyOfIncoming(uint16_t guest_port, const SocketAddress& peer) const;
   FlowLabel LabelOf(Direction direction, Protocol protocol, const FlowKey& key,
                     const Judge::Decision& decision) const;
   void AddTcp(const FlowKey& key, std::unique_ptr<TcpFlow> flow);
@@ -100,7 +91,18 @@ class Stack {
   bool MayGoOn(const FlowKey& key, const TcpFlow& flow);
   void Throttle(size_t bytes);
   bool HasRoom(bool connecting) const;
-  // The same of connections that members begin, for whom less is there.
+
+  // stack_incoming.cc
+  void OnClient(const PortListener& listener, UniqueFd client, const SocketAddress& peer);
+  void OnDatagram(const PortListener& listener, Bytes datagram, const SocketAddress& peer);
+  // A connection or a flow of another member's.
+  void OnMemberFlow(const IpAddress& from, const msb::net::v1::PeerFlow& flow, UniqueFd socket,
+                    MemberSlot slot);
+  // A socket of ours whose other end the member behind `key` has. kUnavailable.
+  absl::StatusOr<UniqueFd> OpenThrough(const FlowKey& key, Protocol protocol);
+  // The peer of somebody who comes in, as the guest sees it.
+  FlowKey KeyOfIncoming(uint16_t guest_port, const SocketAddress& peer) const;
+  // HasRoom of connections that members begin, for whom less is there.
   bool HasRoomForMember() const;
 
   Environment& environment_;
