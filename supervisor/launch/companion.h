@@ -73,7 +73,9 @@ struct CompanionBind {
 // How it is connected with its VMM, which has the other side as VmmFdOfCompanion(index).
 enum class VmmLink {
   kSocketpair,  // the VMM has a connected socket: a companion that dies is gone for it
-  kListener,  // the VMM has a listening socket: a companion that is started again is connected anew
+  // The VMM has the writing end of a pipe and nothing to say: its end is the pipe's, which a
+  // companion that is started again opens anew.
+  kLifetime,
 };
 
 struct CompanionSpec {

@@ -4,7 +4,9 @@
 // JailedLauncher: the companions of a VMM.
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -41,6 +43,27 @@ struct CompanionFds {
   UniqueFd log;
 };
 
+absl::StatusOr<UniqueFd> OpenPipe(const std::string& path, int mode) {
+  MSB_ASSIGN_OR_RETURN(const int fd, Syscall(path, [&] {
+                         return ::open(path.c_str(), mode | O_NONBLOCK | O_CLOEXEC);
+                       }));
+  return UniqueFd(fd);
+}
+
+absl::Status ConnectLifetime(const std::string& path, CompanionFds& fds) {
+  const bool first = ::mkfifo(path.c_str(), 0600) == 0;
+  if (!first && errno != EEXIST) return absl::ErrnoToStatus(errno, path);
+  MSB_ASSIGN_OR_RETURN(fds.companion_socket, OpenPipe(path, O_RDONLY));
+  if (first) {
+    MSB_ASSIGN_OR_RETURN(fds.vmm_socket, OpenPipe(path, O_WRONLY));
+    return absl::OkStatus();
+  }
+  // Who comes when nobody writes any more never hears of an end.
+  char none;
+  if (::read(fds.companion_socket.get(), &none, 1) < 0 && errno == EAGAIN) return absl::OkStatus();
+  return MakeError(Reason::kVmmDied, "the VMM has ended");
+}
+
 absl::Status Connect(VmmLink link, const CompanionPaths& paths, CompanionFds& fds) {
   if (link == VmmLink::kSocketpair) {
     int ends[2];
@@ -50,12 +73,7 @@ absl::Status Connect(VmmLink link, const CompanionPaths& paths, CompanionFds& fd
     fds.vmm_socket = UniqueFd(ends[1]);
     return absl::OkStatus();
   }
-  // The VMM of a companion that is started again listens there already.
-  if (::access(paths.vmm_socket.c_str(), F_OK) != 0) {
-    MSB_ASSIGN_OR_RETURN(fds.vmm_socket, ListenUnix(paths.vmm_socket));
-  }
-  MSB_ASSIGN_OR_RETURN(fds.companion_socket, ConnectUnix(paths.vmm_socket, Blocking::kYes));
-  return absl::OkStatus();
+  return ConnectLifetime(paths.vmm_pipe, fds);
 }
 
 absl::StatusOr<CompanionFds> MakeFds(const CompanionSpec& spec, const CompanionPaths& paths,
@@ -100,7 +118,7 @@ struct JailedLauncher::PendingCompanion {
 CompanionPaths PathsOf(const LaunchPlan& plan, absl::string_view companion) {
   const std::string base = absl::StrCat(plan.runtime_directory, "/", companion);
   return {.control_socket = base + ".sock",
-          .vmm_socket = base + ".vmm.sock",
+          .vmm_pipe = base + ".vmm.pipe",
           .log = base + ".log",
           .cgroup = absl::StrCat(plan.cgroup, std::string(1, kNameSeparator), companion)};
 }
@@ -108,6 +126,7 @@ CompanionPaths PathsOf(const LaunchPlan& plan, absl::string_view companion) {
 absl::StatusOr<JailedLauncher::PendingCompanion> JailedLauncher::BeginCompanion(
     const LaunchPlan& plan, const CompanionSpec& spec) const {
   auto fds = MakeFds(spec, PathsOf(plan, spec.name), options_.companion_log_bytes);
+  if (ReasonOf(fds.status()) != Reason::kUnspecified) return fds.status();
   if (!fds.ok()) return WithReason(Reason::kHostError, spec.name, fds.status());
   JailRequest request = RequestOf(spec, *fds);
   request.command_line = JailerCommandLine(spec, plan, layout_);

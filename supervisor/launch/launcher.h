@@ -83,9 +83,9 @@ struct LaunchPlan {
 // Where the parts of a companion are, a function of the plan and its name.
 struct CompanionPaths {
   std::string control_socket;
-  std::string vmm_socket;  // where its VMM listens, with VmmLink::kListener
-  std::string log;         // of the ended ones
-  std::string cgroup;      // beside the sandbox's own
+  std::string vmm_pipe;  // whose writing end its VMM has, with VmmLink::kLifetime
+  std::string log;       // of the ended ones
+  std::string cgroup;    // beside the sandbox's own
 };
 CompanionPaths PathsOf(const LaunchPlan& plan, absl::string_view companion);
 
@@ -138,7 +138,7 @@ class Launcher {
   virtual absl::Status CheckSources(const LaunchPlan& plan, const CompanionSpec& spec) = 0;
 
   // Starts one more companion, or an ended one again, beside a VMM that runs. With
-  // VmmLink::kListener it is connected with the VMM already; with kSocketpair `vmm_socket` is the
+  // VmmLink::kLifetime it is connected with the VMM already; with kSocketpair `vmm_socket` is the
   // caller's, who hands it to the VMM. Blocks like Launch; nothing is left behind on an error.
   struct StartedCompanion {
     LaunchedCompanion companion;

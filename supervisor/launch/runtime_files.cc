@@ -91,6 +91,7 @@ absl::StatusOr<RuntimeFiles> MakeRuntimeFiles(const LaunchPlan& plan) {
 
 absl::Status RemoveRuntimeFiles(const LaunchPlan& plan) {
   MSB_RETURN_IF_ERROR(Unlink(plan.exit_event));
+  MSB_RETURN_IF_ERROR(RemoveByEnding(plan.runtime_directory, ".pipe"));
   return RemoveByEnding(plan.runtime_directory, ".sock");
 }
 

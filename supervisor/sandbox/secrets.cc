@@ -215,8 +215,7 @@ CompanionSpec SecretsCompanionOf(const Config& config, const std::string& id) {
                         .reason = Reason::kCaStoreInvalid,
                         .label = "the certificates of [network] ca_store"}};
   companion.input = spec.SerializeAsString();
-  // The VMM has nothing to say to it; the listener lets another one take its place.
-  companion.vmm_link = VmmLink::kListener;
+  companion.vmm_link = VmmLink::kLifetime;
   companion.memory_mib = config.secrets.memory_mib;
   companion.cpu_milli = config.secrets.cpu_milli;
   companion.pids_max = kPidsMax;

@@ -8,7 +8,6 @@
 //   fake.exit=N       ends at once with that code
 //   fake.hog=MIB      touches that much memory before it serves
 //   fake.children=N   has so many children, which wait for ever
-//   fake.links=N      takes so many connections of a companion, and says what it says
 //   fake.companions=N says "hello" to so many companions, and what they say
 
 #include <fcntl.h>
@@ -84,21 +83,6 @@ void Greet(int companions) {
   std::fflush(stdout);
 }
 
-// Takes so many connections of the first companion, one after the other.
-void TakeLinks(int count) {
-  for (int i = 0; i < count; ++i) {
-    pollfd listener{.fd = kFirstCompanionFd, .events = POLLIN, .revents = 0};
-    ::poll(&listener, 1, -1);
-    const auto link = msb::AcceptUnix(kFirstCompanionFd, msb::Blocking::kYes);
-    char text[6] = "hello";
-    const bool sent = link.ok() && ::send(link->get(), text, 5, MSG_NOSIGNAL) == 5;
-    std::memset(text, 0, sizeof(text));
-    const bool got = sent && ::read(link->get(), text, 5) == 5;
-    std::printf("link %d: %s\n", i, got ? text : "gone");
-    std::fflush(stdout);
-  }
-}
-
 void WriteExitEvent(const pb::VmSpec& spec) {
   pb::VmEvent event;
   event.set_kind(pb::VmEvent::KIND_ENDED);
@@ -138,7 +122,6 @@ int Run(const pb::VmSpec& spec) {
   if (const auto mib = Word(spec, "fake.hog")) Hog(*mib);
   if (const auto count = Word(spec, "fake.children")) HaveChildren(*count);
   if (const auto count = Word(spec, "fake.companions")) Greet(*count);
-  if (const auto count = Word(spec, "fake.links")) TakeLinks(*count);
   while (true) {
     pollfd listener{.fd = spec.control_fd(), .events = POLLIN, .revents = 0};
     ::poll(&listener, 1, -1);
