@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
+#include "base/descriptors.h"
 #include "base/error.h"
 #include "base/frames.h"
 #include "base/status_macros.h"
@@ -23,6 +24,7 @@
 #include "base/unique_fd.h"
 #include "base/unix_socket.h"
 #include "network/policy/policy.h"
+#include "supervisor/sandbox/ask_companion.h"
 #include "supervisor/sandbox/private_networks.h"
 #include "supervisor/sandbox/secrets.h"
 
@@ -154,29 +156,6 @@ absl::StatusOr<UniqueFd> BindOnHost(const PublishedPort& port) {
 }
 
 }  // namespace
-
-absl::Status SendFrameWithDescriptor(int socket, const std::string& frame, int fd) {
-  iovec part{const_cast<char*>(frame.data()), frame.size()};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  if (fd >= 0) {
-    message.msg_control = control;
-    message.msg_controllen = sizeof(control);
-    cmsghdr* const header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    std::memcpy(CMSG_DATA(header), &fd, sizeof(fd));
-  }
-  // Far less than an empty socket takes.
-  MSB_ASSIGN_OR_RETURN(const ssize_t sent, Syscall("sendmsg", [&] {
-                         return ::sendmsg(socket, &message, MSG_NOSIGNAL);
-                       }));
-  return static_cast<size_t>(sent) == frame.size() ? absl::OkStatus()
-                                                   : absl::UnavailableError("sent in part");
-}
 
 absl::Status CompletePort(PublishedPort& port) {
   if (port.protocol() == PublishedPort::PROTOCOL_UNSPECIFIED) {
@@ -314,15 +293,21 @@ void AddNetwork(const Config& config, const msb::v1::SandboxSpec& sandbox, Launc
 
 namespace {
 
+// A new end of the guest's wire, with a byte.
+absl::Status HandToVmm(const std::string& link_socket, const UniqueFd& wire,
+                       absl::Duration timeout) {
+  MSB_ASSIGN_OR_RETURN(const UniqueFd link, ConnectUnix(link_socket, Blocking::kNo));
+  const std::string byte(1, '\0');
+  return WriteWithDescriptors(link.get(), byte, {wire.get()}, absl::Now() + timeout);
+}
+
 absl::StatusOr<LaunchedCompanion> RestartNet(Launcher& launcher, const Config& config,
                                              const LaunchPlan& plan,
                                              const msb::v1::SandboxSpec& sandbox) {
   MSB_ASSIGN_OR_RETURN(Launcher::StartedCompanion started,
                        launcher.StartCompanion(plan, CompanionOf(config, plan.id, sandbox)));
-  const absl::StatusOr<UniqueFd> link = ConnectUnix(plan.link_socket, Blocking::kYes);
-  if (!link.ok()) return WithReason(Reason::kHostError, "the VMM's wire", link.status());
   const absl::Status handed =
-      SendFrameWithDescriptor(link->get(), std::string(1, '\0'), started.vmm_socket.get());
+      HandToVmm(plan.link_socket, started.vmm_socket, config.agent.request_timeout);
   if (!handed.ok()) return WithReason(Reason::kHostError, "the VMM's wire", handed);
   const std::string socket = PathsOf(plan, kNetworkCompanion).control_socket;
   for (PublishedPort port : sandbox.network().ports()) {
@@ -368,17 +353,15 @@ absl::StatusOr<msb::net::v1::ControlResponse> AskNetwork(const std::string& cont
                                                          msb::net::v1::ControlRequest request,
                                                          int fd, absl::Duration timeout) {
   request.set_id(1);
-  absl::StatusOr<UniqueFd> socket = ConnectUnix(control_socket, Blocking::kYes);
-  if (!socket.ok()) return WithReason(Reason::kHostError, "msb-net", socket.status());
   std::string frame;
   AppendFrame(request.SerializeAsString(), frame);
-  const absl::Status sent = SendFrameWithDescriptor(socket->get(), frame, fd);
-  if (!sent.ok()) return WithReason(Reason::kHostError, "msb-net", sent);
-  const auto answer = ReadFrame(socket->get(), absl::Now() + timeout);
-  if (!answer.ok()) return WithReason(Reason::kHostError, "msb-net", answer.status());
+  MSB_ASSIGN_OR_RETURN(
+      const std::string answer,
+      AskCompanion({.asked = "msb-net", .socket = control_socket, .frame = frame, .descriptor = fd},
+                   timeout));
   msb::net::v1::ControlResponse response;
-  if (!answer->has_value() || !response.ParseFromString(**answer)) {
-    return MakeError(Reason::kHostError, "msb-net gave no answer");
+  if (!response.ParseFromString(answer)) {
+    return MakeError(Reason::kHostError, "msb-net gave an answer that is none");
   }
   if (response.has_error()) return StatusOf(response.error());
   return response;

@@ -55,9 +55,6 @@ RestartedNetwork RestartNetworkProcesses(Launcher& launcher, const Config& confi
 
 msb::net::v1::Policy PolicyOf(const msb::v1::Network& network);
 
-// One frame (base/frames.h) with `fd`, or -1, to a companion that listens for them.
-absl::Status SendFrameWithDescriptor(int socket, const std::string& frame, int fd);
-
 // Of msb-net or msb-secrets.
 absl::Status StatusOf(const msb::net::v1::Error& error);
 

@@ -15,15 +15,14 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/time/clock.h"
 #include "base/error.h"
 #include "base/frames.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "base/syscall.h"
-#include "base/unix_socket.h"
 #include "msb/net/v1/secrets.pb.h"
 #include "network/policy/secret_host.h"
+#include "supervisor/sandbox/ask_companion.h"
 #include "supervisor/sandbox/network.h"
 
 namespace msb {
@@ -82,16 +81,15 @@ absl::Status CompleteHosts(msb::v1::Secret& secret) {
 
 absl::StatusOr<SecretsResponse> Ask(const LaunchPlan& plan, const std::string& frame, int fd,
                                     absl::Duration timeout) {
-  const std::string path = PathsOf(plan, kSecretsCompanion).control_socket;
-  const absl::StatusOr<UniqueFd> socket = ConnectUnix(path, Blocking::kYes);
-  if (!socket.ok()) return WithReason(Reason::kHostError, "msb-secrets", socket.status());
-  const absl::Status sent = SendFrameWithDescriptor(socket->get(), frame, fd);
-  if (!sent.ok()) return WithReason(Reason::kHostError, "msb-secrets", sent);
-  const auto answer = ReadFrame(socket->get(), absl::Now() + timeout);
-  if (!answer.ok()) return WithReason(Reason::kHostError, "msb-secrets", answer.status());
+  MSB_ASSIGN_OR_RETURN(const std::string answer,
+                       AskCompanion({.asked = "msb-secrets",
+                                     .socket = PathsOf(plan, kSecretsCompanion).control_socket,
+                                     .frame = frame,
+                                     .descriptor = fd},
+                                    timeout));
   SecretsResponse response;
-  if (!answer->has_value() || !response.ParseFromString(**answer)) {
-    return MakeError(Reason::kHostError, "msb-secrets gave no answer; its log says why");
+  if (!response.ParseFromString(answer)) {
+    return MakeError(Reason::kHostError, "msb-secrets gave an answer that is none");
   }
   if (response.has_error()) return StatusOf(response.error());
   return response;
