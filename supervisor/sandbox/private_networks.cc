@@ -93,21 +93,22 @@ msb::net::v1::Member MemberOf(const SandboxRecord& sandbox, const SandboxRecord&
   return member;
 }
 
-absl::Status Introduce(const Meeting& one, const Meeting& other, absl::Duration timeout) {
+absl::Status Introduce(const std::string& control_socket, const msb::net::v1::Member& member,
+                       const UniqueFd& end, absl::Duration timeout) {
+  msb::net::v1::ControlRequest request;
+  *request.mutable_add_member() = member;
+  return AskNetwork(control_socket, std::move(request), end.get(), timeout).status();
+}
+
+absl::StatusOr<UniqueFd> Introduce(const std::string& control_socket,
+                                   const msb::net::v1::Member& member, absl::Duration timeout) {
   int ends[2];
   MSB_RETURN_IF_ERROR(Syscall(
       "socketpair", [&] { return ::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends); }));
-  const UniqueFd first(ends[0]);
-  const UniqueFd second(ends[1]);
-  const auto tell = [timeout](const LaunchPlan& plan, const msb::net::v1::Member& member, int fd) {
-    msb::net::v1::ControlRequest request;
-    *request.mutable_add_member() = member;
-    return AskNetwork(PathsOf(plan, kNetworkCompanion).control_socket, std::move(request), fd,
-                      timeout)
-        .status();
-  };
-  MSB_RETURN_IF_ERROR(tell(one.plan, other.member, first.get()));
-  return tell(other.plan, one.member, second.get());
+  const UniqueFd given(ends[0]);
+  UniqueFd kept(ends[1]);
+  MSB_RETURN_IF_ERROR(Introduce(control_socket, member, given, timeout));
+  return kept;
 }
 
 absl::Status PrivateNetworks::Recover() {

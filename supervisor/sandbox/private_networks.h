@@ -18,10 +18,10 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "base/unique_fd.h"
 #include "msb/net/v1/net.pb.h"
 #include "msb/v1/network.pb.h"
 #include "msb/v1/sandbox.pb.h"
-#include "supervisor/launch/launcher.h"
 #include "supervisor/sandbox/caller.h"
 #include "supervisor/store/sandbox_record.h"
 #include "supervisor/store/sandbox_store.h"
@@ -40,12 +40,12 @@ absl::Status CheckPrivateNetworks(const msb::v1::Network& network);
 void AddOwnNames(const msb::v1::SandboxSpec& spec, msb::net::v1::NetSpec& net);
 // `sandbox` as another one sees it, in the networks that both are in; no names: there is none.
 msb::net::v1::Member MemberOf(const SandboxRecord& sandbox, const SandboxRecord& seen_by);
-// Tells two msb-nets of each other. Blocks.
-struct Meeting {
-  LaunchPlan plan;
-  msb::net::v1::Member member;
-};
-absl::Status Introduce(const Meeting& one, const Meeting& other, absl::Duration timeout);
+// Tells the msb-net behind `control_socket` of another member, whom it reaches by the other side of
+// `end`; without one, by what is returned. Blocks.
+absl::Status Introduce(const std::string& control_socket, const msb::net::v1::Member& member,
+                       const UniqueFd& end, absl::Duration timeout);
+absl::StatusOr<UniqueFd> Introduce(const std::string& control_socket,
+                                   const msb::net::v1::Member& member, absl::Duration timeout);
 
 // Threading: as Registry.
 class PrivateNetworks {

@@ -41,17 +41,21 @@ Sandbox::Sandbox(const SandboxContext& context, SandboxRecord record,
       plan_(context.launcher.Plan(record_.id, record_.slot)),
       on_removed_(std::move(on_removed)),
       neighbours_(std::move(neighbours)),
+      network_turns_(context.loop),
       start_timer_(context.loop),
       stop_timer_(context.loop),
       idle_timer_(context.loop),
       lifetime_timer_(context.loop) {}
 
-Sandbox::~Sandbox() {
+Sandbox::~Sandbox() { LeaveRun(); }
+
+// The VMM lives on; a later life of the daemon adopts it.
+void Sandbox::LeaveRun() {
   if (!run_) return;
-  // The VMM lives on; a later life of the daemon adopts it.
   if (run_->vmm.pidfd.valid()) context_.loop.Unwatch(run_->vmm.pidfd.get());
   UnwatchCompanions();
   if (run_->control) run_->control->Close();
+  run_.reset();
 }
 
 msb::v1::Sandbox Sandbox::View() const {
@@ -79,7 +83,11 @@ msb::v1::Sandbox Sandbox::View() const {
   return view;
 }
 
-absl::Status Sandbox::Journal() { return context_.store.Put(record_); }
+absl::Status Sandbox::Journal() {
+  if (!removed_) return context_.store.Put(record_);
+  // The next daemon would find it again.
+  return MakeError(Reason::kSandboxNotFound, "the sandbox has been removed");
+}
 
 void Sandbox::SetState(SandboxState state, Reason reason, std::string detail) {
   MSB_CHECK(MayFollow(record_.state, state));
@@ -144,6 +152,7 @@ void Sandbox::EndCalls() {
   for (auto* waiters : {&start_waiters_, &stop_waiters_, &remove_waiters_}) {
     Answer(*waiters, ending);
   }
+  network_turns_.Refuse(ending);
   if (run_ && run_->agent) run_->agent->Close(ending);
 }
 
@@ -152,7 +161,10 @@ void Sandbox::LetGo() {
   for (auto* waiters : {&start_waiters_, &stop_waiters_, &remove_waiters_, &count_waiters_}) {
     std::exchange(*waiters, {});
   }
+  network_turns_.Forget();
   if (run_ && run_->agent) run_->agent->Abandon();
+  // Now: what a worker has posted meanwhile keeps the sandbox for longer than its context lives.
+  LeaveRun();
 }
 
 absl::StatusOr<Sandbox::Guest> Sandbox::UseGuest() const {

@@ -30,6 +30,7 @@
 #include "supervisor/sandbox/context.h"
 #include "supervisor/sandbox/network.h"
 #include "supervisor/sandbox/secrets.h"
+#include "supervisor/sandbox/turns.h"
 #include "supervisor/sandbox/vmm_control.h"
 #include "supervisor/sandbox/vmm_jobs.h"
 #include "supervisor/store/sandbox_record.h"
@@ -78,6 +79,8 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   absl::Status Update(const msb::v1::UpdateRequest& changes);
 
   // --- its network (sandbox_network.cc; proto/msb/v1/network.proto) ---
+  //
+  // Whatever changes it or its secrets, or asks their processes, waits for what was asked before.
 
   // Preset (empty: as it is) and rules of `network`.
   void UpdateNetwork(msb::v1::Network network, Done done);
@@ -94,7 +97,7 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   // --- its secrets (sandbox_secrets.cc; docs/secrets.md) ---
 
   void AddSecretValues(SecretValues values);
-  void UpdateSecrets(SecretList set, const std::vector<std::string>& remove, SecretValues values,
+  void UpdateSecrets(SecretList set, std::vector<std::string> remove, SecretValues values,
                      Done done);
 
   // Picks up where an earlier life of the daemon left off. Once, before any verb.
@@ -140,15 +143,19 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
     std::shared_ptr<VmmControl> control;
     std::shared_ptr<AgentClient> agent;  // once the guest is ready
   };
-  // Runs `job()` on a worker and then `(this->*then)(result)` on the loop.
+  // Runs `job()` on a worker and then `(this->*then)(result)`, or `then(*this, result)`, on the
+  // loop.
   template <typename Job, typename Result>
   void RunBlocking(Job job, void (Sandbox::*then)(Result));
+  template <typename Job, typename Then>
+  void RunBlocking(Job job, Then then);
   // What calls `then` on the loop, from whatever thread, unless the sandbox is gone by then.
   template <typename Argument>
   std::function<void(Argument)> OnLoop(std::function<void(Sandbox&, Argument)> then);
 
   // sandbox.cc
   absl::Status Journal();
+  void LeaveRun();
   void SetState(msb::v1::SandboxState state, Reason reason = Reason::kUnspecified,
                 std::string detail = "");
   void Announce(msb::v1::SandboxState from, msb::v1::SandboxState to);
@@ -160,8 +167,21 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   void EndActivity();
 
   // sandbox_network.cc
+  // Calls `change` when it is its turn, with what calls `done` and ends the turn.
+  template <typename Outcome>
+  void InTurn(std::function<void(Outcome)> done,
+              std::function<void(std::type_identity_t<std::function<void(Outcome)>>)> change);
+  void UpdateNetworkNow(msb::v1::Network network, Done done);
+  void PublishPortNow(msb::v1::PublishedPort port,
+                      std::function<void(absl::StatusOr<msb::v1::PublishedPort>)> done);
+  void UnpublishPortNow(msb::v1::PublishedPort port, Done done);
+  void RestartNetworkNow(Done done);
+  void NetworkStatusNow(std::function<void(absl::StatusOr<msb::v1::NetworkStatus>)> done);
   // Tells its msb-net and those of the other members that run of each other.
   void MeetNeighbours();
+  void Meet(const std::shared_ptr<Sandbox>& other);
+  void BeMet(const std::shared_ptr<Sandbox>& other, std::shared_ptr<const UniqueFd> end);
+  void OnNotMet(const Sandbox& other, const absl::Status& why) const;
   void OnNetworkRestarted(RestartedNetwork restarted, const Done& asked);
   void AskNetworkThen(
       msb::net::v1::ControlRequest request,
@@ -173,6 +193,8 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   // Of a running sandbox whose msb-secrets has ended: for the next one (RestartNetwork).
   absl::Status TakeMissingValues(SecretValues values);
   void TrustSecretsThen(Done done);
+  void UpdateSecretsNow(const SecretList& set, const std::vector<std::string>& remove,
+                        const SecretValues& values, Done done);
 
   // sandbox_start.cc
   void OnFilesMade(absl::Status status);
@@ -224,8 +246,9 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   const Neighbours neighbours_;
   std::optional<Run> run_;
   SecretValues secret_values_;  // known to this life of the daemon
-  bool launching_ = false;      // a worker is at it
-  bool clearing_ = false;       // a worker is at it
+  Turns network_turns_;
+  bool launching_ = false;  // a worker is at it
+  bool clearing_ = false;   // a worker is at it
   bool removed_ = false;
   absl::Time start_request_;
   // Of the run that is ending: set by whoever ends it, else judged by what the VMM left behind.
@@ -254,6 +277,30 @@ void Sandbox::RunBlocking(Job job, void (Sandbox::*then)(Result)) {
     // Moved, so that the last reference never goes on the worker.
     loop.Post([self = std::move(self), result, then] { ((*self).*then)(std::move(*result)); });
   });
+}
+
+template <typename Job, typename Then>
+void Sandbox::RunBlocking(Job job, Then then) {
+  context_.workers.Run(
+      [self = shared_from_this(), job = std::move(job), then = std::move(then)]() mutable {
+        auto result = std::make_shared<std::decay_t<decltype(job())>>(job());
+        EventLoop& loop = self->context_.loop;
+        loop.Post([self = std::move(self), then = std::move(then), result]() mutable {
+          then(*self, std::move(*result));
+        });
+      });
+}
+
+template <typename Outcome>
+void Sandbox::InTurn(
+    std::function<void(Outcome)> done,
+    std::function<void(std::type_identity_t<std::function<void(Outcome)>>)> change) {
+  network_turns_.Take(
+      [this, done = std::move(done), change = std::move(change)](absl::StatusOr<Turns::Turn> turn) {
+        if (!turn.ok()) return done(turn.status());
+        if (record_.removing) return done(NotNow("change the network of"));
+        change([turn = *std::move(turn), done](Outcome outcome) { done(std::move(outcome)); });
+      });
 }
 
 template <typename Argument>

@@ -89,11 +89,17 @@ void Sandbox::TakeRestarted(const std::string& name, absl::StatusOr<LaunchedComp
 
 void Sandbox::OnCompanionEnded(const std::string& name) {
   UnwatchCompanion(name);
-  RunBlocking(
-      [&context = context_, plan = plan_, name] {
-        return EndedCompanion{name, context.launcher.EndCompanion(plan, name)};
-      },
-      &Sandbox::OnCompanionCleared);
+  // Not while another takes its place: it would be cleared up in place of the dead one.
+  network_turns_.Take([this, name](absl::StatusOr<Turns::Turn> turn) {
+    if (!turn.ok() || !run_ || CompanionRuns(name)) return;
+    RunBlocking(
+        [&context = context_, plan = plan_, name] {
+          return EndedCompanion{name, context.launcher.EndCompanion(plan, name)};
+        },
+        [turn = *std::move(turn)](Sandbox& self, EndedCompanion ended) {
+          self.OnCompanionCleared(std::move(ended));
+        });
+  });
 }
 
 void Sandbox::OnCompanionCleared(EndedCompanion ended) {

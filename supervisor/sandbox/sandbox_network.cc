@@ -54,17 +54,19 @@ absl::StatusOr<bool> Sandbox::NetworkRuns() const {
 // Runs `ask` on a worker, then `done` with its answer on the loop.
 void Sandbox::AskNetworkThen(msb::net::v1::ControlRequest request,
                              std::function<void(Sandbox&, NetworkResponse)> done) {
-  context_.workers.Run([&loop = context_.loop, weak = weak_from_this(), socket = NetworkSocket(),
-                        timeout = context_.config.agent.request_timeout,
-                        request = std::move(request), done = std::move(done)] {
-    auto response = AskNetwork(socket, request, /*fd=*/-1, timeout);
-    loop.Post([weak, done, response = std::move(response)] {
-      if (const auto self = weak.lock()) done(*self, response);
-    });
-  });
+  RunBlocking(
+      [socket = NetworkSocket(), timeout = context_.config.agent.request_timeout,
+       request = std::move(request)] { return AskNetwork(socket, request, /*fd=*/-1, timeout); },
+      std::move(done));
 }
 
 void Sandbox::UpdateNetwork(msb::v1::Network network, Done done) {
+  InTurn(std::move(done), [this, network = std::move(network)](Done turned) {
+    UpdateNetworkNow(network, std::move(turned));
+  });
+}
+
+void Sandbox::UpdateNetworkNow(msb::v1::Network network, Done done) {
   if (network.preset().empty()) network.set_preset(record_.spec.network().preset());
   if (absl::Status status = CompleteNetwork(context_.config.network, network); !status.ok()) {
     return done(std::move(status));
@@ -89,6 +91,14 @@ void Sandbox::UpdateNetwork(msb::v1::Network network, Done done) {
 
 void Sandbox::PublishPort(PublishedPort port,
                           std::function<void(absl::StatusOr<PublishedPort>)> done) {
+  InTurn(std::move(done),
+         [this, port = std::move(port)](std::function<void(absl::StatusOr<PublishedPort>)> turned) {
+           PublishPortNow(port, std::move(turned));
+         });
+}
+
+void Sandbox::PublishPortNow(PublishedPort port,
+                             std::function<void(absl::StatusOr<PublishedPort>)> done) {
   absl::Status status = CompletePort(port);
   const int ports = record_.spec.network().ports_size() + 1;
   status.Update(CheckPortCount(context_.config.network, ports));
@@ -99,23 +109,26 @@ void Sandbox::PublishPort(PublishedPort port,
     status = Journal();
     return status.ok() ? done(port) : done(status);
   }
-  context_.workers.Run([&loop = context_.loop, weak = weak_from_this(), socket = NetworkSocket(),
-                        timeout = context_.config.agent.request_timeout, port,
-                        done = std::move(done)]() mutable {
-    const absl::StatusOr<uint32_t> bound = PublishOnHost(socket, port, timeout);
-    loop.Post([weak, bound, port, done = std::move(done)]() mutable {
-      const auto self = weak.lock();
-      if (!self) return;
-      if (!bound.ok()) return done(bound.status());
-      port.set_bound_port(*bound);
-      *self->record_.spec.mutable_network()->add_ports() = port;
-      const absl::Status kept = self->Journal();
-      kept.ok() ? done(port) : done(kept);
-    });
-  });
+  RunBlocking(
+      [socket = NetworkSocket(), timeout = context_.config.agent.request_timeout, port] {
+        return PublishOnHost(socket, port, timeout);
+      },
+      [port, done = std::move(done)](Sandbox& self, absl::StatusOr<uint32_t> bound) mutable {
+        if (!bound.ok()) return done(bound.status());
+        port.set_bound_port(*bound);
+        *self.record_.spec.mutable_network()->add_ports() = port;
+        const absl::Status kept = self.Journal();
+        kept.ok() ? done(port) : done(kept);
+      });
 }
 
 void Sandbox::UnpublishPort(PublishedPort port, Done done) {
+  InTurn(std::move(done), [this, port = std::move(port)](Done turned) {
+    UnpublishPortNow(port, std::move(turned));
+  });
+}
+
+void Sandbox::UnpublishPortNow(PublishedPort port, Done done) {
   const uint32_t bound = port.bound_port();
   if (port.guest_port() == 0) port.set_guest_port(1);  // not asked for
   if (absl::Status status = CompletePort(port); !status.ok()) return done(std::move(status));
@@ -149,27 +162,59 @@ void Sandbox::UnpublishPort(PublishedPort port, Done done) {
 
 void Sandbox::MeetNeighbours() {
   if (record_.spec.network().private_networks().empty()) return;
-  std::vector<std::pair<Meeting, Meeting>> meetings;
   for (const auto& other : neighbours_(record_)) {
     if (!other->CompanionRuns(kNetworkCompanion)) continue;
-    meetings.push_back({{plan_, MemberOf(record_, other->record_)},
-                        {other->plan_, MemberOf(other->record_, record_)}});
-  }
-  if (meetings.empty()) return;
-  context_.workers.Run([meetings = std::move(meetings), id = record_.id,
-                        timeout = context_.config.agent.request_timeout] {
-    for (const auto& [self, other] : meetings) {
-      const absl::Status met = Introduce(self, other, timeout);
-      // One of the two is ending: nothing to reach there.
-      if (!met.ok()) {
-        MSB_LOG(kWarning) << "sandbox " << id << " and " << other.plan.id
-                          << " do not meet in their network: " << met.message();
-      }
+    // In one order, whoever begins: two meetings of the same two that cross would leave each of
+    // them with an end whose other side is gone.
+    if (record_.slot < other->record_.slot) {
+      Meet(other);
+    } else {
+      other->Meet(shared_from_this());
     }
+  }
+}
+
+// Each of the two is told in a turn of its own: one that does not answer keeps nobody else waiting.
+void Sandbox::Meet(const std::shared_ptr<Sandbox>& other) {
+  network_turns_.Take([this, other](absl::StatusOr<Turns::Turn> turn) {
+    if (!turn.ok()) return;
+    RunBlocking(
+        [socket = NetworkSocket(), member = MemberOf(other->record_, record_),
+         timeout = context_.config.agent.request_timeout] {
+          return Introduce(socket, member, timeout);
+        },
+        [turn = *std::move(turn), other](Sandbox& self, absl::StatusOr<UniqueFd> end) {
+          if (!end.ok()) return self.OnNotMet(*other, end.status());
+          other->BeMet(self.shared_from_this(), std::make_shared<UniqueFd>(*std::move(end)));
+        });
   });
 }
 
+void Sandbox::BeMet(const std::shared_ptr<Sandbox>& other, std::shared_ptr<const UniqueFd> end) {
+  network_turns_.Take([this, other, end = std::move(end)](absl::StatusOr<Turns::Turn> turn) {
+    if (!turn.ok()) return;
+    RunBlocking(
+        [socket = NetworkSocket(), member = MemberOf(other->record_, record_), end,
+         timeout = context_.config.agent.request_timeout] {
+          return Introduce(socket, member, *end, timeout);
+        },
+        [turn = *std::move(turn), other](Sandbox& self, const absl::Status& told) {
+          if (!told.ok()) self.OnNotMet(*other, told);
+        });
+  });
+}
+
+// One of the two is ending: nothing to reach there.
+void Sandbox::OnNotMet(const Sandbox& other, const absl::Status& why) const {
+  MSB_LOG(kWarning) << "sandbox " << record_.id << " and " << other.record_.id
+                    << " do not meet in their network: " << why.message();
+}
+
 void Sandbox::RestartNetwork(Done done) {
+  InTurn(std::move(done), [this](Done turned) { RestartNetworkNow(std::move(turned)); });
+}
+
+void Sandbox::RestartNetworkNow(Done done) {
   if (state() != msb::v1::SANDBOX_STATE_RUNNING) return done(NotNow("restart the network of"));
   const bool with_secrets = UsesSecrets(record_.spec) && !CompanionRuns(kSecretsCompanion);
   if (with_secrets) {
@@ -181,17 +226,15 @@ void Sandbox::RestartNetwork(Done done) {
     }
   }
   UnwatchCompanion(kNetworkCompanion);  // its end is no news now
-  context_.workers.Run([&context = context_, weak = weak_from_this(), plan = plan_,
-                        spec = record_.spec, values = secret_values_, with_secrets,
-                        done = std::move(done)] {
-    auto restarted = std::make_shared<RestartedNetwork>(RestartNetworkProcesses(
-        context.launcher, context.config, plan, spec, with_secrets ? &values : nullptr));
-    context.loop.Post([weak, done, restarted] {
-      const auto self = weak.lock();
-      if (self == nullptr) return;
-      self->OnNetworkRestarted(std::move(*restarted), done);
-    });
-  });
+  RunBlocking(
+      [&context = context_, plan = plan_, spec = record_.spec, values = secret_values_,
+       with_secrets] {
+        return RestartNetworkProcesses(context.launcher, context.config, plan, spec,
+                                       with_secrets ? &values : nullptr);
+      },
+      [done = std::move(done)](Sandbox& self, RestartedNetwork restarted) {
+        self.OnNetworkRestarted(std::move(restarted), done);
+      });
 }
 
 void Sandbox::OnNetworkRestarted(RestartedNetwork restarted, const Done& asked) {
@@ -217,6 +260,11 @@ void Sandbox::OnNetworkRestarted(RestartedNetwork restarted, const Done& asked) 
 }
 
 void Sandbox::NetworkStatusThen(std::function<void(absl::StatusOr<msb::v1::NetworkStatus>)> done) {
+  using OnStatus = std::function<void(absl::StatusOr<msb::v1::NetworkStatus>)>;
+  InTurn(std::move(done), [this](OnStatus turned) { NetworkStatusNow(std::move(turned)); });
+}
+
+void Sandbox::NetworkStatusNow(std::function<void(absl::StatusOr<msb::v1::NetworkStatus>)> done) {
   const absl::StatusOr<bool> runs = NetworkRuns();
   if (!runs.ok() || !*runs) {
     msb::v1::NetworkStatus status;

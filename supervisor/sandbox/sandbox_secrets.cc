@@ -64,25 +64,31 @@ bool Sandbox::CompanionRuns(absl::string_view name) const {
 }
 
 void Sandbox::TrustSecretsThen(Done done) {
-  context_.workers.Run([&loop = context_.loop, weak = weak_from_this(), plan = plan_,
-                        timeout = context_.config.agent.request_timeout, done = std::move(done)] {
-    loop.Post([weak, done, authority = AuthorityOf(plan, timeout)] {
-      const auto self = weak.lock();
-      if (self == nullptr) return;
-      if (!authority.ok()) return done(authority.status());
-      if (!self->run_ || !self->run_->agent) return done(self->NotNow("use the secrets of"));
-      msb::agent::v1::ControlRequest request;
-      request.set_trust_ca(*authority);
-      self->run_->agent->Request(
-          std::move(request),
-          self->OnLoop<AgentResponse>(
-              [done](Sandbox&, const AgentResponse& response) { done(response.status()); }));
-    });
-  });
+  RunBlocking(
+      [plan = plan_, timeout = context_.config.agent.request_timeout] {
+        return AuthorityOf(plan, timeout);
+      },
+      [done = std::move(done)](Sandbox& self, absl::StatusOr<std::string> authority) {
+        if (!authority.ok()) return done(authority.status());
+        if (!self.run_ || !self.run_->agent) return done(self.NotNow("use the secrets of"));
+        msb::agent::v1::ControlRequest request;
+        request.set_trust_ca(*authority);
+        self.run_->agent->Request(
+            std::move(request),
+            self.OnLoop<AgentResponse>(
+                [done](Sandbox&, const AgentResponse& response) { done(response.status()); }));
+      });
 }
 
-void Sandbox::UpdateSecrets(SecretList set, const std::vector<std::string>& remove,
-                            SecretValues values, Done done) {
+void Sandbox::UpdateSecrets(SecretList set, std::vector<std::string> remove, SecretValues values,
+                            Done done) {
+  InTurn(std::move(done),
+         [this, set = std::move(set), remove = std::move(remove), values = std::move(values)](
+             Done turned) { UpdateSecretsNow(set, remove, values, std::move(turned)); });
+}
+
+void Sandbox::UpdateSecretsNow(const SecretList& set, const std::vector<std::string>& remove,
+                               const SecretValues& values, Done done) {
   msb::v1::SandboxSpec spec = record_.spec;
   SecretList& known_secrets = *spec.mutable_secrets();
   for (const std::string& name : remove) {
@@ -125,23 +131,19 @@ void Sandbox::UpdateSecrets(SecretList set, const std::vector<std::string>& remo
   if (!*runs) return done(keep(*this));
   SecretValues all = secret_values_;
   for (const auto& [name, value] : values) all.insert_or_assign(name, value);
-  context_.workers.Run([&loop = context_.loop, weak = weak_from_this(), plan = plan_, all,
-                        secrets = spec.secrets(), keep, done = std::move(done),
-                        timeout = context_.config.agent.request_timeout] {
-    absl::Status told = TellSecrets(plan, secrets, all, timeout);
-    if (told.ok()) {
-      msb::net::v1::ControlRequest request;
-      *request.mutable_set_secrets() = HostsOf(secrets);
-      told = AskNetwork(PathsOf(plan, kNetworkCompanion).control_socket, std::move(request),
-                        /*fd=*/-1, timeout)
-                 .status();
-    }
-    loop.Post([weak, told, keep, done] {
-      const auto self = weak.lock();
-      if (self == nullptr) return;
-      done(told.ok() ? keep(*self) : told);
-    });
-  });
+  RunBlocking(
+      [plan = plan_, all = std::move(all), secrets = spec.secrets(),
+       timeout = context_.config.agent.request_timeout]() -> absl::Status {
+        MSB_RETURN_IF_ERROR(TellSecrets(plan, secrets, all, timeout));
+        msb::net::v1::ControlRequest request;
+        *request.mutable_set_secrets() = HostsOf(secrets);
+        return AskNetwork(PathsOf(plan, kNetworkCompanion).control_socket, std::move(request),
+                          /*fd=*/-1, timeout)
+            .status();
+      },
+      [keep, done = std::move(done)](Sandbox& self, absl::Status told) {
+        done(told.ok() ? keep(self) : std::move(told));
+      });
 }
 
 }  // namespace msb

@@ -84,9 +84,15 @@ void Sandbox::Start(Done done, SecretValues values) {
 
 void Sandbox::Launch(Leftovers leftovers) {
   launching_ = true;
-  RunBlocking([&context = context_, record = record_, secrets = secret_values_,
-               leftovers] { return LaunchVmm(context, record, secrets, leftovers); },
-              &Sandbox::OnLaunched);
+  // A change of the network that is under way still becomes part of the record.
+  network_turns_.Take([this, leftovers](absl::StatusOr<Turns::Turn> turn) {
+    if (!turn.ok()) return;  // the daemon ends
+    RunBlocking([&context = context_, record = record_, secrets = secret_values_,
+                 leftovers] { return LaunchVmm(context, record, secrets, leftovers); },
+                [turn = *std::move(turn)](Sandbox& self, absl::StatusOr<LaunchOutcome> outcome) {
+                  self.OnLaunched(std::move(outcome));
+                });
+  });
 }
 
 void Sandbox::OnLaunched(absl::StatusOr<LaunchOutcome> outcome) {

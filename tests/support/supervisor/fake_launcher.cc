@@ -96,6 +96,7 @@ LaunchPlan FakeLauncher::Plan(absl::string_view id, uint32_t slot) const {
   plan.runtime_directory = absl::StrCat(directory_, "/", id);
   plan.control_socket = plan.runtime_directory + "/control.sock";
   plan.vsock_socket = plan.runtime_directory + "/vsock.sock";
+  plan.link_socket = plan.runtime_directory + "/link.sock";
   plan.console_log = absl::StrCat(directory_, "/", id, ".console.log");
   plan.vmm_log = absl::StrCat(directory_, "/", id, ".vmm.log");
   plan.exit_event = plan.runtime_directory + "/exit-event";
@@ -167,6 +168,7 @@ absl::Status FakeLauncher::CheckSources(const LaunchPlan&, const CompanionSpec& 
 
 absl::StatusOr<Launcher::StartedCompanion> FakeLauncher::StartCompanion(const LaunchPlan& plan,
                                                                         const CompanionSpec& spec) {
+  if (before_companion) before_companion(spec);
   StartedCompanion started;
   started.companion = NewCompanion(plan, spec.name);
   return started;
@@ -188,6 +190,7 @@ absl::StatusOr<LaunchedCompanion> FakeLauncher::AdoptCompanion(absl::string_view
 
 absl::StatusOr<CompanionEnd> FakeLauncher::EndCompanion(const LaunchPlan& plan,
                                                         absl::string_view name) {
+  if (before_end) before_end();
   const std::lock_guard lock(mutex_);
   auto node = companions_.extract(PathsOf(plan, name).cgroup);
   return node.empty() ? CompanionEnd() : node.mapped().end;

@@ -76,6 +76,8 @@ class FakeLauncher : public Launcher {
   // What the next launches do: called in Launch before and after the process is made.
   std::function<absl::Status(const LaunchSpec&)> before_launch;
   std::function<absl::Status(const CompanionSpec&)> check_sources;
+  std::function<void(const CompanionSpec&)> before_companion;  // in StartCompanion
+  std::function<void()> before_end;                            // in EndCompanion
   std::function<void(FakeMachine&)> after_launch = [](FakeMachine& machine) { machine.Boot(); };
   Usage usage;
   std::optional<int> wait_status;  // what CleanUp says
