@@ -17,6 +17,7 @@
 #include "base/descriptors.h"
 #include "base/error.h"
 #include "base/frames.h"
+#include "base/log.h"
 #include "base/status_macros.h"
 #include "base/syscall.h"
 #include "base/unique_fd.h"
@@ -325,6 +326,15 @@ absl::StatusOr<LaunchedCompanion> RestartSecrets(Launcher& launcher, const Confi
   return std::move(started.companion);
 }
 
+// Of one that was started and cannot be used: nobody would ever hear of its end.
+void End(Launcher& launcher, const LaunchPlan& plan, absl::string_view name) {
+  const absl::StatusOr<CompanionEnd> ended = launcher.EndCompanion(plan, name);
+  if (!ended.ok()) {
+    MSB_LOG(kError) << "sandbox " << plan.id << ": " << name
+                    << " could not be ended: " << ended.status().message();
+  }
+}
+
 }  // namespace
 
 RestartedNetwork RestartNetworkProcesses(Launcher& launcher, const Config& config,
@@ -332,13 +342,22 @@ RestartedNetwork RestartNetworkProcesses(Launcher& launcher, const Config& confi
                                          const msb::v1::SandboxSpec& sandbox,
                                          const SecretValues* values) {
   RestartedNetwork restarted{.network = RestartNet(launcher, config, plan, sandbox)};
-  if (!restarted.network.ok() || !UsesSecrets(sandbox)) return restarted;
-  if (values != nullptr) {
-    restarted.secrets = RestartSecrets(launcher, config, plan, sandbox, *values);
-    if (!restarted.secrets->ok()) return restarted;
+  if (restarted.network.ok() && UsesSecrets(sandbox)) {
+    if (values != nullptr) {
+      restarted.secrets = RestartSecrets(launcher, config, plan, sandbox, *values);
+    }
+    const bool runs = !restarted.secrets.has_value() || restarted.secrets->ok();
+    const absl::Status connected =
+        runs ? ConnectSecrets(plan, config.agent.request_timeout) : absl::OkStatus();
+    if (!connected.ok()) restarted.network = connected;
   }
-  const absl::Status connected = ConnectSecrets(plan, config.agent.request_timeout);
-  if (!connected.ok()) restarted.network = connected;
+  if (!restarted.network.ok()) {
+    End(launcher, plan, kNetworkCompanion);
+    if (restarted.secrets.has_value()) restarted.secrets = restarted.network.status();
+  }
+  if (restarted.secrets.has_value() && !restarted.secrets->ok()) {
+    End(launcher, plan, kSecretsCompanion);
+  }
   return restarted;
 }
 

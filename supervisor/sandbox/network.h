@@ -47,7 +47,7 @@ struct RestartedNetwork {
 };
 // Ends the msb-net of a running machine, if it has not ended, and puts a new one in its place; with
 // `values` (of the sandbox's secrets) its msb-secrets too. Connections are lost, published ports
-// are kept. Blocks.
+// are kept. What cannot be used in the end is ended again. Blocks.
 RestartedNetwork RestartNetworkProcesses(Launcher& launcher, const Config& config,
                                          const LaunchPlan& plan,
                                          const msb::v1::SandboxSpec& sandbox,

@@ -198,6 +198,34 @@ TEST_F(NetworkChangesTest, ADeadProcessIsClearedUpBeforeAnotherTakesItsPlace) {
   EXPECT_EQ(daemon_.Get("box")->companions(0).state(), msb::v1::COMPANION_STATE_RUNNING);
 }
 
+TEST_F(NetworkChangesTest, WhatARestartStartedInVainIsEndedAgain) {
+  CreateBox({"TOKEN"});
+  const msb::v1::Sandbox box = *daemon_.Get("box");
+  FakeLauncher& launcher = daemon_.launcher();
+  const LaunchPlan plan = launcher.Plan(box.id(), 0);
+  const SecretValues values = {{"TOKEN", std::make_shared<const SecretBytes>("a value")}};
+
+  secrets_.reset();
+  RestartedNetwork restarted =
+      RestartNetworkProcesses(launcher, daemon_.config(), plan, box.spec(), &values);
+  EXPECT_OK(restarted.network);
+  EXPECT_FALSE(restarted.secrets->ok());
+  EXPECT_TRUE(launcher.HasCompanion(plan, kNetworkCompanion));
+  EXPECT_FALSE(launcher.HasCompanion(plan, kSecretsCompanion));
+
+  secrets_.emplace(PathsOf(plan, kSecretsCompanion).control_socket, [](const SecretsRequest&) {});
+  net_.reset();  // it does not take the socket to the secrets
+  restarted = RestartNetworkProcesses(launcher, daemon_.config(), plan, box.spec(), &values);
+  EXPECT_FALSE(restarted.network.ok());
+  EXPECT_FALSE(launcher.HasCompanion(plan, kNetworkCompanion));
+  EXPECT_FALSE(launcher.HasCompanion(plan, kSecretsCompanion));
+
+  wire_.Reset();
+  restarted = RestartNetworkProcesses(launcher, daemon_.config(), plan, box.spec(), nullptr);
+  EXPECT_FALSE(restarted.network.ok());
+  EXPECT_FALSE(launcher.HasCompanion(plan, kNetworkCompanion));
+}
+
 TEST_F(NetworkChangesTest, OneThatOutlivesItsSandboxIsAnsweredAndNotWrittenDown) {
   CreateBox();
   hold_ = std::make_unique<absl::Notification>();

@@ -204,6 +204,11 @@ void FakeLauncher::EndOfCompanion(const std::string& id, const std::string& name
   ::kill(companion.process->pid(), SIGKILL);
 }
 
+bool FakeLauncher::HasCompanion(const LaunchPlan& plan, absl::string_view name) {
+  const std::lock_guard lock(mutex_);
+  return companions_.contains(PathsOf(plan, name).cgroup);
+}
+
 absl::Status FakeLauncher::RemoveLogs(const LaunchPlan& plan) {
   std::filesystem::remove(plan.console_log);
   return absl::OkStatus();

@@ -88,6 +88,8 @@ class FakeLauncher : public Launcher {
   void EndOfCompanion(const std::string& id, const std::string& name, bool orderly,
                       const std::string& detail);
 
+  bool HasCompanion(const LaunchPlan& plan, absl::string_view name);
+
   // nullptr when the sandbox has no VMM.
   std::shared_ptr<FakeMachine> Find(const std::string& id);
   size_t machines();
