@@ -186,6 +186,7 @@ void Registry::CreateNow(Caller caller, msb::v1::SandboxSpec spec, bool start, S
   absl::StatusOr<SecretValues> values = TakeSecretValues(*spec.mutable_secrets());
   if (!values.ok()) return done(values.status());
   secrets.merge(*values);
+  if (absl::Status fits = CheckValueBytes(secrets); !fits.ok()) return done(std::move(fits));
   absl::StatusOr<msb::v1::SandboxSpec> complete = CompleteSpec(std::move(spec), context_.config);
   if (!complete.ok()) return done(complete.status());
   if (complete->name().empty()) {

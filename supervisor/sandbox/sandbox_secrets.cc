@@ -113,6 +113,10 @@ void Sandbox::UpdateSecretsNow(const SecretList& set, const std::vector<std::str
     if (!wanted.hosts().empty()) *known->mutable_hosts() = wanted.hosts();
   }
   if (absl::Status status = CompleteSecrets(spec); !status.ok()) return done(std::move(status));
+  SecretValues all = secret_values_;
+  for (const std::string& name : remove) all.erase(name);
+  for (const auto& [name, value] : values) all.insert_or_assign(name, value);
+  if (absl::Status status = CheckValueBytes(all); !status.ok()) return done(std::move(status));
   const absl::StatusOr<bool> runs = NetworkRuns();
   if (!runs.ok()) return done(runs.status());
   if (*runs && !CompanionRuns(kSecretsCompanion)) {
@@ -129,8 +133,6 @@ void Sandbox::UpdateSecretsNow(const SecretList& set, const std::vector<std::str
     return self.Journal();
   };
   if (!*runs) return done(keep(*this));
-  SecretValues all = secret_values_;
-  for (const auto& [name, value] : values) all.insert_or_assign(name, value);
   RunBlocking(
       [plan = plan_, all = std::move(all), secrets = spec.secrets(),
        timeout = context_.config.agent.request_timeout]() -> absl::Status {

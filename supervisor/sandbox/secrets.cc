@@ -79,6 +79,17 @@ absl::Status CompleteHosts(msb::v1::Secret& secret) {
   return absl::OkStatus();
 }
 
+absl::Status CheckHostBytes(const SecretList& secrets) {
+  size_t bytes = 0;
+  for (const msb::v1::Secret& secret : secrets) {
+    for (const std::string& host : secret.hosts()) bytes += host.size();
+  }
+  if (bytes <= kMaxSecretHostBytesTogether) return absl::OkStatus();
+  return MakeError(Reason::kLimitExceeded,
+                   absl::StrCat("the hosts of a sandbox's secrets have ", bytes,
+                                " bytes together, at most ", kMaxSecretHostBytesTogether));
+}
+
 absl::StatusOr<SecretsResponse> Ask(const LaunchPlan& plan, const std::string& frame, int fd,
                                     absl::Duration timeout) {
   MSB_ASSIGN_OR_RETURN(const std::string answer,
@@ -120,6 +131,7 @@ absl::StatusOr<SecretValues> CopySecretValues(const SecretList& secrets) {
     }
     values.insert_or_assign(secret.name(), std::move(value));
   }
+  MSB_RETURN_IF_ERROR(CheckValueBytes(values));
   return values;
 }
 
@@ -155,10 +167,20 @@ absl::Status CompleteSecrets(msb::v1::SandboxSpec& spec) {
     if (net::IsPlaceholder(secret.placeholder())) continue;
     MSB_ASSIGN_OR_RETURN(*secret.mutable_placeholder(), MakePlaceholder());
   }
-  return absl::OkStatus();
+  return CheckHostBytes(spec.secrets());
+}
+
+absl::Status CheckValueBytes(const SecretValues& values) {
+  size_t bytes = 0;
+  for (const auto& [name, value] : values) bytes += value->view().size();
+  if (bytes <= kMaxSecretBytesTogether) return absl::OkStatus();
+  return MakeError(Reason::kLimitExceeded,
+                   absl::StrCat("the values of a sandbox's secrets have ", bytes,
+                                " bytes together, at most ", kMaxSecretBytesTogether));
 }
 
 absl::Status CheckAllValues(const msb::v1::SandboxSpec& spec, const SecretValues& values) {
+  MSB_RETURN_IF_ERROR(CheckValueBytes(values));
   std::vector<std::string> missing;
   for (const msb::v1::Secret& secret : spec.secrets()) {
     if (!values.contains(secret.name())) missing.push_back(secret.name());

@@ -30,19 +30,24 @@ inline constexpr uint32_t kSecretsUser = 1;  // CompanionSpec.own_user
 inline constexpr int kMaxSecrets = 64;
 inline constexpr int kMaxSecretHosts = 64;
 inline constexpr size_t kMaxSecretBytes = 16384;
+// Of all secrets of a sandbox: their process is told of them in one frame (base/frames.h).
+inline constexpr size_t kMaxSecretBytesTogether = 512 << 10;
+inline constexpr size_t kMaxSecretHostBytesTogether = 256 << 10;
 
 // By the name of the secret.
 using SecretValues = std::map<std::string, std::shared_ptr<const SecretBytes>>;
 using SecretList = google::protobuf::RepeatedPtrField<msb::v1::Secret>;
 
-// The values in `secrets`, each in memory of its own. kSecretInvalid.
+// The values in `secrets`, each in memory of its own. kSecretInvalid, kLimitExceeded.
 absl::StatusOr<SecretValues> CopySecretValues(const SecretList& secrets);
 void WipeSecretValues(SecretList& secrets);
 // Both: whatever is wrong with one of them, all are wiped.
 absl::StatusOr<SecretValues> TakeSecretValues(SecretList& secrets);
-// Checks names and hosts, gives each a placeholder that has none. kSecretInvalid.
+// Checks names and hosts, gives each a placeholder that has none. kSecretInvalid, kLimitExceeded.
 absl::Status CompleteSecrets(msb::v1::SandboxSpec& spec);
-// kSecretValueMissing with the names of those that `values` lacks.
+// kLimitExceeded when they are too large together.
+absl::Status CheckValueBytes(const SecretValues& values);
+// The same, and kSecretValueMissing with the names of those that `values` lacks.
 absl::Status CheckAllValues(const msb::v1::SandboxSpec& spec, const SecretValues& values);
 
 // Whether there is something to do: secrets, and a network that they could leave by.

@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
 #include "base/error.h"
 #include "msb/net/v1/secrets.pb.h"
 #include "network/policy/secret_host.h"
@@ -13,6 +14,8 @@
 #include "supervisor/sandbox/exec_request.h"
 #include "supervisor/sandbox/network.h"
 #include "tests/support/matchers.h"
+#include "tests/support/supervisor/fake_control.h"
+#include "tests/support/temp_dir.h"
 
 namespace msb {
 namespace {
@@ -96,6 +99,54 @@ TEST(SecretsTest, AWrongValueIsNamedAndNotShown) {
     EXPECT_THAT(std::string(status.message()), Not(HasSubstr("hunter2")));
     EXPECT_THAT(spec.SerializeAsString(), Not(HasSubstr("hunter2")));
   }
+}
+
+TEST(SecretsTest, AllThatIsTakenCanBeTold) {
+  const std::string value(kMaxSecretBytes, 'x');
+  msb::v1::SandboxSpec spec;
+  for (size_t i = 0; i < kMaxSecretBytesTogether / kMaxSecretBytes; ++i) {
+    msb::v1::Secret secret = MakeSecret(absl::StrCat("SECRET_", i), value, {});
+    // Their share, as they are written with a port.
+    for (int host = 0; host < 64; ++host) {
+      secret.add_hosts(absl::StrCat(std::string(60, 'a'), ".", std::string(50, 'b'), ".c", host));
+    }
+    *spec.add_secrets() = secret;
+  }
+  TempDir directory;
+  const LaunchPlan plan{.runtime_directory = directory.path()};
+  const FakeControl<msb::net::v1::SecretsRequest, msb::net::v1::SecretsResponse> process(
+      PathsOf(plan, kSecretsCompanion).control_socket, [](const auto&) {});
+
+  ASSERT_OK_AND_ASSIGN(const SecretValues values, TakeSecretValues(*spec.mutable_secrets()));
+  ASSERT_OK(CompleteSecrets(spec));
+  EXPECT_OK(TellSecrets(plan, spec.secrets(), values, absl::Seconds(20)));
+}
+
+TEST(SecretsTest, ValuesAreBoundedTogether) {
+  SecretList secrets;
+  for (size_t i = 0; i < kMaxSecretBytesTogether / kMaxSecretBytes; ++i) {
+    *secrets.Add() =
+        MakeSecret(absl::StrCat("SECRET_", i), std::string(kMaxSecretBytes, 'x'), {"a.com"});
+  }
+  ASSERT_OK_AND_ASSIGN(SecretValues values, CopySecretValues(secrets));
+  EXPECT_OK(CheckValueBytes(values));
+  *secrets.Add() = MakeSecret("MORE", "x", {"a.com"});
+  EXPECT_THAT(CopySecretValues(secrets), HasReason(Reason::kLimitExceeded));
+  values.emplace("MORE", std::make_shared<const SecretBytes>("x"));
+  EXPECT_THAT(CheckAllValues({}, values), HasReason(Reason::kLimitExceeded));
+}
+
+TEST(SecretsTest, HostsAreBoundedTogether) {
+  msb::v1::SandboxSpec spec;
+  const std::string label(63, 'a');
+  for (int i = 0; i < kMaxSecrets; ++i) {
+    msb::v1::Secret secret = MakeSecret(absl::StrCat("SECRET_", i), "", {});
+    for (int host = 0; host < kMaxSecretHosts; ++host) {
+      secret.add_hosts(absl::StrCat(label, ".", label, ".", label, ".c", host));
+    }
+    *spec.add_secrets() = secret;
+  }
+  EXPECT_THAT(CompleteSecrets(spec), HasReason(Reason::kLimitExceeded));
 }
 
 TEST(SecretsTest, CompletesHostsAndMakesPlaceholders) {
