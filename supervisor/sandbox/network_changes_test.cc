@@ -174,6 +174,23 @@ TEST_F(NetworkChangesTest, ASecretThatIsRemovedStaysSo) {
   EXPECT_EQ(box.spec().secrets(0).name(), "KEPT");
 }
 
+TEST_F(NetworkChangesTest, ValuesForASandboxThatIsStartingAreRefused) {
+  CreateBox({"TOKEN"});
+  ASSERT_OK(daemon_.Stop("box"));
+  const auto start = [](SecretValues values) -> Verb {
+    return [values](const std::shared_ptr<Sandbox>& sandbox, Sandbox::Done done) {
+      sandbox->Start(std::move(done), values);
+    };
+  };
+  const SecretValues values = {{"TOKEN", std::make_shared<const SecretBytes>("another value")}};
+
+  const std::vector<absl::Status> answers = AtOnce({start({}), start(values), start({})});
+
+  EXPECT_OK(answers[0]);
+  EXPECT_THAT(answers[1], HasReason(Reason::kSandboxWrongState));
+  EXPECT_OK(answers[2]);
+}
+
 TEST_F(NetworkChangesTest, ADeadProcessIsClearedUpBeforeAnotherTakesItsPlace) {
   CreateBox();
   absl::Notification clearing;

@@ -51,7 +51,11 @@ void Sandbox::OnFilesMade(absl::Status status) {
 
 void Sandbox::Start(Done done, SecretValues values) {
   if (state() == msb::v1::SANDBOX_STATE_RUNNING) return done(TakeMissingValues(std::move(values)));
-  if (state() == msb::v1::SANDBOX_STATE_STARTING) return start_waiters_.push_back(std::move(done));
+  if (state() == msb::v1::SANDBOX_STATE_STARTING) {
+    // It starts with those that it was given.
+    if (!values.empty()) return done(NotNow("give values to"));
+    return start_waiters_.push_back(std::move(done));
+  }
   if (!IsAtRest(state()) || record_.removing) return done(NotNow("start"));
   if (absl::Status status = CheckSecretValues(values); !status.ok()) return done(std::move(status));
   AddSecretValues(std::move(values));
