@@ -193,10 +193,11 @@ grpc::ServerUnaryReactor* SandboxServiceImpl::Start(grpc::CallbackServerContext*
                                                     const api::StartRequest* request,
                                                     api::Sandbox* response) {
   const absl::StatusOr<SecretValues> values = TakeSecretValues(*context, request->secrets());
+  const absl::StatusOr<Caller> caller = api_.authenticator.CallerOf(*context);
   return UnaryView(api_, context, request->sandbox(), response,
-                   [this, values](const SandboxPtr& sandbox, UnaryDone done) {
+                   [this, values, caller](const SandboxPtr& sandbox, UnaryDone done) {
                      if (!values.ok()) return done(values.status());
-                     api_.registry.Start(sandbox, std::move(done), *values);
+                     api_.registry.Start(*caller, sandbox, std::move(done), *values);
                    });
 }
 

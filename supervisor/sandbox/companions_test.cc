@@ -152,5 +152,34 @@ TEST_F(CompanionsTest, TheirOwnerIsKeptWithItsGroups) {
   EXPECT_THAT(mine->owner_groups, testing::ElementsAre(100u, 27u));
 }
 
+TEST_F(CompanionsTest, AStartByTheirOwnerTakesTheGroupsThatItHasNow) {
+  const Caller owner{.uid = 1000, .gid = 100, .groups = {100, 27}, .sees_all = false};
+  daemon_.caller = owner;
+  msb::v1::SandboxSpec spec;
+  spec.set_name("mine");
+  ASSERT_OK(daemon_.Create(spec));
+  ASSERT_OK(daemon_.Stop("mine"));
+  // No longer in 27; neither root's groups nor those of a caller by token are the owner's.
+  daemon_.caller.groups = {100};
+  ASSERT_OK(daemon_.Start("mine"));
+  ASSERT_OK(daemon_.Stop("mine"));
+  daemon_.caller = Caller{.uid = 0, .gid = 0, .groups = {0}, .sees_all = true};
+  ASSERT_OK(daemon_.Start("mine"));
+  ASSERT_OK(daemon_.Stop("mine"));
+  daemon_.caller = owner;
+  daemon_.caller.way = Caller::Way::kToken;
+  ASSERT_OK(daemon_.Start("mine"));
+  daemon_.Crash();
+
+  SandboxStore store = daemon_.OpenStore();
+  const auto records = *store.LoadAll();
+
+  const auto mine = std::find_if(records.begin(), records.end(), [](const SandboxRecord& record) {
+    return record.spec.name() == "mine";
+  });
+  ASSERT_NE(mine, records.end());
+  EXPECT_THAT(mine->owner_groups, testing::ElementsAre(100u));
+}
+
 }  // namespace
 }  // namespace msb

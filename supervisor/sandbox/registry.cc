@@ -240,23 +240,25 @@ void Registry::CreateNow(Caller caller, msb::v1::SandboxSpec spec, bool start, S
   const std::shared_ptr<Sandbox> sandbox = Add(std::move(record));
   sandbox->AddSecretValues(std::move(secrets));
   sandbox->AnnounceCreation();
-  sandbox->MakeFiles([this, sandbox, start, done = std::move(done)](const absl::Status& made) {
-    if (!made.ok()) {
-      return sandbox->Remove([made, done](const absl::Status&) { done(made); });
-    }
-    if (!start) return done(sandbox->View());
-    Start(sandbox, [sandbox, done](const absl::Status& started) {
-      if (!started.ok()) return done(started);
-      done(sandbox->View());
-    });
-  });
+  sandbox->MakeFiles(
+      [this, caller, sandbox, start, done = std::move(done)](const absl::Status& made) {
+        if (!made.ok()) {
+          return sandbox->Remove([made, done](const absl::Status&) { done(made); });
+        }
+        if (!start) return done(sandbox->View());
+        Start(caller, sandbox, [sandbox, done](const absl::Status& started) {
+          if (!started.ok()) return done(started);
+          done(sandbox->View());
+        });
+      });
 }
 
-void Registry::Start(const std::shared_ptr<Sandbox>& sandbox, Sandbox::Done done,
-                     SecretValues secrets) {
+void Registry::Start(const Caller& caller, const std::shared_ptr<Sandbox>& sandbox,
+                     Sandbox::Done done, SecretValues secrets) {
   if (IsAtRest(sandbox->state())) {
     absl::Status admitted = AdmitMemory(sandbox->record().spec.resources().memory_mib());
     if (!admitted.ok()) return done(std::move(admitted));
+    sandbox->TakeGroups(caller);
   }
   sandbox->Start(std::move(done), std::move(secrets));
 }

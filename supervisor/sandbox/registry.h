@@ -54,7 +54,7 @@ class Registry {
   // The sandbox that `name` means to `caller`: kSandboxNotFound when there is none that it may see.
   void With(Caller caller, std::string name, OnFound done);
   // Boots one, unless the limit on memory in use forbids it.
-  void Start(const std::shared_ptr<Sandbox>& sandbox, Sandbox::Done done,
+  void Start(const Caller& caller, const std::shared_ptr<Sandbox>& sandbox, Sandbox::Done done,
              SecretValues secrets = {});
   // Stops it first when `force` is set. On the loop.
   static void Remove(const std::shared_ptr<Sandbox>& sandbox, bool force, Sandbox::Done done);

@@ -27,6 +27,7 @@
 #include "msb/net/v1/net.pb.h"
 #include "msb/v1/network.pb.h"
 #include "supervisor/agent/agent_client.h"
+#include "supervisor/sandbox/caller.h"
 #include "supervisor/sandbox/context.h"
 #include "supervisor/sandbox/network.h"
 #include "supervisor/sandbox/secrets.h"
@@ -63,6 +64,9 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   void AnnounceCreation() { Announce(msb::v1::SANDBOX_STATE_UNSPECIFIED, state()); }
   // From creating to stopped. On an error nothing is left but the row, which Remove deletes.
   void MakeFiles(Done done);
+  // Of its owner, as the kernel tells them now; others change nothing. Before a start, which writes
+  // them down.
+  void TakeGroups(const Caller& caller);
   // With values of its secrets, instead of those that are known.
   void Start(Done done, SecretValues values = {});
   struct StopOptions {

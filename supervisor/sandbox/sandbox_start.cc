@@ -49,6 +49,12 @@ void Sandbox::OnFilesMade(absl::Status status) {
   Answer(start_waiters_, status);
 }
 
+void Sandbox::TakeGroups(const Caller& caller) {
+  if (caller.way != Caller::Way::kSocket || caller.uid != record_.owner_uid) return;
+  record_.owner_gid = caller.gid;
+  record_.owner_groups = caller.groups;
+}
+
 void Sandbox::Start(Done done, SecretValues values) {
   if (state() == msb::v1::SANDBOX_STATE_RUNNING) return done(TakeMissingValues(std::move(values)));
   if (state() == msb::v1::SANDBOX_STATE_STARTING) {

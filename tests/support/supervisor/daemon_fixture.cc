@@ -101,7 +101,7 @@ absl::Status DaemonFixture::Do(
 
 absl::Status DaemonFixture::Start(const std::string& name) {
   return Do(name, [this](const auto& sandbox, Sandbox::Done done) {
-    registry_->Start(sandbox, std::move(done));
+    registry_->Start(caller, sandbox, std::move(done));
   });
 }
 
