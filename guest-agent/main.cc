@@ -67,7 +67,7 @@ absl::Status BootAndServe(msb::BootMarks& marks) {
                        msb::Agent::Create(guest, {.cgroup_directory = kCgroupDirectory}));
   guest.SetLoop(agent->loop(), [&] { agent->server().RefuseOperations(); });
   agent->on_no_children = [&] { guest.OnNoChildren(); };
-  agent->on_signal = [&](int) { guest.BeginShutdown(msb::kDefaultGrace); };
+  agent->on_signal = [&](int) { guest.BeginShutdown({.grace = msb::kDefaultGrace}); };
   MSB_ASSIGN_OR_RETURN(msb::UniqueFd listener, msb::ListenVsock(msb::agent::v1::WIRE_AGENT_PORT));
   MSB_RETURN_IF_ERROR(agent->server().Listen(std::move(listener)));
   marks.Add(BootMark::STAGE_AGENT_READY);
@@ -92,7 +92,7 @@ class OrdinaryGuest final : public msb::Guest {
  public:
   absl::Status SetClock(uint64_t) override { return absl::OkStatus(); }
   msb::agent::v1::GuestStats Stats() override { return msb::CollectGuestStats(); }
-  void BeginShutdown(absl::Duration) override { loop->Stop(); }
+  void BeginShutdown(const msb::ShutdownRequest&) override { loop->Stop(); }
 
   msb::EventLoop* loop = nullptr;
 };

@@ -4,11 +4,14 @@
 #include "guest-agent/boot/init_guest.h"
 
 #include <fcntl.h>
+#include <sys/epoll.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <string>
 #include <utility>
@@ -19,6 +22,7 @@
 #include "absl/strings/str_split.h"
 #include "guest-agent/boot/guest_stats.h"
 #include "guest-agent/boot/mounts.h"
+#include "guest-agent/boot/stop_signal.h"
 #include "guest-agent/boot/trust_stores.h"
 
 namespace msb {
@@ -86,14 +90,45 @@ absl::StatusOr<std::vector<std::string>> InitGuest::TrustCa(const std::string& p
   return AddToTrustStores("", pem);
 }
 
-void InitGuest::BeginShutdown(absl::Duration grace) {
+void InitGuest::BeginShutdown(const ShutdownRequest& request) {
   if (std::exchange(ending_, true)) return;
   on_shutdown_();
-  // From pid 1: to every process but itself. Those that are stopped have to wake up for it.
+  if (request.signal != SIGTERM) AskCommands(request);
+  if (asked_.empty()) AskAll();
+  if (!HasChildren()) return OnNoChildren();  // no SIGCHLD would come
+  loop_->After(request.grace, [this] { KillAll(); });
+}
+
+// Those that know the image's stop signal get it; all but them and what they have started is asked
+// as ever.
+void InitGuest::AskCommands(const ShutdownRequest& request) {
+  const std::vector<pid_t> commands = ProcessesThatKnow(request.signal, request.commands);
+  for (const pid_t pid : commands) {
+    UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    const int fd = pidfd.get();
+    const bool watched =
+        pidfd.valid() &&
+        loop_->Watch(fd, EPOLLIN, [this, fd](uint32_t) { OnCommandEnded(fd); }).ok();
+    if (watched) asked_.push_back(std::move(pidfd));
+  }
+  if (asked_.size() != commands.size()) return AskAll();  // out of descriptors
+  if (asked_.empty()) return;
+  for (const pid_t pid : ProcessesOutside(commands)) ::kill(pid, SIGTERM);
+  for (const pid_t pid : commands) ::kill(pid, request.signal);
+  ::kill(-1, SIGCONT);
+}
+
+// From pid 1: every process but itself. Those that are stopped have to wake up for it.
+void InitGuest::AskAll() {
   ::kill(-1, SIGTERM);
   ::kill(-1, SIGCONT);
-  if (!HasChildren()) return OnNoChildren();  // no SIGCHLD would come
-  loop_->After(grace, [this] { KillAll(); });
+}
+
+void InitGuest::OnCommandEnded(int pidfd) {
+  loop_->Unwatch(pidfd);
+  asked_.erase(std::find_if(asked_.begin(), asked_.end(),
+                            [&](const UniqueFd& fd) { return fd.get() == pidfd; }));
+  if (asked_.empty()) AskAll();  // what they have left
 }
 
 void InitGuest::KillAll() {

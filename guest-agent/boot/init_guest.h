@@ -46,12 +46,15 @@ class InitGuest final : public Guest {
   agent::v1::GuestStats Stats() override;
   absl::Status MountAll(const agent::v1::MountAll& request) override;
   absl::StatusOr<std::vector<std::string>> TrustCa(const std::string& pem) override;
-  void BeginShutdown(absl::Duration grace) override;
+  void BeginShutdown(const ShutdownRequest& request) override;
 
   // The last child has been reaped: during a shutdown nothing is left to wait for.
   void OnNoChildren();
 
  private:
+  void AskCommands(const ShutdownRequest& request);
+  void AskAll();
+  void OnCommandEnded(int pidfd);
   void KillAll();
   [[noreturn]] void End();
 
@@ -60,6 +63,7 @@ class InitGuest final : public Guest {
   EventLoop* loop_ = nullptr;
   std::function<void()> on_shutdown_;
   bool ending_ = false;
+  std::vector<UniqueFd> asked_;  // pidfds of the commands that know the image's stop signal
 };
 
 }  // namespace msb

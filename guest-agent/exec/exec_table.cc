@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/error.h"
@@ -66,6 +67,12 @@ agent::v1::ExecList ExecTable::List() const {
               return a.started_boottime_ns() < b.started_boottime_ns();
             });
   return list;
+}
+
+std::vector<int> ExecTable::LeaderPids() const {
+  std::vector<int> pids;
+  for (const auto& [pid, execution] : by_pid_) pids.push_back(pid);
+  return pids;
 }
 
 bool ExecTable::ReapChildren() {

@@ -58,6 +58,8 @@ class ExecTable {
   absl::Status Remove(absl::string_view id);
 
   agent::v1::ExecList List() const;
+  // Of the commands whose leader has not ended. None is reaped before ReapChildren is called.
+  std::vector<int> LeaderPids() const;
 
   // Reaps every child that has ended: the leaders of commands, and orphans that pid 1 inherits.
   // Returns whether any child is left.

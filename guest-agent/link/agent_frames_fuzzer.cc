@@ -41,7 +41,7 @@ class QuietGuest final : public Guest {
  public:
   absl::Status SetClock(uint64_t) override { return absl::OkStatus(); }
   agent::v1::GuestStats Stats() override { return {}; }
-  void BeginShutdown(absl::Duration) override {}
+  void BeginShutdown(const ShutdownRequest&) override {}
 };
 
 // Takes bulk in bites, and stops to send something back now and then, as a command would.

@@ -3,6 +3,7 @@
 
 #include "guest-agent/link/control_operation.h"
 
+#include <csignal>
 #include <memory>
 #include <optional>
 #include <string>
@@ -76,6 +77,17 @@ absl::Status ControlOperation::Answer(absl::string_view bytes) {
   return absl::OkStatus();
 }
 
+absl::Status ControlOperation::BeginShutdown(const agent::v1::Shutdown& shutdown) {
+  const int signal = shutdown.stop_signal() == 0 ? SIGTERM : shutdown.stop_signal();
+  if (signal < 1 || signal >= NSIG) {
+    return MakeError(Reason::kInvalidArgument, absl::StrCat("there is no signal ", signal));
+  }
+  guest_.BeginShutdown({.grace = absl::Milliseconds(shutdown.grace_ms()),
+                        .signal = signal,
+                        .commands = execs_.LeaderPids()});
+  return absl::OkStatus();
+}
+
 absl::Status ControlOperation::Carry(const ControlRequest& request, ControlResponse& response) {
   switch (request.request_case()) {
     case ControlRequest::kPing:
@@ -83,8 +95,7 @@ absl::Status ControlOperation::Carry(const ControlRequest& request, ControlRespo
     case ControlRequest::kSetClockNs:
       return guest_.SetClock(request.set_clock_ns());
     case ControlRequest::kShutdown:
-      guest_.BeginShutdown(absl::Milliseconds(request.shutdown().grace_ms()));
-      return absl::OkStatus();
+      return BeginShutdown(request.shutdown());
     case ControlRequest::kListExecs:
       *response.mutable_execs() = execs_.List();
       return absl::OkStatus();

@@ -25,6 +25,7 @@ class ControlOperation final : public Operation {
 
  private:
   absl::Status Answer(absl::string_view bytes);
+  absl::Status BeginShutdown(const agent::v1::Shutdown& shutdown);
   absl::Status Carry(const agent::v1::ControlRequest& request,
                      agent::v1::ControlResponse& response);
 

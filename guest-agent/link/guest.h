@@ -7,6 +7,9 @@
 #ifndef MSB_GUEST_AGENT_LINK_GUEST_H_
 #define MSB_GUEST_AGENT_LINK_GUEST_H_
 
+#include <sys/types.h>
+
+#include <csignal>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -18,6 +21,14 @@
 #include "msb/agent/v1/agent.pb.h"
 
 namespace msb {
+
+struct ShutdownRequest {
+  // What processes get to end in.
+  absl::Duration grace;
+  // What a command of the image's wants to be asked by, and the commands that run.
+  int signal = SIGTERM;
+  std::vector<pid_t> commands = {};
+};
 
 class Guest {
  public:
@@ -35,7 +46,7 @@ class Guest {
     return MakeError(Reason::kPermissionDenied, "this agent is not pid 1 of a guest");
   }
   // Begins to end everything; returns at once. Calls behind the first change nothing.
-  virtual void BeginShutdown(absl::Duration grace) = 0;
+  virtual void BeginShutdown(const ShutdownRequest& request) = 0;
 };
 
 }  // namespace msb

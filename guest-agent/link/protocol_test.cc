@@ -160,9 +160,32 @@ TEST(ControlTest, PassesOnWhatConcernsTheMachine) {
   EXPECT_EQ(agent.guest().clock(), 1'234'567'890u);
   request.mutable_shutdown()->set_grace_ms(2500);
   EXPECT_TRUE(agent.Control(request).has_ok());
-  EXPECT_EQ(agent.guest().grace(), absl::Milliseconds(2500));
+  EXPECT_EQ(agent.guest().shutdown()->grace, absl::Milliseconds(2500));
+  EXPECT_EQ(agent.guest().shutdown()->signal, SIGTERM);
   request.mutable_stats();
   EXPECT_EQ(agent.Control(request).stats().processes(), 7u);
+}
+
+TEST(ControlTest, AShutdownTellsTheStopSignalAndWhoRuns) {
+  TestAgent agent;
+  AgentClient client = agent.Start(MakeExec("a", {"sleep", "1000"}));
+  const int pid = client.Expect(AgentFrame::kOpened).opened().pid();
+  agent.Run(MakeExec("b", {"true"}));
+  ControlRequest request;
+  request.mutable_shutdown()->set_stop_signal(SIGUSR1);
+  EXPECT_TRUE(agent.Control(request).has_ok());
+  EXPECT_EQ(agent.guest().shutdown()->signal, SIGUSR1);
+  EXPECT_THAT(agent.guest().shutdown()->commands, testing::ElementsAre(pid));
+}
+
+TEST(ControlTest, AShutdownBySomethingThatIsNoSignalDoesNothing) {
+  TestAgent agent;
+  for (const int bad : {-1, 65, 1 << 30}) {
+    ControlRequest request;
+    request.mutable_shutdown()->set_stop_signal(bad);
+    EXPECT_EQ(ReasonFromNumber(agent.Control(request).error().reason()), Reason::kInvalidArgument);
+  }
+  EXPECT_FALSE(agent.guest().shutdown().has_value());
 }
 
 TEST(ControlTest, AnUnknownRequestIsAnErrorOfItsOwn) {

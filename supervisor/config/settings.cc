@@ -98,7 +98,8 @@ std::vector<Setting> SandboxSettings() {
        "Kill a command that has run for this long. 0: never."},
       {"sandbox", "stop_grace", "5s",
        DurationSetting{MSB_FIELD(sandbox.stop_grace), absl::ZeroDuration(), absl::Hours(1)},
-       "Between SIGTERM and SIGKILL for the guest's processes at a stop."},
+       "Between SIGTERM, or the image's stop signal, and SIGKILL for the guest's processes at a "
+       "stop."},
       {"sandbox", "stop_margin", "15s",
        DurationSetting{MSB_FIELD(sandbox.stop_margin), absl::Seconds(1), absl::Hours(1)},
        "What a guest may take beyond the grace to sync and power off, before its VMM is killed."},

@@ -207,6 +207,7 @@ absl::StatusOr<ImageConfig> Images::ConfigOf(const std::string& name,
   config.cmd = std::move(oci.cmd);
   config.user = std::move(oci.user);
   config.workdir = std::move(oci.workdir);
+  MSB_ASSIGN_OR_RETURN(config.stop_signal, ParseStopSignal(oci.stop_signal));
   // As Docker takes a relative one.
   if (!config.workdir.empty() && config.workdir[0] != '/') {
     config.workdir = absl::StrCat("/", config.workdir);

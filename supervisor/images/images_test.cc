@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -118,7 +119,8 @@ class ImagesTest : public testing::Test {
   const Caller root_{.uid = 0, .sees_all = true};
   const Caller ann_{.uid = 1001};
   const Caller bob_{.uid = 1002};
-  const FakeImage tool_ = MakeFakeImage({"base", "tool"}, R"({"Env":["A=1"],"WorkingDir":"w"})");
+  const FakeImage tool_ =
+      MakeFakeImage({"base", "tool"}, R"({"Env":["A=1"],"WorkingDir":"w","StopSignal":"USR1"})");
   TempDir dir_;
   Config config_;
   EventRing events_;
@@ -142,9 +144,19 @@ TEST_F(ImagesTest, PullsAnImageAndKnowsItAfterARestart) {
   ASSERT_OK_AND_ASSIGN(const ImageConfig config, images_->ConfigOf("tool:1", resolved.digest));
   EXPECT_EQ(config.env.at("A"), "1");
   EXPECT_EQ(config.workdir, "/w");
+  EXPECT_EQ(config.stop_signal, SIGUSR1);
   ASSERT_EQ(config.layers.size(), 2u);
   std::ifstream layer(config.layers[0]);
   EXPECT_EQ(std::string(std::istreambuf_iterator<char>(layer), {}), "erofs of base");
+}
+
+TEST_F(ImagesTest, RunsNoImageWhoseStopSignalIsNone) {
+  const FakeImage odd = MakeFakeImage({"base"}, R"({"StopSignal":"SIGODD"})");
+  jobs_.Serve("docker.io/library/odd:1", odd);
+  ASSERT_OK(Pull("odd:1"));
+  const auto config = images_->ConfigOf("odd:1", odd.digest());
+  EXPECT_THAT(config, HasReason(Reason::kImageInvalid));
+  EXPECT_THAT(std::string(config.status().message()), HasSubstr("SIGODD"));
 }
 
 TEST_F(ImagesTest, TellsHowFarEachLayerIs) {

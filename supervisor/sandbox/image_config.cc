@@ -8,14 +8,20 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <csignal>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <system_error>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/status_macros.h"
@@ -29,6 +35,17 @@ using Json = rapidjson::Value;
 constexpr size_t kMaxImageJsonBytes = 256 * 1024;
 // The parser recurses on the stack of the calling thread unless it is told not to.
 constexpr unsigned kParseFlags = rapidjson::kParseIterativeFlag;
+
+// SIGRTMIN and SIGRTMAX of a guest's programs.
+constexpr int kFirstRealTimeSignal = 34;
+constexpr int kLastSignal = 64;
+
+// Names that Docker takes beside those of the C library.
+struct SignalName {
+  absl::string_view name;
+  int number;
+};
+constexpr SignalName kSignalAliases[] = {{"CLD", SIGCHLD}, {"IO", SIGIO}, {"IOT", SIGIOT}};
 
 absl::Status Invalid(absl::string_view what) {
   return MakeError(Reason::kImageInvalid, absl::StrCat("image.json: ", what));
@@ -77,6 +94,35 @@ absl::Status ReadEnv(const Json& object, std::map<std::string, std::string>& out
   return absl::OkStatus();
 }
 
+// From "" or `sign` and a number. nullopt for what leads out of the real-time signals.
+std::optional<int> RealTimeOffset(absl::string_view text, absl::string_view sign) {
+  int offset = 0;
+  if (text.empty()) return offset;
+  if (!absl::ConsumePrefix(&text, sign) || !absl::SimpleAtoi(text, &offset)) return std::nullopt;
+  if (offset < 0 || offset > kLastSignal - kFirstRealTimeSignal) return std::nullopt;
+  return offset;
+}
+
+// Without "SIG", in capitals. 0 when there is none.
+int SignalOfName(absl::string_view name) {
+  for (const SignalName& alias : kSignalAliases) {
+    if (name == alias.name) return alias.number;
+  }
+  if (absl::ConsumePrefix(&name, "RTMIN")) {
+    const std::optional<int> offset = RealTimeOffset(name, "+");
+    return offset ? kFirstRealTimeSignal + *offset : 0;
+  }
+  if (absl::ConsumePrefix(&name, "RTMAX")) {
+    const std::optional<int> offset = RealTimeOffset(name, "-");
+    return offset ? kLastSignal - *offset : 0;
+  }
+  for (int signal = 1; signal < kFirstRealTimeSignal; ++signal) {
+    const char* const known = ::sigabbrev_np(signal);
+    if (known != nullptr && name == known) return signal;
+  }
+  return 0;
+}
+
 // From names in the image's folder to paths.
 absl::Status FindLayers(const std::string& folder, ImageConfig& config) {
   if (config.layers.empty()) config.layers = {"rootfs.erofs"};
@@ -118,6 +164,23 @@ absl::StatusOr<ImageConfig> ParseImageConfig(absl::string_view json) {
     }
   }
   return config;
+}
+
+absl::StatusOr<int> ParseStopSignal(absl::string_view text) {
+  if (text.empty()) return 0;
+  std::string name = absl::AsciiStrToUpper(text);
+  if (absl::StartsWith(name, "SIG")) name.erase(0, 3);
+  int number = 0;
+  if (absl::SimpleAtoi(name, &number)) {
+    if (number >= 1 && number <= kLastSignal) return number;
+  } else if (const int known = SignalOfName(name); known != 0) {
+    return known;
+  }
+  return MakeError(Reason::kImageInvalid,
+                   absl::StrCat("the image's stop signal '", EscapeForLog(text.substr(0, 64)),
+                                "' is no signal; its configuration has to name one such as SIGTERM "
+                                "or a number from 1 to ",
+                                kLastSignal));
 }
 
 absl::StatusOr<ImageConfig> LoadImage(const std::string& assets_directory, absl::string_view name) {

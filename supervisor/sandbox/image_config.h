@@ -23,17 +23,22 @@ namespace msb {
 struct ImageConfig {
   std::string name;
   std::vector<std::string> layers;  // paths of EROFS files, lowest first; at least one
-  std::string digest;  // "sha256:..." of the file system, when the image says so
+  std::string digest;               // "sha256:..." of the file system, when the image says so
   uint64_t size_bytes = 0;
   std::map<std::string, std::string> env;
   std::vector<std::string> entrypoint;
   std::vector<std::string> cmd;
   std::string user;
   std::string workdir;
+  int stop_signal = 0;  // 0: none of its own
 };
 
 // `json`: env as an object, or as OCI's list of "NAME=value". kImageInvalid.
 absl::StatusOr<ImageConfig> ParseImageConfig(absl::string_view json);
+
+// "SIGUSR1", "usr1", "10" or "SIGRTMIN+3", as Docker takes them; the numbers are the guest's.
+// Nothing is 0. kImageInvalid.
+absl::StatusOr<int> ParseStopSignal(absl::string_view text);
 
 // kInvalidArgument for what cannot be a name, kImageNotFound, kImageInvalid. Blocks.
 absl::StatusOr<ImageConfig> LoadImage(const std::string& assets_directory, absl::string_view name);

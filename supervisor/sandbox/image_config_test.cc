@@ -44,6 +44,27 @@ TEST(ParseImageConfigTest, RefusesWhatIsNoConfiguration) {
   }
 }
 
+TEST(ParseStopSignalTest, TakesNamesAndNumbersAsDockerDoes) {
+  EXPECT_EQ(*ParseStopSignal(""), 0);
+  for (const char* text : {"SIGUSR1", "USR1", "sigusr1", "10"}) {
+    EXPECT_EQ(*ParseStopSignal(text), 10) << text;
+  }
+  EXPECT_EQ(*ParseStopSignal("SIGWINCH"), 28);
+  EXPECT_EQ(*ParseStopSignal("SIGIO"), 29);
+  EXPECT_EQ(*ParseStopSignal("SIGRTMIN"), 34);
+  EXPECT_EQ(*ParseStopSignal("SIGRTMIN+3"), 37);
+  EXPECT_EQ(*ParseStopSignal("SIGRTMAX-1"), 63);
+  EXPECT_EQ(*ParseStopSignal("64"), 64);
+}
+
+TEST(ParseStopSignalTest, RefusesWhatIsNoSignal) {
+  for (const char* text :
+       {"0", "65", "-1", "SIG", "SIGNOTHING", "SIGUSR1 ", "SIGRTMIN+31", "SIGRTMIN-1",
+        "SIGRTMIN+2147483647", "SIGRTMAX+1", "SIGRTMAX-31", "99999999999999999999"}) {
+    EXPECT_THAT(ParseStopSignal(text), HasReason(Reason::kImageInvalid)) << text;
+  }
+}
+
 TEST(LoadImageTest, TellsAMissingImageFromADamagedOne) {
   const TempDir assets;
   std::filesystem::create_directories(assets.path() + "/images/good");

@@ -224,7 +224,7 @@ TEST_F(SandboxLifeTest, AGuestThatIgnoresTheShutdownIsKilledAfterGraceAndMargin)
   daemon_.config().sandbox.stop_margin = absl::Milliseconds(20);
   daemon_.Up();
   ASSERT_OK_AND_ASSIGN(const auto sandbox, daemon_.Create(Named("box")));
-  daemon_.launcher().Find(sandbox.id())->agent().OnShutdown([](uint32_t) {});
+  daemon_.launcher().Find(sandbox.id())->agent().OnShutdown([](const auto&) {});
   ASSERT_OK(daemon_.Stop("box", {.grace = absl::Milliseconds(10)}));
   EXPECT_EQ(daemon_.Get("box")->state(), SANDBOX_STATE_STOPPED);
 }
@@ -232,7 +232,7 @@ TEST_F(SandboxLifeTest, AGuestThatIgnoresTheShutdownIsKilledAfterGraceAndMargin)
 TEST_F(SandboxLifeTest, AForcedStopAsksTheGuestNothing) {
   ASSERT_OK_AND_ASSIGN(const auto sandbox, daemon_.Create(Named("box")));
   bool asked = false;
-  daemon_.launcher().Find(sandbox.id())->agent().OnShutdown([&](uint32_t) { asked = true; });
+  daemon_.launcher().Find(sandbox.id())->agent().OnShutdown([&](const auto&) { asked = true; });
   ASSERT_OK(daemon_.Stop("box", {.force = true}));
   EXPECT_FALSE(asked);
 }

@@ -94,6 +94,7 @@ void Sandbox::ShutDownGuest(absl::Duration grace, OnRefusal on_refusal) {
   msb::agent::v1::ControlRequest request;
   request.mutable_shutdown()->set_grace_ms(
       static_cast<uint32_t>(std::min<int64_t>(absl::ToInt64Milliseconds(grace), UINT32_MAX)));
+  request.mutable_shutdown()->set_stop_signal(run_->image.stop_signal);
   const auto answered = [on_refusal](Sandbox& self, const AgentResponse& response) {
     if (response.ok() || self.state() != msb::v1::SANDBOX_STATE_STOPPING || self.clearing_) return;
     MSB_LOG(kWarning) << "sandbox " << self.record_.id

@@ -12,13 +12,24 @@ import tarfile
 import time
 
 import pytest
-from conftest import ENGINES
+from conftest import ENGINES, Box
 from registry import Registry, make_image, missing_programs, run
 
 pytestmark = pytest.mark.skipif(bool(missing_programs()), reason=f"needs {missing_programs()}")
 
 BUSYBOX = pathlib.Path("/bin/busybox")
 APPLETS = ("sh", "cat", "echo", "ls", "env", "pwd", "id", "stat", "sleep", "sha256sum")
+
+# A server that ends in good order when it gets the signal of its image, as long as what it has started
+# is left to it.
+SERVER = """\
+trap 'kill -CONT $child && echo "$1 was asked" >> log; exit 0' USR1
+trap 'echo "$1 was ended" >> log; exit 1' TERM
+sleep 1000 & child=$!
+echo ready > "$1.ready"
+wait $child
+echo "$1 lost its child" >> log
+"""
 
 
 def tree(directory, files):
@@ -55,13 +66,18 @@ def images(tmp_path_factory):
         "--config.workingdir", "/srv", "--config.user", "app", "--config.cmd", "cat",
         "--config.cmd", "/etc/motd", "--config.label", "kind=test")
     make_image(layout, [other], "other", base="base")
+    server = tree(place / "server", {"srv/serve": SERVER})
+    make_image(layout, [server], "server", base="base")
+    run("umoci", "config", "--image", f"{layout}:server", "--config.stopsignal", "SIGUSR1",
+        "--config.entrypoint", "/bin/echo", "--config.entrypoint", "from the", "--config.cmd", "image",
+        "--config.user", "1000:0", "--config.workingdir", "/tmp")
     return layout
 
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory, images):
     with Registry(tmp_path_factory.mktemp("registry")) as server:
-        for tag in ("base", "tool", "other"):
+        for tag in ("base", "tool", "other", "server"):
             server.push(f"oci:{images}:{tag}", f"test/{tag}", "1")
         yield server
 
@@ -144,6 +160,37 @@ def test_an_image_is_pulled_shown_and_run(clean, registry):
     assert "No such file" in lines[4]
     written = clean.msbctl(*run_it, "-u", "root", "--", "sh", "-c", "echo new > data && cat data")
     assert written.stdout == b"new\n"
+
+
+def test_entrypoint_cmd_user_and_working_directory_are_the_images(clean, registry):
+    name = f"{registry.host}/test/server:1"
+    clean.msbctl("image", "pull", name)
+    run_it = ("run", "--image", name, "--pull", "never")
+    assert clean.msbctl(*run_it).stdout == b"from the image\n"
+    given = clean.msbctl(*run_it, "--", "sh", "-c", "pwd; id -u; id -g").stdout.decode().split()
+    assert given == ["/tmp", "1000", "0"], "a command of one's own goes without the entrypoint"
+    own = clean.msbctl(*run_it, "-u", "root", "-w", "/srv", "--", "sh", "-c", "pwd; id -u").stdout
+    assert own == b"/srv\n0\n"
+
+
+def test_a_stop_asks_by_the_images_signal(clean, registry):
+    box = Box(clean, "--image", f"{registry.host}/test/server:1")
+    in_srv = ("-u", "root", "-w", "/srv")
+    assert clean.inspect(box.name)["state"] == "running"
+    for name in ("first", "second"):
+        clean.msbctl("exec", "-d", *in_srv, box.name, "--", "sh", "serve", name)
+    for other in ("trap 'echo other >> log; exit' TERM; echo ready > other.ready; sleep 1000 & wait",
+                  "trap '' USR1; echo ready > deaf.ready; exec sleep 1000"):
+        clean.msbctl("exec", "-d", *in_srv, box.name, "--", "sh", "-c", other)
+    for name in ("first", "second", "other", "deaf"):
+        box.sh(f"until [ -e {name}.ready ]; do sleep 0.05; done", options=in_srv)
+    began = time.monotonic()
+    clean.msbctl("stop", "--grace", "200s", box.name)
+    assert time.monotonic() - began < 100, "it waits for nothing that does not end"
+    clean.msbctl("start", box.name)
+    log = box.sh("cat log", options=in_srv).splitlines()
+    assert sorted(log) == ["first was asked", "other", "second was asked"]
+    box.remove()
 
 
 @pytest.mark.skipif("kvm" not in ENGINES, reason="engine kvm is left out")

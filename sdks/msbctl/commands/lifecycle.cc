@@ -107,7 +107,8 @@ void AddStop(CLI::App& app, Session& session) {
         options->names);
     command
         ->add_option("--grace", options->grace,
-                     "from SIGTERM to SIGKILL for its processes (default: the daemon's)")
+                     "from SIGTERM or the image's stop signal to SIGKILL for its processes\n"
+                     "(default: the daemon's)")
         ->type_name("TIME");
     command->add_flag("-f,--force", options->force, "at once, as if the power went");
     command->footer(restart ? "Example:\n  msbctl restart box"

@@ -10,6 +10,7 @@
 
 #include <future>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -35,24 +36,24 @@ class FakeGuest final : public Guest {
     stats.set_processes(7);
     return stats;
   }
-  void BeginShutdown(absl::Duration grace) override {
+  void BeginShutdown(const ShutdownRequest& request) override {
     absl::MutexLock lock(&mutex_);
-    grace_ = grace;
+    shutdown_ = request;
   }
 
   uint64_t clock() const {
     absl::MutexLock lock(&mutex_);
     return clock_;
   }
-  absl::Duration grace() const {
+  std::optional<ShutdownRequest> shutdown() const {
     absl::MutexLock lock(&mutex_);
-    return grace_;
+    return shutdown_;
   }
 
  private:
   mutable absl::Mutex mutex_;
   uint64_t clock_ ABSL_GUARDED_BY(mutex_) = 0;
-  absl::Duration grace_ ABSL_GUARDED_BY(mutex_) = -absl::Seconds(1);
+  std::optional<ShutdownRequest> shutdown_ ABSL_GUARDED_BY(mutex_);
 };
 
 class TestAgent {

@@ -57,7 +57,7 @@ void FakeAgent::SetStory(Story story) {
   story_ = std::move(story);
 }
 
-void FakeAgent::OnShutdown(std::function<void(uint32_t)> on_shutdown) {
+void FakeAgent::OnShutdown(Shutdown on_shutdown) {
   const std::lock_guard lock(mutex_);
   on_shutdown_ = std::move(on_shutdown);
 }
@@ -224,12 +224,12 @@ ControlResponse FakeAgent::Answer(const ControlRequest& request) {
     execs_.erase(request.remove_exec());
   }
   if (request.has_shutdown()) {
-    std::function<void(uint32_t)> on_shutdown;
+    Shutdown on_shutdown;
     {
       const std::lock_guard lock(mutex_);
       on_shutdown = on_shutdown_;
     }
-    if (on_shutdown) on_shutdown(request.shutdown().grace_ms());
+    if (on_shutdown) on_shutdown(request.shutdown());
   }
   return response;
 }

@@ -32,7 +32,8 @@ class FakeAgent {
   // connection is done with and closed.
   using Story = std::function<bool(FakeConnection& connection, const msb::agent::v1::Open& open)>;
   void SetStory(Story story);
-  void OnShutdown(std::function<void(uint32_t grace_ms)> on_shutdown);
+  using Shutdown = std::function<void(const msb::agent::v1::Shutdown& request)>;
+  void OnShutdown(Shutdown on_shutdown);
 
   // Of the control requests that came.
   int clocks_set() const { return clocks_set_; }
@@ -59,7 +60,7 @@ class FakeAgent {
   std::mutex mutex_;
   std::condition_variable changed_;
   Story story_;
-  std::function<void(uint32_t)> on_shutdown_;
+  Shutdown on_shutdown_;
   std::map<std::string, std::shared_ptr<FakeExecution>> execs_;
   std::vector<std::shared_ptr<FakeConnection>> connections_;
   std::vector<std::thread> threads_;

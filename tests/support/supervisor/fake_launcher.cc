@@ -64,7 +64,7 @@ FakeMachine::FakeMachine(const LaunchPlan& plan, const LaunchSpec& spec)
     : plan_(plan), spec_(spec) {
   vmm_ = std::make_unique<FakeVmm>(plan.control_socket);
   agent_ = std::make_unique<FakeAgent>(plan.vsock_socket);
-  agent_->OnShutdown([this](uint32_t) { End(Reason::kGuestShutdown, "powered off"); });
+  agent_->OnShutdown([this](const auto&) { End(Reason::kGuestShutdown, "powered off"); });
 }
 
 FakeMachine::~FakeMachine() = default;
