@@ -216,6 +216,7 @@ TEST_F(NetworkChangesTest, ADeadProcessIsClearedUpBeforeAnotherTakesItsPlace) {
 }
 
 TEST_F(NetworkChangesTest, WhatARestartStartedInVainIsEndedAgain) {
+  daemon_.launcher().companions.clear();  // none whose end the sandbox would see to
   CreateBox({"TOKEN"});
   const msb::v1::Sandbox box = *daemon_.Get("box");
   FakeLauncher& launcher = daemon_.launcher();

@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <spawn.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -171,6 +172,10 @@ absl::StatusOr<Launcher::StartedCompanion> FakeLauncher::StartCompanion(const La
   if (before_companion) before_companion(spec);
   StartedCompanion started;
   started.companion = NewCompanion(plan, spec.name);
+  int ends[2];
+  MSB_CHECK(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+  started.vmm_socket = UniqueFd(ends[0]);
+  ::close(ends[1]);  // nobody serves it
   return started;
 }
 
