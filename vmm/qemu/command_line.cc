@@ -73,9 +73,14 @@ std::string Machine() {
                       ",x-option-roms=off");
 }
 
+// QEMU's own default is an eighth of the host's memory: a guest that runs much code, one piece
+// after the other, would fill it, and its cgroup with it.
+constexpr int kTranslatedCodeMib = 192;
+
 std::string Accelerator(const QemuCommandLineInput& input) {
   if (input.accelerator == QemuAccelerator::kKvm) return "kvm";
-  return absl::StrCat("tcg,thread=", input.vcpus > 1 ? "multi" : "single");
+  return absl::StrCat("tcg,thread=", input.vcpus > 1 ? "multi" : "single",
+                      ",tb-size=", kTranslatedCodeMib);
 }
 
 // Every feature that programs ask for, less those that make a kernel slower under TCG; what each

@@ -148,14 +148,15 @@ TEST(QemuCommandLineTest, RefusesADeviceThatQemuHasNoFrontEndFor) {
   EXPECT_THAT(BuildQemuCommandLine(input), HasReason(Reason::kUnsupportedByEngine));
 }
 
-TEST(QemuCommandLineTest, RunsEachCpuOfATcgMachineOnItsOwnThread) {
+// Within what a sandbox's cgroup has beside its guest's memory ([jail] qemu_overhead_mib).
+TEST(QemuCommandLineTest, RunsEachCpuOfATcgMachineOnItsOwnThreadAndBoundsItsCode) {
   QemuCommandLineInput input = Input();
   input.vcpus = 4;
   ASSERT_OK_AND_ASSIGN(const auto several, BuildQemuCommandLine(input));
   input.accelerator = QemuAccelerator::kKvm;
   ASSERT_OK_AND_ASSIGN(const auto kvm, BuildQemuCommandLine(input));
 
-  EXPECT_THAT(ValuesOf(several, "-accel"), ElementsAre("tcg,thread=multi"));
+  EXPECT_THAT(ValuesOf(several, "-accel"), ElementsAre("tcg,thread=multi,tb-size=192"));
   EXPECT_THAT(ValuesOf(several, "-smp"), ElementsAre("4"));
   EXPECT_THAT(ValuesOf(kvm, "-accel"), ElementsAre("kvm"));
   EXPECT_THAT(ValuesOf(kvm, "-cpu"), ElementsAre("host"));
