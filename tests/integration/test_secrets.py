@@ -50,7 +50,7 @@ class SecretBox(Box):
     def told(self, *arguments):
         """What the server got of a request with the token."""
         out = self.sh(f'curl -sS -H "Authorization: Bearer $TOKEN" https://{HOST}/ '
-                      + " ".join(arguments), timeout=120)
+                      + " ".join(arguments), timeout=300)
         headers = dict(json.loads(base64.b64decode(out))["headers"])
         return headers["Authorization"]
 
