@@ -4,15 +4,14 @@
 // msb-net --spec-fd N: the network of one sandbox, by a msb.net.v1.NetSpec. Ends when the machine
 // hangs up.
 
-#include <sys/resource.h>
-
+#include <cstdint>
 #include <memory>
 #include <utility>
 
+#include "base/descriptor_limit.h"
 #include "base/event_loop.h"
 #include "base/log.h"
 #include "base/status_macros.h"
-#include "base/syscall.h"
 #include "base/version.h"
 #include "jailer/policy/filter.h"
 #include "msb/net/v1/net.pb.h"
@@ -25,17 +24,9 @@
 namespace msb::net {
 namespace {
 
-// A descriptor for each flow, and some: up to what this user may have. Returns how many.
-absl::StatusOr<rlim_t> RaiseDescriptorLimit() {
-  rlimit limit{};
-  MSB_RETURN_IF_ERROR(Syscall("getrlimit", [&] { return ::getrlimit(RLIMIT_NOFILE, &limit); }));
-  limit.rlim_cur = limit.rlim_max;
-  MSB_RETURN_IF_ERROR(Syscall("setrlimit", [&] { return ::setrlimit(RLIMIT_NOFILE, &limit); }));
-  return limit.rlim_cur;
-}
-
 absl::Status Run(UniqueFd spec_fd) {
-  MSB_ASSIGN_OR_RETURN(const rlim_t descriptors, RaiseDescriptorLimit());
+  // One for each flow, and some.
+  MSB_ASSIGN_OR_RETURN(const uint64_t descriptors, RaiseDescriptorLimit());
   MSB_ASSIGN_OR_RETURN(const auto spec, ReadSpec<msb::net::v1::NetSpec>(std::move(spec_fd)));
   UniqueFd link(spec.link_fd());
   UniqueFd control(spec.control_fd());

@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "base/descriptor_limit.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/version.h"
@@ -97,6 +98,11 @@ int Serve(const msb::Config& config) {
   if (::geteuid() == 0) ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   msb::InitLog("msbd", msb::ParseLogLevel(config.daemon.log_level).value_or(msb::LogLevel::kInfo));
   MSB_LOG(kInfo) << "msbd " << msb::Version();
+  // Some dozen for a sandbox, and two for each layer of an image while it starts. What stands in a
+  // jail has limits of its own (jailer/steps/09_rlimits.cc).
+  if (const auto limit = msb::RaiseDescriptorLimit(); !limit.ok()) {
+    MSB_LOG(kWarning) << "open files: " << limit.status().message();
+  }
   const absl::StatusOr<std::unique_ptr<msb::Daemon>> daemon = msb::Daemon::Start(config);
   if (!daemon.ok()) return Fail(daemon.status());
   msb::NotifySupervisor("READY=1");
