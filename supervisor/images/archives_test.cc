@@ -27,6 +27,7 @@
 #include "supervisor/images/images.h"
 #include "tests/support/matchers.h"
 #include "tests/support/supervisor/fake_image_jobs.h"
+#include "tests/support/supervisor/text_source.h"
 #include "tests/support/temp_dir.h"
 
 namespace msb {
@@ -37,19 +38,6 @@ using testing::IsEmpty;
 using Step = FakeImageJobs::Step;
 
 constexpr uint64_t kMib = 1u << 20;
-
-class TextSource final : public ArchiveSource {
- public:
-  explicit TextSource(std::string text) : text_(std::move(text)) {}
-  absl::StatusOr<std::optional<std::string>> Next() override {
-    if (text_.empty()) return std::nullopt;
-    return std::exchange(text_, "");
-  }
-  void Stop() override {}
-
- private:
-  std::string text_;
-};
 
 // Always has more, and more at once than a pipe holds.
 class EndlessSource final : public ArchiveSource {

@@ -22,6 +22,7 @@
 #include "supervisor/images/digest.h"
 #include "tests/support/matchers.h"
 #include "tests/support/supervisor/fake_image_jobs.h"
+#include "tests/support/supervisor/text_source.h"
 #include "tests/support/temp_dir.h"
 
 namespace msb {
@@ -510,19 +511,6 @@ TEST_F(ImagesTest, AStartDeletesWhatNoRowSpeaksOf) {
   EXPECT_THAT(FilesIn("trash"), IsEmpty());
   EXPECT_THAT(FilesIn("staging"), IsEmpty());
 }
-
-class TextSource final : public ArchiveSource {
- public:
-  explicit TextSource(std::string text) : text_(std::move(text)) {}
-  absl::StatusOr<std::optional<std::string>> Next() override {
-    if (text_.empty()) return std::nullopt;
-    return std::exchange(text_, "");
-  }
-  void Stop() override {}
-
- private:
-  std::string text_;
-};
 
 TEST_F(ImagesTest, WhatIsSavedCanBeLoaded) {
   ASSERT_OK(Pull());
