@@ -105,18 +105,14 @@ Errno InodeTable::MakeRoom() {
 
 // A clock: what was used since the hand came by stays for another round.
 bool InodeTable::CloseOne() {
-  for (size_t looks = 2 * queue_.size(); looks > 0; --looks) {
+  for (size_t looks = 2 * queue_.size(); looks > 0 && !queue_.empty(); --looks) {
     const uint64_t node = queue_.front();
     Entry& entry = entries_.find(node)->second;
     queue_.splice(queue_.end(), queue_, queue_.begin());
     if (entry.inode.use_count() > 1 || entry.inode->UsedSinceLastAsked()) continue;
-    if (!CanBeFoundAgain(entry)) {
-      // Until it is seen somewhere.
-      queue_.erase(*std::exchange(entry.in_queue, std::nullopt));
-      if (queue_.empty()) return false;
-      continue;
-    }
+    // Closed, or kept open until it is seen somewhere.
     queue_.erase(*std::exchange(entry.in_queue, std::nullopt));
+    if (!CanBeFoundAgain(entry)) continue;
     entry.identity = IdentityOf(entry.inode->fd());
     entry.inode.reset();
     --open_;

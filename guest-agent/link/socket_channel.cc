@@ -71,9 +71,13 @@ absl::Status SocketChannel::SendAll(absl::string_view first, absl::string_view s
   return absl::OkStatus();
 }
 
+absl::StatusOr<FileChannel::Input> SocketChannel::Receive() {
+  MSB_RETURN_IF_ERROR(FinishLast());
+  return Next(SIZE_MAX);
+}
+
 absl::StatusOr<FileChannel::Input> SocketChannel::ReceiveInto(absl::Span<char> room) {
-  MSB_RETURN_IF_ERROR(Flush());
-  if (unconsumed_ > 0) input_->Consume(std::exchange(unconsumed_, 0));
+  MSB_RETURN_IF_ERROR(FinishLast());
   if (const size_t unread = input_->unread_chunk(); unread > 0) {
     ssize_t got = 0;
     do {
@@ -93,9 +97,13 @@ absl::StatusOr<FileChannel::Input> SocketChannel::ReceiveInto(absl::Span<char> r
   return input;
 }
 
-absl::StatusOr<FileChannel::Input> SocketChannel::Next(size_t most) {
+absl::Status SocketChannel::FinishLast() {
   MSB_RETURN_IF_ERROR(Flush());
   if (unconsumed_ > 0) input_->Consume(std::exchange(unconsumed_, 0));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<FileChannel::Input> SocketChannel::Next(size_t most) {
   while (true) {
     MSB_ASSIGN_OR_RETURN(const std::optional<FrameInput::Item> item, input_->Peek());
     if (!item) {

@@ -31,7 +31,7 @@ class SocketChannel final : public FileChannel {
   absl::Status Send(const agent::v1::AgentFrame& frame) override;
   absl::Status SendData(absl::string_view data) override;
   absl::Status Flush() override;
-  absl::StatusOr<Input> Receive() override { return Next(SIZE_MAX); }
+  absl::StatusOr<Input> Receive() override;
   absl::StatusOr<Input> ReceiveInto(absl::Span<char> room) override;
   bool HostListens() override;
   int poll_fd() const override { return socket_.get(); }
@@ -41,6 +41,8 @@ class SocketChannel final : public FileChannel {
   void Finish(const agent::v1::AgentFrame& last);
 
  private:
+  // Sends what waits, and lets go of what the last Receive gave.
+  absl::Status FinishLast();
   // What comes next; `most`: bytes that are read at once.
   absl::StatusOr<Input> Next(size_t most);
   absl::Status SendAll(absl::string_view first, absl::string_view second);

@@ -218,8 +218,8 @@ std::vector<Setting> MountSettings() {
       {"mounts", "max_inodes", int64_t{262'144},
        NumberSetting{MSB_FIELD(mounts.max_inodes), 64, 1u << 19},
        "Files and directories of its mounts that one guest's kernel may know at the same time, all "
-       "that "
-       "it has seen until it needs the memory. Each is some 300 bytes of `memory_mib`, and 2 KiB "
+       "that it has seen until it needs the memory. Each is some 300 bytes of `memory_mib`, and 2 "
+       "KiB "
        "more while it is open: all directories are, and the files that were used last."},
       {"mounts", "max_open_files", int64_t{16384},
        NumberSetting{MSB_FIELD(mounts.max_open_files), 16, 1u << 18},

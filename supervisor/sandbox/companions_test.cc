@@ -6,6 +6,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <optional>
+#include <string>
+#include <vector>
+
 #include "absl/synchronization/mutex.h"
 #include "tests/support/matchers.h"
 #include "tests/support/supervisor/daemon_fixture.h"
@@ -61,6 +65,16 @@ class CompanionsTest : public testing::Test {
       if (daemon_.events().Read(at)->event.has_companion()) return true;
     }
     return false;
+  }
+
+  // As the next daemon finds it; for when none runs.
+  std::optional<SandboxRecord> JournalledRecord(const std::string& name) {
+    SandboxStore store = daemon_.OpenStore();
+    const std::vector<SandboxRecord> records = *store.LoadAll();
+    for (const SandboxRecord& record : records) {
+      if (record.spec.name() == name) return record;
+    }
+    return std::nullopt;
   }
 
   DaemonFixture daemon_;
@@ -141,13 +155,8 @@ TEST_F(CompanionsTest, TheirOwnerIsKeptWithItsGroups) {
   ASSERT_OK(daemon_.Create(spec, /*start=*/false));
   daemon_.Crash();
 
-  SandboxStore store = daemon_.OpenStore();
-  const auto records = *store.LoadAll();
-
-  const auto mine = std::find_if(records.begin(), records.end(), [](const SandboxRecord& record) {
-    return record.spec.name() == "mine";
-  });
-  ASSERT_NE(mine, records.end());
+  const std::optional<SandboxRecord> mine = JournalledRecord("mine");
+  ASSERT_TRUE(mine.has_value());
   EXPECT_EQ(mine->owner_gid, 100u);
   EXPECT_THAT(mine->owner_groups, testing::ElementsAre(100u, 27u));
 }
@@ -171,13 +180,8 @@ TEST_F(CompanionsTest, AStartByTheirOwnerTakesTheGroupsThatItHasNow) {
   ASSERT_OK(daemon_.Start("mine"));
   daemon_.Crash();
 
-  SandboxStore store = daemon_.OpenStore();
-  const auto records = *store.LoadAll();
-
-  const auto mine = std::find_if(records.begin(), records.end(), [](const SandboxRecord& record) {
-    return record.spec.name() == "mine";
-  });
-  ASSERT_NE(mine, records.end());
+  const std::optional<SandboxRecord> mine = JournalledRecord("mine");
+  ASSERT_TRUE(mine.has_value());
   EXPECT_THAT(mine->owner_groups, testing::ElementsAre(100u));
 }
 

@@ -35,8 +35,8 @@ constexpr size_t kMaxNameBytes = 64;
 constexpr int kCaStoreFd = kFirstCompanionOwnFd;
 constexpr uint32_t kPidsMax = 4;
 constexpr uint32_t kDescriptorsOfConnection = 2;
-constexpr uint32_t kOtherDescriptors =
-    128;  // control, and connections that are about to be refused
+// Control, and connections that are about to be refused.
+constexpr uint32_t kOtherDescriptors = 128;
 
 absl::Status Invalid(absl::string_view name, absl::string_view what) {
   return MakeError(
