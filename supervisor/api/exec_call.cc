@@ -63,18 +63,19 @@ void ExecCall::OnFirst() {
   api_.registry.With(*caller, name, [call = self()](Registry::Found found) {
     if (call == nullptr) return;
     if (!found.ok()) return call->End(found.status());
-    call->Open(*found);
+    call->Open(*found, call);
   });
 }
 
-void ExecCall::Open(const SandboxPtr& sandbox) {
-  const auto opened = [call = self(), sandbox](absl::StatusOr<OpenedExec> result) {
-    if (call != nullptr) call->Opened(sandbox, std::move(result));
+// `self`: gRPC may be done with the call by now, and hold it no more.
+void ExecCall::Open(const SandboxPtr& sandbox, const std::shared_ptr<ExecCall>& self) {
+  const auto opened = [self, sandbox](absl::StatusOr<OpenedExec> result) {
+    self->Opened(sandbox, std::move(result));
   };
   if (kind_ == ExecCallKind::kExec) {
     absl::StatusOr<ExecSpec> spec = ExecSpecFromProto(request_.start());
     if (!spec.ok()) return End(spec.status());
-    return OpenExec(sandbox, *std::move(spec), self(), opened);
+    return OpenExec(sandbox, *std::move(spec), self, opened);
   }
   const api::ExecAttach& attach = request_.attach();
   OpenAttach(sandbox,
@@ -82,7 +83,7 @@ void ExecCall::Open(const SandboxPtr& sandbox) {
                         .stdout_offset = attach.stdout_offset(),
                         .stderr_offset = attach.stderr_offset(),
                         .take_over = attach.take_over()},
-             self(), opened);
+             self, opened);
 }
 
 void ExecCall::Opened(const SandboxPtr& sandbox, absl::StatusOr<OpenedExec> opened) {

@@ -45,7 +45,7 @@ class ExecCall final
   void OnWritten(size_t cost) override;
   void OnFirst();
   void OnInput();
-  void Open(const SandboxPtr& sandbox);
+  void Open(const SandboxPtr& sandbox, const std::shared_ptr<ExecCall>& self);
   void Opened(const SandboxPtr& sandbox, absl::StatusOr<OpenedExec> opened);
   void ReadNext() { Read(&request_); }
   std::shared_ptr<ExecSession> session();
