@@ -12,7 +12,9 @@
 #include <cstdint>
 #include <cstdlib>
 #include <iterator>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/numbers.h"
@@ -80,21 +82,27 @@ std::vector<pid_t> ProcessesThatKnow(int signal, absl::Span<const pid_t> process
 
 std::vector<pid_t> ProcessesOutside(absl::Span<const pid_t> roots) {
   const absl::flat_hash_map<pid_t, pid_t> parents = ReadParents();
-  const auto is_inside = [&](pid_t pid) {
+  // How many generations a process is below init; nothing below one of the roots.
+  const auto generation = [&](pid_t pid) -> std::optional<size_t> {
+    size_t steps = 0;
     // The table was not read in one moment, so that numbers used again may close a circle.
-    for (size_t steps = 0; steps <= parents.size(); ++steps) {
-      if (std::find(roots.begin(), roots.end(), pid) != roots.end()) return true;
+    for (; steps <= parents.size(); ++steps) {
+      if (std::find(roots.begin(), roots.end(), pid) != roots.end()) return std::nullopt;
       const auto parent = parents.find(pid);
-      if (parent == parents.end()) return false;
+      if (parent == parents.end()) break;
       pid = parent->second;
     }
-    return false;
+    return steps;
   };
-  std::vector<pid_t> outside;
+  std::vector<std::pair<size_t, pid_t>> outside;
   for (const auto& [pid, parent] : parents) {
-    if (pid != 1 && !is_inside(pid)) outside.push_back(pid);
+    const std::optional<size_t> at = generation(pid);
+    if (pid != 1 && at.has_value()) outside.emplace_back(*at, pid);
   }
-  return outside;
+  std::sort(outside.begin(), outside.end());
+  std::vector<pid_t> pids;
+  for (const auto& [at, pid] : outside) pids.push_back(pid);
+  return pids;
 }
 
 }  // namespace msb

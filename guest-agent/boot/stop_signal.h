@@ -21,7 +21,9 @@ namespace msb {
 // SIGKILL, which asks nobody, is known to each.
 std::vector<pid_t> ProcessesThatKnow(int signal, absl::Span<const pid_t> processes);
 
-// Every process that neither is one of `roots` nor descends from one, but for pid 1.
+// Every process that neither is one of `roots` nor descends from one, but for pid 1. Parents come
+// before what they have started: a shell that waits for a command must have the signal by the time
+// that the command's end wakes it, or it would go on and end as if nobody had asked.
 std::vector<pid_t> ProcessesOutside(absl::Span<const pid_t> roots);
 
 }  // namespace msb

@@ -10,10 +10,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 #include "base/check.h"
 #include "base/unique_fd.h"
 
@@ -25,6 +29,7 @@ using testing::Contains;
 using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::Not;
+using testing::SizeIs;
 
 // A child of the test that does as a shell script says, from a line that it writes on. One that
 // waits reads: to start a command, a shell blocks all signals for a moment.
@@ -104,6 +109,29 @@ TEST(StopSignalTest, SparesWhatACommandHasStarted) {
               AllOf(Contains(neighbour.pid()), Contains(::getpid()), Not(Contains(command.pid())),
                     Not(Contains(child)), Not(Contains(1))));
   EXPECT_THAT(ProcessesOutside({neighbour.pid()}), AllOf(Contains(command.pid()), Contains(child)));
+}
+
+TEST(StopSignalTest, ParentsComeBeforeWhatTheyHaveStarted) {
+  // Each shell starts the next and waits for it; the innermost tells the numbers of all.
+  const Script family(R"(
+    export all= generations=10 text='
+      all="$all $$"
+      generations=$((generations - 1))
+      if [ $generations -gt 0 ]; then sh -c "$text"; else echo $all; read word; fi
+      :'
+    sh -c "$text"
+    :)");
+  std::vector<pid_t> oldest_first;
+  for (const absl::string_view pid : absl::StrSplit(family.line(), ' ')) {
+    oldest_first.push_back(std::stoi(std::string(pid)));
+  }
+  ASSERT_THAT(oldest_first, SizeIs(10));
+  std::vector<pid_t> outside = ProcessesOutside({});
+  const absl::flat_hash_set<pid_t> members(oldest_first.begin(), oldest_first.end());
+  outside.erase(std::remove_if(outside.begin(), outside.end(),
+                               [&](pid_t pid) { return !members.contains(pid); }),
+                outside.end());
+  EXPECT_EQ(outside, oldest_first);
 }
 
 }  // namespace
