@@ -49,7 +49,8 @@ def main():
     number = 0
     while time.monotonic() < end:
         while len(writers) < WRITERS:
-            acknowledged[number] = multiprocessing.Value("q", -1)
+            # Without a lock: a writer that is killed would not give it back.
+            acknowledged[number] = multiprocessing.Value("q", -1, lock=False)
             writers[number] = multiprocessing.Process(target=write, args=(number, acknowledged[number]))
             writers[number].start()
             number += 1
