@@ -3,32 +3,27 @@
 
 #include "guest-agent/files/bulk_writer.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
-#include <new>
 
 #include "base/check.h"
+#include "base/sparse_writer.h"
 #include "base/status_macros.h"
 #include "guest-agent/files/file_error.h"
 
 namespace msb {
 namespace {
 
-// A multiple of every logical block size: O_DIRECT wants memory, offset and size aligned.
-constexpr std::align_val_t kAlignment{4096};
+// Zeros of this length and alignment become a hole: not less, for the pieces between holes shall be
+// large ones.
+constexpr size_t kHoleBytes = 64 * 1024;
 
 }  // namespace
 
-void BulkWriter::Free::operator()(char* buffer) const { ::operator delete(buffer, kAlignment); }
-
-BulkWriter::Buffer BulkWriter::NewBuffer() {
-  return Buffer(static_cast<char*>(::operator new(kPieceBytes, kAlignment)));
-}
-
 BulkWriter::BulkWriter(int fd, std::string path)
-    : fd_(fd), path_(std::move(path)), filling_(NewBuffer()) {}
+    : fd_(fd), path_(std::move(path)), filling_(NewPiece()) {}
 
 BulkWriter::~BulkWriter() { End(); }
 
@@ -40,7 +35,7 @@ absl::Status BulkWriter::Add(size_t size) {
   if (thread_) {
     MSB_RETURN_IF_ERROR(HandOver());
   } else {
-    MSB_RETURN_IF_ERROR(Write(filling_.get(), held_));
+    MSB_RETURN_IF_ERROR(Write({filling_.get(), held_}));
   }
   added_ += held_;
   held_ = 0;
@@ -51,20 +46,24 @@ absl::Status BulkWriter::Finish() {
   End();
   absl::MutexLock lock(&mutex_);
   MSB_RETURN_IF_ERROR(failure_);
-  SetDirect(false);  // for a piece that is no whole one
-  return Write(filling_.get(), held_);
+  SetDirect(fd_, false);  // for a piece that is no whole one
+  MSB_RETURN_IF_ERROR(Write({filling_.get(), held_}));
+  if (!ends_in_hole_) return absl::OkStatus();
+  const off_t end = ::lseek(fd_, 0, SEEK_CUR);
+  if (end < 0 || ::ftruncate(fd_, end) != 0) return FileError("write", path_);
+  return absl::OkStatus();
 }
 
 bool BulkWriter::Begin() {
-  if (!SetDirect(true)) return false;
+  if (!SetDirect(fd_, true)) return false;
   pthread_t thread;
   if (::pthread_create(&thread, nullptr, &BulkWriter::ThreadMain, this) != 0) {
-    SetDirect(false);
+    SetDirect(fd_, false);
     return false;
   }
   thread_ = thread;
   absl::MutexLock lock(&mutex_);
-  writing_ = NewBuffer();
+  writing_ = NewPiece();
   return true;
 }
 
@@ -99,31 +98,44 @@ void BulkWriter::WritePieces() {
       if (!piece_waits_) return;
       piece = writing_.get();
     }
-    const absl::Status written = Write(piece, kPieceBytes);
+    const absl::Status written = Write({piece, kPieceBytes});
     absl::MutexLock lock(&mutex_);
     failure_.Update(written);
     piece_waits_ = false;
   }
 }
 
-absl::Status BulkWriter::Write(const char* bytes, size_t size) {
-  while (size > 0) {
-    const ssize_t written = ::write(fd_, bytes, size);
-    if (written < 0 && errno == EINTR) continue;
-    // Not on this file system after all, or not from where a short write has left off.
-    if (written < 0 && errno == EINVAL && SetDirect(false)) continue;
-    if (written < 0) return FileError("write", path_);
-    bytes += written;
-    size -= static_cast<size_t>(written);
+absl::Status BulkWriter::Write(absl::string_view bytes) {
+  const auto begins_with_zeros = [](absl::string_view rest) {
+    return rest.size() >= kHoleBytes && IsZero(rest.substr(0, kHoleBytes));
+  };
+  while (!bytes.empty()) {
+    ends_in_hole_ = begins_with_zeros(bytes);
+    if (ends_in_hole_) {
+      if (::lseek(fd_, kHoleBytes, SEEK_CUR) < 0) return FileError("write", path_);
+      bytes.remove_prefix(kHoleBytes);
+      continue;
+    }
+    size_t run = 0;
+    while (run < bytes.size() && !begins_with_zeros(bytes.substr(run))) {
+      run += std::min(kHoleBytes, bytes.size() - run);
+    }
+    MSB_RETURN_IF_ERROR(WriteRun(bytes.substr(0, run)));
+    bytes.remove_prefix(run);
   }
   return absl::OkStatus();
 }
 
-// False when nothing has changed: the file system cannot, or it is so already.
-bool BulkWriter::SetDirect(bool direct) {
-  const int flags = ::fcntl(fd_, F_GETFL);
-  if (flags < 0 || ((flags & O_DIRECT) != 0) == direct) return false;
-  return ::fcntl(fd_, F_SETFL, flags ^ O_DIRECT) == 0;
+absl::Status BulkWriter::WriteRun(absl::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(fd_, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    // Not on this file system after all, or not from where a short write has left off.
+    if (written < 0 && errno == EINVAL && SetDirect(fd_, false)) continue;
+    if (written < 0) return FileError("write", path_);
+    bytes.remove_prefix(static_cast<size_t>(written));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace msb

@@ -4,7 +4,7 @@
 // Writes a new regular file in large pieces. Of one that is large, most goes past the page cache,
 // which would cost the guest a copy and its memory, and the files that it works with their place in
 // there; where the file system cannot do that, all goes through it. What goes past it is waited for
-// on a thread of its own, while the next piece comes in.
+// on a thread of its own, while the next piece comes in. Zeros become holes.
 
 #ifndef MSB_GUEST_AGENT_FILES_BULK_WRITER_H_
 #define MSB_GUEST_AGENT_FILES_BULK_WRITER_H_
@@ -13,23 +13,22 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/types/span.h"
+#include "guest-agent/files/direct_io.h"
 
 namespace msb {
 
 // Threading: one thread's.
 class BulkWriter {
  public:
-  // What is written at once.
-  static constexpr size_t kPieceBytes = size_t{1} << 20;
   // A file of up to this size stays in the page cache, for whoever reads it next.
   static constexpr uint64_t kCachedBytes = uint64_t{4} << 20;
 
@@ -48,34 +47,29 @@ class BulkWriter {
   absl::Status Finish();
 
  private:
-  struct Free {
-    void operator()(char* buffer) const;
-  };
-  using Buffer = std::unique_ptr<char[], Free>;
-  static Buffer NewBuffer();
-
   bool Begin();  // the thread
   void End();
   static void* ThreadMain(void* self);
   void WritePieces();
   // Leaves the piece to the thread once that has written the one before.
   absl::Status HandOver();
-  absl::Status Write(const char* bytes, size_t size);
-  bool SetDirect(bool direct);
+  absl::Status Write(absl::string_view bytes);
+  absl::Status WriteRun(absl::string_view bytes);
 
   bool IsIdle() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !piece_waits_; }
   bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return piece_waits_ || ended_; }
 
   const int fd_;
   const std::string path_;
-  Buffer filling_;
+  Piece filling_;
   size_t held_ = 0;
   uint64_t added_ = 0;
   bool may_be_direct_ = true;
+  bool ends_in_hole_ = false;  // the thread's, while there is one
   std::optional<pthread_t> thread_;
 
   absl::Mutex mutex_;
-  Buffer writing_ ABSL_GUARDED_BY(mutex_);  // the thread's while a piece waits
+  Piece writing_ ABSL_GUARDED_BY(mutex_);  // the thread's while a piece waits
   bool piece_waits_ ABSL_GUARDED_BY(mutex_) = false;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status failure_ ABSL_GUARDED_BY(mutex_);

@@ -3,8 +3,10 @@
 
 #include "guest-agent/files/file_info.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
+#include "guest-agent/files/file_error.h"
 #include "guest-agent/files/path.h"
 
 namespace msb {
@@ -22,6 +24,20 @@ int64_t ModificationTime(const struct stat& status) {
   // Years beyond 2262 do not fit into ns: such a time wraps rather than overflows.
   return static_cast<int64_t>(static_cast<uint64_t>(status.st_mtim.tv_sec) * 1'000'000'000u +
                               static_cast<uint64_t>(status.st_mtim.tv_nsec));
+}
+
+absl::Status SetModificationTime(int fd, int64_t ns, const std::string& path) {
+  if (ns == 0) return absl::OkStatus();
+  int64_t seconds = ns / 1'000'000'000;
+  int64_t rest = ns % 1'000'000'000;
+  if (rest < 0) {
+    --seconds;
+    rest += 1'000'000'000;
+  }
+  const timespec times[2] = {{.tv_sec = 0, .tv_nsec = UTIME_OMIT},
+                             {.tv_sec = seconds, .tv_nsec = static_cast<long>(rest)}};
+  if (::utimensat(fd, "", times, AT_EMPTY_PATH) != 0) return FileError("set the time of", path);
+  return absl::OkStatus();
 }
 
 std::string ReadLink(int directory_fd, const char* name) {

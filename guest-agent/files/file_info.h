@@ -12,6 +12,7 @@
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "guest-agent/users/user_database.h"
 #include "msb/agent/v1/agent.pb.h"
@@ -22,6 +23,10 @@ agent::v1::FileType FileTypeOf(mode_t mode);
 
 // ns since the epoch, negative before it.
 int64_t ModificationTime(const struct stat& status);
+
+// Sets it for what `fd`, an O_PATH descriptor too, stands for; `path` is for the error. 0 leaves
+// it.
+absl::Status SetModificationTime(int fd, int64_t ns, const std::string& path);
 
 // The target of the symlink `name` in the directory `directory_fd`; empty when it cannot be read.
 std::string ReadLink(int directory_fd, const char* name);

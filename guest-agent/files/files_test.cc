@@ -211,9 +211,8 @@ TEST_F(FilesTest, WritesThroughSymlinks) {
 // Past the page cache where the file system can: the one in memory cannot.
 TEST_F(FilesTest, WritesLargeFilesOfAnySize) {
   const std::string in_memory = "/dev/shm/msb-files-test";
-  for (const uint64_t size :
-       {uint64_t{BulkWriter::kPieceBytes}, BulkWriter::kCachedBytes + BulkWriter::kPieceBytes,
-        BulkWriter::kCachedBytes + 3 * BulkWriter::kPieceBytes + 4097}) {
+  for (const uint64_t size : {uint64_t{kPieceBytes}, BulkWriter::kCachedBytes + kPieceBytes,
+                              BulkWriter::kCachedBytes + 3 * kPieceBytes + 4097}) {
     const std::string content = Pattern(size);
     agent::v1::WriteFile request = ToWrite("large");
     EXPECT_EQ(Write(request, content).done.bytes(), size);
@@ -226,6 +225,47 @@ TEST_F(FilesTest, WritesLargeFilesOfAnySize) {
   fs::remove(in_memory);
 }
 
+TEST_F(FilesTest, ReadsLargeFilesOfAnySize) {
+  const std::string in_memory = "/dev/shm/msb-files-test";
+  for (const uint64_t size : {uint64_t{4 << 20} + 1, uint64_t{4 << 20} + 3 * kPieceBytes,
+                              uint64_t{4 << 20} + 3 * kPieceBytes + 4097}) {
+    const std::string content = Pattern(size);
+    directory_.Write("large", content);
+    EXPECT_TRUE(Run(ReadRequest(Path("large"))).data == content) << size;
+    EXPECT_TRUE(Run(ReadRequest(Path("large"), 5000)).data == content.substr(5000)) << size;
+    EXPECT_TRUE(Run(ReadRequest(Path("large"), 0, size - 100)).data ==
+                content.substr(0, size - 100))
+        << size;
+    fs::copy_file(Path("large"), in_memory, fs::copy_options::overwrite_existing);
+    EXPECT_TRUE(Run(ReadRequest(in_memory)).data == content) << size;
+  }
+  fs::remove(in_memory);
+}
+
+TEST_F(FilesTest, ALargeFilesZerosTakeNoRoom) {
+  for (const std::string& end : {std::string("end"), std::string()}) {
+    const std::string content = "begin" + std::string(16 << 20, '\0') + end;
+    EXPECT_EQ(Write(ToWrite("sparse"), content).done.bytes(), content.size());
+    EXPECT_TRUE(directory_.Read("sparse") == content);
+    struct stat status {};
+    ASSERT_EQ(::stat(Path("sparse").c_str(), &status), 0);
+    EXPECT_LT(status.st_blocks * 512, 4 << 20);
+  }
+}
+
+TEST_F(FilesTest, WritesWithATimeOfItsOwn) {
+  directory_.Write("old", "content");
+  for (const std::string name : {"new", "old"}) {
+    agent::v1::WriteFile request = ToWrite(name);
+    request.set_mtime_ns(-1'500'000'000);
+    EXPECT_EQ(Write(request, "x").done.bytes(), 1u);
+    struct stat status {};
+    ASSERT_EQ(::stat(Path(name).c_str(), &status), 0);
+    EXPECT_EQ(status.st_mtim.tv_sec, -2);
+    EXPECT_EQ(status.st_mtim.tv_nsec, 500'000'000);
+  }
+}
+
 TEST_F(FilesTest, LeavesNothingOfALargeFileThatIsCutOff) {
   AgentClient client = agent_.Connect();
   Open open;
@@ -233,8 +273,7 @@ TEST_F(FilesTest, LeavesNothingOfALargeFileThatIsCutOff) {
   client.Open(open);
   client.Expect(AgentFrame::kOpened);
   const std::string piece = Pattern(100'000);
-  for (size_t sent = 0; sent < BulkWriter::kCachedBytes + 2 * BulkWriter::kPieceBytes;
-       sent += piece.size()) {
+  for (size_t sent = 0; sent < BulkWriter::kCachedBytes + 2 * kPieceBytes; sent += piece.size()) {
     client.SendData(piece);
   }
   client.HalfClose();

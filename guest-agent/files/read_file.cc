@@ -8,11 +8,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <memory>
 
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
+#include "guest-agent/files/bulk_reader.h"
 #include "guest-agent/files/file_error.h"
 #include "guest-agent/files/file_operation.h"
 #include "guest-agent/files/path.h"
@@ -34,21 +33,19 @@ absl::StatusOr<agent::v1::Done> RunReadFile(const agent::v1::ReadFile& request,
     return FileError("seek in", request.path());
   }
   uint64_t left = request.length() == 0 ? UINT64_MAX : request.length();
-  // A small file needs no large buffer, whose pages would all be touched; its size is a hint only.
-  const uint64_t hint = S_ISREG(status.st_mode) && status.st_size > 0
-                            ? static_cast<uint64_t>(status.st_size) + 1
-                            : kMaxDataBytes;
-  const size_t capacity = std::max<size_t>(4096, std::min<uint64_t>({hint, left, kMaxDataBytes}));
-  const std::unique_ptr<char[]> buffer(new char[capacity]);
+  const bool is_regular = S_ISREG(status.st_mode);
+  // Files of proc say that they have no bytes, or 4096, and have more.
+  const uint64_t hint =
+      is_regular && status.st_size > 0 ? static_cast<uint64_t>(status.st_size) + 1 : kMaxDataBytes;
   agent::v1::Done done;
+  BulkReader reader(file.get(), request.path(), std::min(hint, left));
   while (left > 0) {
-    const ssize_t got = ::read(file.get(), buffer.get(), std::min<uint64_t>(capacity, left));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0 && errno != EAGAIN) return FileError("read", request.path());
-    if (got <= 0) break;
-    MSB_RETURN_IF_ERROR(channel.SendData({buffer.get(), static_cast<size_t>(got)}));
-    left -= static_cast<uint64_t>(got);
-    done.set_bytes(done.bytes() + static_cast<uint64_t>(got));
+    MSB_ASSIGN_OR_RETURN(const absl::string_view data,
+                         reader.Next(std::min<uint64_t>(left, kMaxDataBytes)));
+    if (data.empty()) break;
+    MSB_RETURN_IF_ERROR(channel.SendData(data));
+    left -= data.size();
+    done.set_bytes(done.bytes() + data.size());
   }
   return done;
 }

@@ -8,8 +8,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,6 +16,7 @@
 #include "base/error.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
+#include "guest-agent/files/bulk_reader.h"
 #include "guest-agent/files/directory.h"
 #include "guest-agent/files/file_error.h"
 #include "guest-agent/files/file_info.h"
@@ -102,19 +101,17 @@ class TreeReader {
     uint64_t left = static_cast<uint64_t>(status.st_size);
     entry.set_size(left);
     MSB_RETURN_IF_ERROR(Announce(std::move(entry)));
-    if (buffer_ == nullptr) buffer_.reset(new char[kMaxDataBytes]);
+    BulkReader reader(file.get(), path, left);
     while (left > 0) {
-      const ssize_t got =
-          ::read(file.get(), buffer_.get(), std::min<uint64_t>(left, kMaxDataBytes));
-      if (got < 0 && errno == EINTR) continue;
-      if (got < 0) return FileError("read", path);
-      if (got == 0) {
+      MSB_ASSIGN_OR_RETURN(const absl::string_view data,
+                           reader.Next(std::min<uint64_t>(left, kMaxDataBytes)));
+      if (data.empty()) {
         return MakeError(Reason::kFileError,
                          absl::StrCat(path, " became shorter while it was read"));
       }
-      MSB_RETURN_IF_ERROR(channel_.SendData({buffer_.get(), static_cast<size_t>(got)}));
-      left -= static_cast<uint64_t>(got);
-      done_.set_bytes(done_.bytes() + static_cast<uint64_t>(got));
+      MSB_RETURN_IF_ERROR(channel_.SendData(data));
+      left -= data.size();
+      done_.set_bytes(done_.bytes() + data.size());
     }
     return absl::OkStatus();
   }
@@ -139,7 +136,6 @@ class TreeReader {
 
   FileChannel& channel_;
   std::vector<Level> levels_;
-  std::unique_ptr<char[]> buffer_;
   Done done_;
 };
 

@@ -106,6 +106,29 @@ TEST_F(TreeTest, ReadsATreeParentsFirst) {
   EXPECT_EQ(result.done.bytes(), 8u);
 }
 
+// Past the page cache, in both directions.
+TEST_F(TreeTest, ALargeFileInATreeIsTheSame) {
+  std::string content = std::string(2 << 20, '\0');
+  for (int i = 0; content.size() < (9 << 20) + 4097; ++i) content += std::to_string(i);
+  content += std::string(1 << 20, '\0');
+  fs::create_directory(Path("from"));
+  directory_.Write("from/large", content);
+  const FileResult read = Read(Path("from"));
+  EXPECT_TRUE(read.data == content);
+
+  AgentClient client = StartWriting();
+  SendEntry(client, File("large", content.size()));
+  for (size_t at = 0; at < content.size(); at += 200'000) {
+    client.SendData(content.substr(at, 200'000));
+  }
+  client.End();
+  EXPECT_EQ(ReadFileResult(client).done.bytes(), content.size());
+  EXPECT_TRUE(directory_.Read("to/large") == content);
+  struct stat status {};
+  ASSERT_EQ(::stat(Path("to/large").c_str(), &status), 0);
+  EXPECT_LT(static_cast<size_t>(status.st_blocks) * 512, content.size() - (1 << 20));
+}
+
 TEST_F(TreeTest, ReadsASingleFileAndFollowsATopSymlinkOnlyWhenAsked) {
   directory_.Write("file", "content");
   fs::create_symlink("file", Path("link"));

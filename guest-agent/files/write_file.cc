@@ -22,6 +22,7 @@
 #include "base/unique_fd.h"
 #include "guest-agent/files/bulk_writer.h"
 #include "guest-agent/files/file_error.h"
+#include "guest-agent/files/file_info.h"
 #include "guest-agent/files/file_operation.h"
 #include "guest-agent/files/path.h"
 
@@ -208,7 +209,11 @@ absl::StatusOr<agent::v1::Done> WriteInPlace(const WriteFile& request, FileChann
   const UniqueFd file(::open(request.path().c_str(),
                              O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | how, mode));
   if (!file.valid()) return FileError("open", request.path());
-  return ReceiveInPlace(file.get(), request.path(), channel);
+  MSB_ASSIGN_OR_RETURN(const auto done, ReceiveInPlace(file.get(), request.path(), channel));
+  if (!request.append()) {
+    MSB_RETURN_IF_ERROR(SetModificationTime(file.get(), request.mtime_ns(), request.path()));
+  }
+  return done;
 }
 
 absl::StatusOr<agent::v1::Done> WriteNew(const WriteFile& request, FileChannel& channel) {
@@ -216,6 +221,7 @@ absl::StatusOr<agent::v1::Done> WriteNew(const WriteFile& request, FileChannel& 
   const uint32_t mode = request.mode() == 0 ? kDefaultMode : request.mode() & kModeBits;
   MSB_ASSIGN_OR_RETURN(const auto done, ReceiveNew(file.fd(), request.path(), channel));
   if (::fchmod(file.fd(), mode) != 0) return FileError("set the mode of", request.path());
+  MSB_RETURN_IF_ERROR(SetModificationTime(file.fd(), request.mtime_ns(), request.path()));
   MSB_RETURN_IF_ERROR(file.Commit());
   return done;
 }
@@ -234,6 +240,7 @@ absl::StatusOr<agent::v1::Done> Overwrite(const WriteFile& request, const Existi
   if (::fchmod(file->fd(), existing.status.st_mode & kModeBits) != 0) {
     return FileError("set the mode of", existing.path);
   }
+  MSB_RETURN_IF_ERROR(SetModificationTime(file->fd(), request.mtime_ns(), existing.path));
   MSB_RETURN_IF_ERROR(file->Commit());
   return done;
 }

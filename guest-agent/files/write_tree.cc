@@ -9,19 +9,20 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/error.h"
+#include "base/sparse_writer.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
+#include "guest-agent/files/bulk_writer.h"
 #include "guest-agent/files/directory.h"
 #include "guest-agent/files/file_error.h"
+#include "guest-agent/files/file_info.h"
 #include "guest-agent/files/file_operation.h"
 #include "guest-agent/files/path.h"
 
@@ -37,71 +38,6 @@ constexpr uint32_t kModeBits = 07777;
 constexpr uint32_t kParentMode = 0755;
 // Directories whose mode and time are set at the end; more than that keep what they get at first.
 constexpr size_t kMaxDeferred = 1u << 20;
-// Zeros of this length and alignment become a hole.
-constexpr size_t kHoleBytes = 4096;
-
-bool IsZero(absl::string_view bytes) {
-  return bytes[0] == '\0' && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
-}
-
-timespec ToTimespec(int64_t nanoseconds) {
-  int64_t seconds = nanoseconds / 1'000'000'000;
-  int64_t rest = nanoseconds % 1'000'000'000;
-  if (rest < 0) {
-    --seconds;
-    rest += 1'000'000'000;
-  }
-  return {.tv_sec = seconds, .tv_nsec = static_cast<long>(rest)};
-}
-
-// Writes a file in order, zeros as holes.
-class SparseWriter {
- public:
-  SparseWriter(const UniqueFd& file, const std::string& path) : file_(file), path_(path) {}
-
-  absl::Status Write(absl::string_view data) {
-    while (!data.empty()) {
-      // To the next boundary, so that whole blocks are looked at.
-      const size_t block = std::min<size_t>(data.size(), kHoleBytes - offset_ % kHoleBytes);
-      if (block == kHoleBytes && IsZero(data.substr(0, block))) {
-        offset_ += block;
-        data.remove_prefix(block);
-        continue;
-      }
-      MSB_RETURN_IF_ERROR(WriteRun(data, block));
-    }
-    return absl::OkStatus();
-  }
-
-  // The file may end in a hole.
-  absl::Status End() {
-    if (::ftruncate(file_.get(), static_cast<off_t>(offset_)) != 0)
-      return FileError("write", path_);
-    return absl::OkStatus();
-  }
-
- private:
-  // From `data`'s start up to the next block of zeros, in one go.
-  absl::Status WriteRun(absl::string_view& data, size_t run) {
-    while (data.size() - run >= kHoleBytes && !IsZero(data.substr(run, kHoleBytes))) {
-      run += kHoleBytes;
-    }
-    if (data.size() - run < kHoleBytes) run = data.size();
-    while (run > 0) {
-      const ssize_t written = ::pwrite(file_.get(), data.data(), run, static_cast<off_t>(offset_));
-      if (written < 0 && errno == EINTR) continue;
-      if (written < 0) return FileError("write", path_);
-      offset_ += static_cast<uint64_t>(written);
-      run -= static_cast<size_t>(written);
-      data.remove_prefix(static_cast<size_t>(written));
-    }
-    return absl::OkStatus();
-  }
-
-  const UniqueFd& file_;
-  const std::string& path_;
-  uint64_t offset_ = 0;
-};
 
 class TreeWriter {
  public:
@@ -209,10 +145,9 @@ class TreeWriter {
         ::fchownat(parent_fd, name.c_str(), entry.uid(), entry.gid(), AT_SYMLINK_NOFOLLOW) != 0) {
       return FileError("set the owner of", entry.path());
     }
-    const timespec times[2] = {{.tv_sec = 0, .tv_nsec = UTIME_OMIT}, ToTimespec(entry.mtime_ns())};
-    if (entry.mtime_ns() != 0) {
-      ::utimensat(parent_fd, name.c_str(), times, AT_SYMLINK_NOFOLLOW);
-    }
+    const UniqueFd link(::openat(parent_fd, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    // Not every file system keeps times of symlinks.
+    SetModificationTime(link.get(), entry.mtime_ns(), entry.path()).IgnoreError();
     return absl::OkStatus();
   }
 
@@ -221,19 +156,41 @@ class TreeWriter {
     const UniqueFd file(::openat(parent_fd, name.c_str(),
                                  O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (!file.valid()) return FileError("create", entry.path());
-    SparseWriter writer(file, entry.path());
+    MSB_RETURN_IF_ERROR(entry.size() > BulkWriter::kCachedBytes ? ReceiveLarge(file.get(), entry)
+                                                                : ReceiveSmall(file.get(), entry));
+    return SetAttributes(file, entry);
+  }
+
+  absl::Status ReceiveSmall(int fd, const TreeEntry& entry) {
+    SparseWriter writer(fd);
     for (uint64_t left = entry.size(); left > 0;) {
       MSB_ASSIGN_OR_RETURN(const Input input, channel_.Receive());
-      if (input.kind != Input::Kind::kData || input.data.size() > left) {
-        return MakeError(Reason::kAgentProtocol,
-                         absl::StrCat(entry.path(), " has another size than announced"));
-      }
-      MSB_RETURN_IF_ERROR(writer.Write(input.data));
-      left -= input.data.size();
-      done_.set_bytes(done_.bytes() + input.data.size());
+      MSB_RETURN_IF_ERROR(TakeContent(input, entry, left));
+      if (!writer.Write(input.data)) return FileError("write", entry.path());
     }
-    MSB_RETURN_IF_ERROR(writer.End());
-    return SetAttributes(file, entry);
+    if (!writer.End()) return FileError("write", entry.path());
+    return absl::OkStatus();
+  }
+
+  absl::Status ReceiveLarge(int fd, const TreeEntry& entry) {
+    BulkWriter writer(fd, entry.path());
+    for (uint64_t left = entry.size(); left > 0;) {
+      MSB_ASSIGN_OR_RETURN(const Input input, channel_.ReceiveInto(writer.room()));
+      MSB_RETURN_IF_ERROR(TakeContent(input, entry, left));
+      MSB_RETURN_IF_ERROR(writer.Add(input.data.size()));
+    }
+    return writer.Finish();
+  }
+
+  // Counts what came of the `left` bytes that have to come.
+  absl::Status TakeContent(const Input& input, const TreeEntry& entry, uint64_t& left) {
+    if (input.kind != Input::Kind::kData || input.data.size() > left) {
+      return MakeError(Reason::kAgentProtocol,
+                       absl::StrCat(entry.path(), " has another size than announced"));
+    }
+    left -= input.data.size();
+    done_.set_bytes(done_.bytes() + input.data.size());
+    return absl::OkStatus();
   }
 
   absl::Status SetAttributes(const UniqueFd& file, const TreeEntry& entry) const {
@@ -244,10 +201,7 @@ class TreeWriter {
     if (::fchmod(file.get(), entry.mode() & kModeBits) != 0) {
       return FileError("set the mode of", entry.path());
     }
-    if (entry.mtime_ns() == 0) return absl::OkStatus();
-    const timespec times[2] = {{.tv_sec = 0, .tv_nsec = UTIME_OMIT}, ToTimespec(entry.mtime_ns())};
-    if (::futimens(file.get(), times) != 0) return FileError("set the time of", entry.path());
-    return absl::OkStatus();
+    return SetModificationTime(file.get(), entry.mtime_ns(), entry.path());
   }
 
   // A directory that may not be written, or whose time would change with each entry, gets its

@@ -3,6 +3,8 @@
 
 #include "supervisor/api/file_convert.h"
 
+#include <algorithm>
+
 #include "supervisor/api/utf8.h"
 
 namespace msb {
@@ -30,6 +32,11 @@ msb::v1::FileType TypeToProto(msb::agent::v1::FileType type) {
 
 }  // namespace
 
+int64_t NanosecondsOf(const google::protobuf::Timestamp& time) {
+  constexpr int64_t kMostSeconds = INT64_MAX / kNanosPerSecond - 3;  // any int32 of nanos fits
+  return std::clamp(time.seconds(), -kMostSeconds, kMostSeconds) * kNanosPerSecond + time.nanos();
+}
+
 msb::v1::FileInfo FileInfoToProto(const msb::agent::v1::FileInfo& info) {
   msb::v1::FileInfo out;
   out.set_name(Utf8OrReplaced(info.name()));
@@ -48,14 +55,14 @@ msb::v1::FileInfo FileInfoToProto(const msb::agent::v1::FileInfo& info) {
 
 msb::v1::TreeEntry TreeEntryToProto(const msb::agent::v1::TreeEntry& entry) {
   msb::v1::TreeEntry out;
-  out.set_path(Utf8OrReplaced(entry.path()));
+  out.set_path(entry.path());
   out.set_type(TypeToProto(entry.type()));
   out.set_mode(entry.mode());
   out.set_uid(entry.uid());
   out.set_gid(entry.gid());
   SetTime(entry.mtime_ns(), *out.mutable_modified_at());
   out.set_size(entry.size());
-  out.set_symlink_target(Utf8OrReplaced(entry.symlink_target()));
+  out.set_symlink_target(entry.symlink_target());
   return out;
 }
 
@@ -66,7 +73,7 @@ msb::agent::v1::TreeEntry TreeEntryToAgent(const msb::v1::TreeEntry& entry) {
   out.set_mode(entry.mode());
   out.set_uid(entry.uid());
   out.set_gid(entry.gid());
-  out.set_mtime_ns(entry.modified_at().seconds() * kNanosPerSecond + entry.modified_at().nanos());
+  out.set_mtime_ns(NanosecondsOf(entry.modified_at()));
   out.set_size(entry.size());
   out.set_symlink_target(entry.symlink_target());
   return out;

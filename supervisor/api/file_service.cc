@@ -56,6 +56,7 @@ grpc::ServerReadReactor<api::WriteFileRequest>* FileServiceImpl::WriteFile(
          write.set_mode(request.open().mode());
          write.set_append(request.open().append());
          write.set_make_parents(request.open().make_parents());
+         write.set_mtime_ns(NanosecondsOf(request.open().modified_at()));
          return open;
        },
        .frame_of = [](api::WriteFileRequest& request) -> std::optional<wire::HostFrame> {
