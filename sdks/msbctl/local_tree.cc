@@ -26,15 +26,21 @@ namespace {
 constexpr size_t kChunkBytes = 256 << 10;
 constexpr mode_t kPermissionBits = 0777;
 
-using EntrySink = std::function<bool(const msb::v1::TreeEntry&)>;
-using DataSink = std::function<bool(std::string)>;
+// Entry `name` of the directory `parent`, as `path` of the tree.
+struct Place {
+  int parent;
+  std::string name;
+  std::string path;
+  bool is_top() const { return path.empty(); }
+};
 
-absl::StatusOr<msb::v1::TreeEntry> Describe(int parent, const std::string& name,
-                                            const std::string& path) {
+absl::StatusOr<msb::v1::TreeEntry> Describe(const Place& place) {
+  const auto& [parent, name, path] = place;
   struct stat info {};
   MSB_RETURN_IF_ERROR(Syscall(absl::StrCat("stat ", name), [&] {
-    return ::fstatat(parent, name.c_str(), &info, AT_SYMLINK_NOFOLLOW);
-  }));
+                        return ::fstatat(parent, name.c_str(), &info,
+                                         place.is_top() ? 0 : AT_SYMLINK_NOFOLLOW);
+                      }).status());
   msb::v1::TreeEntry entry;
   entry.set_path(path);
   entry.set_mode(info.st_mode & 07777);
@@ -59,46 +65,67 @@ absl::StatusOr<msb::v1::TreeEntry> Describe(int parent, const std::string& name,
   return entry;
 }
 
-absl::Status SendContent(int fd, uint64_t size, const DataSink& sink) {
-  for (uint64_t left = size; left > 0;) {
-    std::string chunk(std::min<uint64_t>(left, kChunkBytes), '\0');
-    MSB_ASSIGN_OR_RETURN(const ssize_t got,
-                         Syscall("read", [&] { return ::read(fd, chunk.data(), chunk.size()); }));
-    if (got > 0) chunk.resize(static_cast<size_t>(got));
-    left -= chunk.size();
-    if (!sink(std::move(chunk))) return absl::CancelledError("the receiver ended the transfer");
-  }
-  return absl::OkStatus();
-}
+absl::Status EndedByReceiver() { return absl::CancelledError("the receiver ended the transfer"); }
 
-absl::Status Walk(int parent, const std::string& name, const std::string& path,
-                  const EntrySink& entry_sink, const DataSink& data_sink) {
-  MSB_ASSIGN_OR_RETURN(const msb::v1::TreeEntry entry, Describe(parent, name, path));
-  if (entry.type() == msb::v1::FILE_TYPE_OTHER) return absl::OkStatus();
-  if (entry.type() == msb::v1::FILE_TYPE_SYMLINK) {
-    return entry_sink(entry) ? absl::OkStatus() : absl::CancelledError("ended by the receiver");
+// One string for all that is read: to clear a new one costs as much as to read into it.
+class TreeReader {
+ public:
+  TreeReader(const EntrySink& entry_sink, const DataSink& data_sink)
+      : entry_sink_(entry_sink), data_sink_(data_sink) {}
+
+  absl::Status Read(const Place& place) {
+    MSB_ASSIGN_OR_RETURN(const msb::v1::TreeEntry entry, Describe(place));
+    if (entry.type() == msb::v1::FILE_TYPE_OTHER) return absl::OkStatus();
+    if (entry.type() == msb::v1::FILE_TYPE_SYMLINK) {
+      return entry_sink_(entry) ? absl::OkStatus() : EndedByReceiver();
+    }
+    const int follow = place.is_top() ? 0 : O_NOFOLLOW;
+    MSB_ASSIGN_OR_RETURN(const int raw, Syscall(absl::StrCat("open ", place.name), [&] {
+                           return ::openat(place.parent, place.name.c_str(),
+                                           O_RDONLY | O_CLOEXEC | O_NONBLOCK | follow);
+                         }));
+    UniqueFd fd(raw);
+    if (!entry_sink_(entry)) return EndedByReceiver();
+    if (entry.type() == msb::v1::FILE_TYPE_DIRECTORY) return ReadChildren(place, std::move(fd));
+    return data_sink_ == nullptr ? absl::OkStatus() : ReadContent(fd.get(), entry.size());
   }
-  MSB_ASSIGN_OR_RETURN(const int raw, Syscall(absl::StrCat("open ", name), [&] {
-                         return ::openat(parent, name.c_str(),
-                                         O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-                       }));
-  UniqueFd fd(raw);
-  if (!entry_sink(entry)) return absl::CancelledError("the receiver ended the transfer");
-  if (entry.type() == msb::v1::FILE_TYPE_REGULAR) {
-    return SendContent(fd.get(), entry.size(), data_sink);
+
+ private:
+  absl::Status ReadChildren(const Place& place, UniqueFd fd) {
+    const std::unique_ptr<DIR, int (*)(DIR*)> directory(::fdopendir(::dup(fd.get())), ::closedir);
+    if (directory == nullptr) return absl::ErrnoToStatus(errno, absl::StrCat("list ", place.name));
+    std::vector<std::string> names;
+    while (const dirent* child = ::readdir(directory.get())) names.emplace_back(child->d_name);
+    std::sort(names.begin(), names.end());
+    for (const std::string& name : names) {
+      if (name == "." || name == "..") continue;
+      MSB_RETURN_IF_ERROR(
+          Read({fd.get(), name, place.is_top() ? name : absl::StrCat(place.path, "/", name)}));
+    }
+    return absl::OkStatus();
   }
-  const std::unique_ptr<DIR, int (*)(DIR*)> directory(::fdopendir(::dup(fd.get())), ::closedir);
-  if (directory == nullptr) return absl::ErrnoToStatus(errno, absl::StrCat("list ", name));
-  std::vector<std::string> names;
-  while (const dirent* child = ::readdir(directory.get())) names.emplace_back(child->d_name);
-  std::sort(names.begin(), names.end());
-  for (const std::string& child : names) {
-    if (child == "." || child == "..") continue;
-    MSB_RETURN_IF_ERROR(Walk(fd.get(), child, path.empty() ? child : absl::StrCat(path, "/", child),
-                             entry_sink, data_sink));
+
+  absl::Status ReadContent(int fd, uint64_t size) {
+    for (uint64_t left = size; left > 0;) {
+      chunk_.resize(std::min<uint64_t>(left, kChunkBytes));
+      MSB_ASSIGN_OR_RETURN(const ssize_t got, Syscall("read", [&] {
+                             return ::read(fd, chunk_.data(), chunk_.size());
+                           }));
+      if (got > 0) {
+        chunk_.resize(static_cast<size_t>(got));
+      } else {
+        chunk_.assign(chunk_.size(), '\0');
+      }
+      left -= chunk_.size();
+      if (!data_sink_(chunk_)) return EndedByReceiver();
+    }
+    return absl::OkStatus();
   }
-  return absl::OkStatus();
-}
+
+  const EntrySink& entry_sink_;
+  const DataSink& data_sink_;
+  std::string chunk_;
+};
 
 timespec TimeOf(const msb::v1::TreeEntry& entry) {
   return {.tv_sec = entry.modified_at().seconds(), .tv_nsec = entry.modified_at().nanos()};
@@ -130,19 +157,16 @@ std::string BaseName(const std::string& path) { return path.substr(path.rfind('/
 }  // namespace
 
 absl::Status ReadLocalTree(const std::string& top, const EntrySink& entry, const DataSink& data) {
-  return Walk(AT_FDCWD, top, "", entry, data);
+  return TreeReader(entry, data).Read({AT_FDCWD, top, ""});
 }
 
 uint64_t LocalTreeBytes(const std::string& top) {
   uint64_t total = 0;
-  Walk(
-      AT_FDCWD, top, "",
-      [&](const msb::v1::TreeEntry& entry) {
-        total += entry.size();
-        return true;
-      },
-      [](std::string) { return false; })
-      .IgnoreError();
+  const EntrySink add = [&](const msb::v1::TreeEntry& entry) {
+    total += entry.size();
+    return true;
+  };
+  ReadLocalTree(top, add, nullptr).IgnoreError();
   return total;
 }
 
@@ -159,56 +183,66 @@ absl::StatusOr<UniqueFd> LocalTreeWriter::OpenParent(const std::string& path) co
   return UniqueFd(static_cast<int>(fd));
 }
 
-absl::Status LocalTreeWriter::MakeTop(const msb::v1::TreeEntry& entry) {
-  if (entry.type() != msb::v1::FILE_TYPE_DIRECTORY) return absl::OkStatus();
-  if (::mkdir(top_.c_str(), 0700) != 0 && errno != EEXIST) {
-    return absl::ErrnoToStatus(errno, absl::StrCat("make ", top_));
-  }
-  MSB_ASSIGN_OR_RETURN(const int fd, Syscall(absl::StrCat("open ", top_), [&] {
-                         return ::open(top_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-                       }));
-  root_ = UniqueFd(fd);
-  return absl::OkStatus();
-}
-
 absl::Status LocalTreeWriter::Entry(const msb::v1::TreeEntry& entry) {
   MSB_RETURN_IF_ERROR(CloseFile());
   MSB_RETURN_IF_ERROR(CheckPath(entry.path()));
   current_ = entry;
+  left_ = entry.type() == msb::v1::FILE_TYPE_REGULAR ? entry.size() : 0;
   const bool is_top = entry.path().empty();
-  if (is_top) {
-    MSB_RETURN_IF_ERROR(MakeTop(entry));
-  } else if (!root_.valid()) {
-    return MakeError(Reason::kAgentProtocol, "the sandbox sent a child before its directory");
+  // One top, and first: a second could be a symlink, for what follows to go through it.
+  if (is_top == has_top_) {
+    return MakeError(Reason::kAgentProtocol, "the sandbox sent a tree without a top, or with two");
   }
-  UniqueFd parent;
-  if (!is_top) {
-    MSB_ASSIGN_OR_RETURN(parent, OpenParent(entry.path()));
+  has_top_ = true;
+  return is_top ? WriteTop(entry) : WriteBelow(entry);
+}
+
+absl::Status LocalTreeWriter::WriteTop(const msb::v1::TreeEntry& entry) {
+  if (entry.type() == msb::v1::FILE_TYPE_REGULAR) {
+    MSB_ASSIGN_OR_RETURN(file_, LocalFile::Open(top_));
+    return absl::OkStatus();
   }
-  const int at = is_top ? AT_FDCWD : parent.get();
-  const std::string name = is_top ? top_ : BaseName(entry.path());
+  if (entry.type() != msb::v1::FILE_TYPE_DIRECTORY) {
+    return MakeError(Reason::kAgentProtocol,
+                     "the sandbox sent a tree whose top is no file and no directory");
+  }
+  if (::mkdir(top_.c_str(), 0700) != 0 && errno != EEXIST) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("make ", top_));
+  }
+  MSB_ASSIGN_OR_RETURN(const int fd, Syscall(absl::StrCat("open ", top_), [&] {
+                         return ::open(top_.c_str(),
+                                       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+                       }));
+  root_ = UniqueFd(fd);
+  directories_.push_back(entry);
+  return absl::OkStatus();
+}
+
+absl::Status LocalTreeWriter::WriteBelow(const msb::v1::TreeEntry& entry) {
+  if (!root_.valid()) {
+    return MakeError(Reason::kAgentProtocol, "the sandbox sent an entry below a file");
+  }
+  MSB_ASSIGN_OR_RETURN(UniqueFd parent, OpenParent(entry.path()));
+  const std::string name = BaseName(entry.path());
   switch (entry.type()) {
     case msb::v1::FILE_TYPE_DIRECTORY:
-      if (!is_top && ::mkdirat(at, name.c_str(), 0700) != 0 && errno != EEXIST) {
+      if (::mkdirat(parent.get(), name.c_str(), 0700) != 0 && errno != EEXIST) {
         return absl::ErrnoToStatus(errno, absl::StrCat("make ", entry.path()));
       }
       directories_.push_back(entry);
       return absl::OkStatus();
-    case msb::v1::FILE_TYPE_SYMLINK:
-      ::unlinkat(at, name.c_str(), 0);
-      return status_internal::ToStatus(Syscall(absl::StrCat("symlink ", entry.path()), [&] {
-        return ::symlinkat(entry.symlink_target().c_str(), at, name.c_str());
-      }));
+    case msb::v1::FILE_TYPE_SYMLINK: {
+      ::unlinkat(parent.get(), name.c_str(), 0);
+      MSB_RETURN_IF_ERROR(Syscall(absl::StrCat("symlink ", entry.path()), [&] {
+                            return ::symlinkat(entry.symlink_target().c_str(), parent.get(),
+                                               name.c_str());
+                          }).status());
+      const timespec times[] = {{.tv_sec = 0, .tv_nsec = UTIME_OMIT}, TimeOf(entry)};
+      ::utimensat(parent.get(), name.c_str(), times, AT_SYMLINK_NOFOLLOW);
+      return absl::OkStatus();
+    }
     case msb::v1::FILE_TYPE_REGULAR: {
-      // Whatever stands there is replaced, not written through: it may be a symlink.
-      ::unlinkat(at, name.c_str(), 0);
-      MSB_ASSIGN_OR_RETURN(const int fd, Syscall(absl::StrCat("create ", name), [&] {
-                             return ::openat(at, name.c_str(),
-                                             O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                                             0600);
-                           }));
-      file_ = UniqueFd(fd);
-      left_ = entry.size();
+      MSB_ASSIGN_OR_RETURN(file_, LocalFile::Replace(std::move(parent), name));
       return absl::OkStatus();
     }
     default:
@@ -217,27 +251,20 @@ absl::Status LocalTreeWriter::Entry(const msb::v1::TreeEntry& entry) {
 }
 
 absl::Status LocalTreeWriter::Data(absl::string_view data) {
-  if (!file_.valid() || data.size() > left_) {
+  if (file_ == nullptr || data.size() > left_) {
     return MakeError(Reason::kAgentProtocol, "the sandbox sent more content than it announced");
   }
   left_ -= data.size();
-  while (!data.empty()) {
-    MSB_ASSIGN_OR_RETURN(const ssize_t written, Syscall("write", [&] {
-                           return ::write(file_.get(), data.data(), data.size());
-                         }));
-    data.remove_prefix(static_cast<size_t>(written));
-  }
-  return absl::OkStatus();
+  return file_->Write(data);
 }
 
 absl::Status LocalTreeWriter::CloseFile() {
-  if (!file_.valid()) return absl::OkStatus();
+  if (file_ == nullptr) return absl::OkStatus();
   if (left_ > 0) {
     return MakeError(Reason::kAgentProtocol, "the sandbox sent less content than it announced");
   }
-  ::fchmod(file_.get(), current_.mode() & kPermissionBits);
-  SetTime(file_.get(), current_);
-  file_.Reset();
+  MSB_RETURN_IF_ERROR(file_->Commit(current_.mode() & kPermissionBits, TimeOf(current_)));
+  file_.reset();
   return absl::OkStatus();
 }
 

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,22 +18,25 @@
 #include "absl/strings/string_view.h"
 #include "base/unique_fd.h"
 #include "msb/v1/files.pb.h"
+#include "sdks/msbctl/local_file.h"
 
 namespace msb {
 
-// Hands `top` and all below it to `entry`, parents before children, and a regular file's content to
-// `data` behind its entry, exactly as many bytes as the entry says (zeros where the file has shrunk
-// meanwhile). Devices, FIFOs and sockets are left out. Both callbacks return false to end it early.
-absl::Status ReadLocalTree(const std::string& top,
-                           const std::function<bool(const msb::v1::TreeEntry&)>& entry,
-                           const std::function<bool(std::string data)>& data);
+// Hands `top`, through a symlink if it is one, and all below it to `entry`, parents before
+// children, and a regular file's content to `data` behind its entry, exactly as many bytes as the
+// entry says (zeros where the file has shrunk meanwhile). Devices, FIFOs and sockets are left out.
+// Both callbacks return false to end it early. `data` may swap the string for another; without
+// `data` no file is read.
+using EntrySink = std::function<bool(const msb::v1::TreeEntry&)>;
+using DataSink = std::function<bool(std::string& data)>;
+absl::Status ReadLocalTree(const std::string& top, const EntrySink& entry, const DataSink& data);
 
 // Bytes of the regular files that ReadLocalTree would hand out.
 uint64_t LocalTreeBytes(const std::string& top);
 
 // Writes a tree that comes from a guest, which is hostile: an entry cannot leave the destination,
 // neither by its name nor through a symlink that an earlier entry made, and no file gets setuid,
-// setgid or another owner.
+// setgid or another owner. A file that was there stays until the one that replaces it is whole.
 class LocalTreeWriter {
  public:
   // Entries go below `top`, which is the name of the first entry (the one with an empty path).
@@ -45,13 +49,15 @@ class LocalTreeWriter {
   absl::Status Finish();
 
  private:
+  absl::Status WriteTop(const msb::v1::TreeEntry& entry);
+  absl::Status WriteBelow(const msb::v1::TreeEntry& entry);
   absl::Status CloseFile();
-  absl::Status MakeTop(const msb::v1::TreeEntry& entry);
   absl::StatusOr<UniqueFd> OpenParent(const std::string& path) const;
 
-  std::string top_;
+  const std::string top_;
+  bool has_top_ = false;
   UniqueFd root_;  // the directory `top_`, when it is one
-  UniqueFd file_;
+  std::unique_ptr<LocalFile> file_;
   uint64_t left_ = 0;
   msb::v1::TreeEntry current_;
   std::vector<msb::v1::TreeEntry> directories_;

@@ -10,8 +10,10 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <iterator>
 
 #include "base/error.h"
+#include "base/unique_fd.h"
 #include "tests/support/matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -42,7 +44,7 @@ absl::Status CopyTree(const std::string& from, const std::string& to) {
         written = writer.Entry(entry);
         return written.ok();
       },
-      [&](std::string data) {
+      [&](std::string& data) {
         written = writer.Data(data);
         return written.ok();
       }));
@@ -73,6 +75,109 @@ TEST(LocalTreeTest, ATreeComesBackWithContentModesTimesAndSymlinks) {
   EXPECT_EQ(info.st_mtim.tv_sec, 123456789);
 }
 
+TEST(LocalTreeTest, NamesThatAreNoTextStayTwoNames) {
+  TempDir dir;
+  std::filesystem::create_directory(dir.path() + "/from");
+  dir.Write("from/a\xfe", "one");
+  dir.Write("from/a\xff", "other");
+  ASSERT_OK(CopyTree(dir.path() + "/from", dir.path() + "/to"));
+  EXPECT_EQ(dir.Read("to/a\xfe"), "one");
+  EXPECT_EQ(dir.Read("to/a\xff"), "other");
+}
+
+TEST(LocalTreeTest, AHoleStaysAHoleAndASymlinkKeepsItsTime) {
+  TempDir dir;
+  std::filesystem::create_directory(dir.path() + "/from");
+  dir.Write("from/sparse", std::string(8 << 20, '\0') + "end");
+  ASSERT_EQ(::symlink("nowhere", (dir.path() + "/from/link").c_str()), 0);
+  const timespec times[] = {{1, 0}, {123456789, 5000}};
+  ::utimensat(AT_FDCWD, (dir.path() + "/from/link").c_str(), times, AT_SYMLINK_NOFOLLOW);
+
+  ASSERT_OK(CopyTree(dir.path() + "/from", dir.path() + "/to"));
+
+  EXPECT_EQ(dir.Read("to/sparse"), std::string(8 << 20, '\0') + "end");
+  struct stat info {};
+  ASSERT_EQ(::stat((dir.path() + "/to/sparse").c_str(), &info), 0);
+  EXPECT_LT(info.st_blocks * 512, 1 << 16);
+  ASSERT_EQ(::lstat((dir.path() + "/to/link").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mtim.tv_sec, 123456789);
+}
+
+TEST(LocalTreeTest, ATopThatIsASymlinkIsWhatItPointsTo) {
+  TempDir dir;
+  dir.Write("file", "content");
+  ASSERT_EQ(::symlink("file", (dir.path() + "/link").c_str()), 0);
+  ASSERT_OK(CopyTree(dir.path() + "/link", dir.path() + "/to"));
+  EXPECT_EQ(dir.Read("to"), "content");
+  EXPECT_FALSE(std::filesystem::is_symlink(dir.path() + "/to"));
+}
+
+TEST(LocalTreeTest, BytesAreThoseOfAllFiles) {
+  TempDir dir;
+  std::filesystem::create_directories(dir.path() + "/from/sub");
+  dir.Write("from/a", "12345");
+  dir.Write("from/b", "678");
+  dir.Write("from/sub/c", "90");
+  EXPECT_EQ(LocalTreeBytes(dir.path() + "/from"), 10u);
+  EXPECT_EQ(LocalTreeBytes(dir.path() + "/from/a"), 5u);
+}
+
+class LocalFileTest : public testing::Test {
+ protected:
+  msb::v1::TreeEntry Top(uint64_t size) const {
+    return Entry("", msb::v1::FILE_TYPE_REGULAR, size);
+  }
+  std::string Path(const std::string& name) const { return dir_.path() + "/" + name; }
+  size_t Files() const {
+    return static_cast<size_t>(std::distance(std::filesystem::directory_iterator(dir_.path()), {}));
+  }
+
+  TempDir dir_;
+};
+
+TEST_F(LocalFileTest, WhatWasThereStaysUntilTheNewFileIsWhole) {
+  dir_.Write("file", "precious");
+  {
+    LocalTreeWriter writer(Path("file"));
+    ASSERT_OK(writer.Entry(Top(3)));
+    ASSERT_OK(writer.Data("ne"));
+    EXPECT_EQ(dir_.Read("file"), "precious");
+  }
+  EXPECT_EQ(dir_.Read("file"), "precious");
+  EXPECT_EQ(Files(), 1u) << "nothing of the unfinished one is left";
+  LocalTreeWriter writer(Path("file"));
+  ASSERT_OK(writer.Entry(Top(3)));
+  ASSERT_OK(writer.Data("new"));
+  ASSERT_OK(writer.Finish());
+  EXPECT_EQ(dir_.Read("file"), "new");
+  EXPECT_EQ(Files(), 1u);
+}
+
+TEST_F(LocalFileTest, OfAFileThatIsNotWholeNothingStays) {
+  LocalTreeWriter(Path("file")).Entry(Top(3)).IgnoreError();
+  EXPECT_EQ(Files(), 0u);
+}
+
+TEST_F(LocalFileTest, AFifoIsWrittenThrough) {
+  ASSERT_EQ(::mkfifo(Path("fifo").c_str(), 0600), 0);
+  LocalTreeWriter early(Path("fifo"));
+  EXPECT_FALSE(early.Entry(Top(3)).ok()) << "nobody reads it, and nobody is waited for";
+  const UniqueFd reader(::open(Path("fifo").c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  LocalTreeWriter writer(Path("fifo"));
+  ASSERT_OK(writer.Entry(Top(3)));
+  ASSERT_OK(writer.Data("new"));
+  ASSERT_OK(writer.Finish());
+  char got[8];
+  EXPECT_EQ(::read(reader.get(), got, sizeof(got)), 3);
+  EXPECT_TRUE(std::filesystem::is_fifo(Path("fifo")));
+}
+
+TEST_F(LocalFileTest, ADirectoryIsNotReplaced) {
+  std::filesystem::create_directory(Path("directory"));
+  LocalTreeWriter writer(Path("directory"));
+  EXPECT_THAT(std::string(writer.Entry(Top(0)).message()), testing::HasSubstr("Is a directory"));
+}
+
 class HostileTreeTest : public testing::Test {
  protected:
   HostileTreeTest() : writer_(dir_.path() + "/to") {
@@ -99,6 +204,32 @@ TEST_F(HostileTreeTest, ASymlinkSentBeforeIsNotFollowed) {
 
   EXPECT_FALSE(writer_.Entry(Entry("out/precious", msb::v1::FILE_TYPE_REGULAR)).ok());
   EXPECT_EQ(dir_.Read("precious"), "mine");
+}
+
+TEST_F(HostileTreeTest, ASecondTopIsRefused) {
+  std::filesystem::create_directory(dir_.path() + "/elsewhere");
+  LocalTreeWriter writer(dir_.path() + "/out");
+  EXPECT_THAT(writer.Entry(Symlink("", dir_.path() + "/elsewhere")),
+              HasReason(Reason::kAgentProtocol));
+  EXPECT_THAT(writer.Entry(Entry("", msb::v1::FILE_TYPE_DIRECTORY)),
+              HasReason(Reason::kAgentProtocol));
+  EXPECT_FALSE(writer.Entry(Entry("evil", msb::v1::FILE_TYPE_REGULAR)).ok());
+  EXPECT_TRUE(std::filesystem::is_empty(dir_.path() + "/elsewhere"));
+  EXPECT_FALSE(std::filesystem::is_symlink(dir_.path() + "/out"));
+
+  EXPECT_THAT(writer_.Entry(Symlink("", "..")), HasReason(Reason::kAgentProtocol));
+  EXPECT_THAT(writer_.Entry(Entry("", msb::v1::FILE_TYPE_REGULAR)),
+              HasReason(Reason::kAgentProtocol));
+}
+
+TEST_F(HostileTreeTest, AnEntryWithoutItsTopIsRefused) {
+  LocalTreeWriter writer(dir_.path() + "/out");
+  EXPECT_THAT(writer.Entry(Entry("a", msb::v1::FILE_TYPE_REGULAR)),
+              HasReason(Reason::kAgentProtocol));
+  LocalTreeWriter file(dir_.path() + "/file");
+  ASSERT_OK(file.Entry(Entry("", msb::v1::FILE_TYPE_REGULAR)));
+  EXPECT_THAT(file.Entry(Entry("a", msb::v1::FILE_TYPE_REGULAR)),
+              HasReason(Reason::kAgentProtocol));
 }
 
 TEST_F(HostileTreeTest, AFileReplacesASymlinkInsteadOfWritingThroughIt) {

@@ -9,6 +9,7 @@ import pathlib
 import pty
 import re
 import select
+import signal
 import subprocess
 import time
 
@@ -167,6 +168,58 @@ def test_files_go_in_and_come_back(box, tmp_path):
     assert os.readlink(tmp_path / "back/link") == "data.bin"
     assert (tmp_path / "back/sub/run.sh").stat().st_mode & 0o777 == 0o755
     box.sh("rm -r /tmp/in")
+
+
+def test_a_copy_is_of_what_a_symlink_points_to_and_keeps_its_time(box, tmp_path):
+    (tmp_path / "file").write_text("content")
+    os.utime(tmp_path / "file", (1, 123456789))
+    (tmp_path / "link").symlink_to("file")
+    box.daemon.msbctl("cp", tmp_path / "link", f"{box.name}:/tmp/copied")
+    assert box.output("stat", "-c", "%F %Y", "/tmp/copied") == "regular file 123456789\n"
+    assert box.output("cat", "/tmp/copied") == "content"
+    box.daemon.msbctl("cp", "/proc/cpuinfo", f"{box.name}:/tmp/copied")
+    assert "processor" in box.output("cat", "/tmp/copied"), "proc does not say how long it is"
+    refused = box.daemon.msbctl("cp", "/dev/null", f"{box.name}:/tmp/copied", check=False)
+    assert b"is no file and no directory" in refused.stderr
+    box.sh("rm /tmp/copied")
+
+
+def test_a_copy_of_names_that_are_no_text_loses_none(box, tmp_path):
+    names = [b"a\xfe", b"a\xff"]
+    (tmp_path / "tree").mkdir()
+    for name in names:
+        (tmp_path / "tree" / os.fsdecode(name)).write_bytes(name)
+    box.daemon.msbctl("cp", tmp_path / "tree", f"{box.name}:/tmp/in")
+    box.daemon.msbctl("cp", f"{box.name}:/tmp/in", tmp_path / "back")
+    back = {os.fsencode(path.name): path.read_bytes() for path in (tmp_path / "back").iterdir()}
+    assert back == {name: name for name in names}
+    box.sh("rm -r /tmp/in")
+
+
+def open_files(pid):
+    """What the descriptors of a process lead to."""
+    try:
+        return [os.readlink(fd) for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir()]
+    except FileNotFoundError:  # it has ended, or closed one
+        return []
+
+
+def test_a_copy_out_replaces_no_device_and_nothing_before_it_is_whole(box, tmp_path):
+    box.sh("echo new > /tmp/small; head -c 100M /dev/zero | tr '\\0' x > /tmp/large")
+    box.daemon.msbctl("cp", f"{box.name}:/tmp/small", "/dev/null")
+    assert pathlib.Path("/dev/null").is_char_device()
+    target = tmp_path / "target"
+    target.write_text("old")
+    process = box.daemon.popen("cp", f"{box.name}:/tmp/large", target)
+    while process.poll() is None and not any(str(tmp_path) in file for file in open_files(process.pid)):
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    if process.wait(timeout=60) != 0:  # else it was quicker than the signal
+        assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+    box.daemon.msbctl("cp", f"{box.name}:/tmp/small", target)
+    assert target.read_text() == "new\n"
+    box.sh("rm /tmp/small /tmp/large")
 
 
 def test_the_guest_is_a_machine_of_its_own(box):

@@ -3,21 +3,31 @@
 
 // msbctl cp: files and trees between this machine and a sandbox.
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <memory>
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "base/error.h"
 #include "base/status_macros.h"
+#include "base/syscall.h"
+#include "base/unique_fd.h"
 #include "sdks/msbctl/command_line.h"
 #include "sdks/msbctl/local_tree.h"
 #include "sdks/msbctl/progress.h"
 
 namespace msb {
 namespace {
+
+constexpr size_t kChunkBytes = 256 << 10;
+constexpr absl::string_view kStreamAdvice =
+    "for a stream write msbctl exec SANDBOX -- cat FILE, or msbctl exec -i SANDBOX -- sh -c 'cat > "
+    "FILE'";
 
 struct Place {
   std::string sandbox;  // empty: this machine
@@ -65,36 +75,64 @@ absl::StatusOr<bool> IsDirectory(Client& client, const Place& place, const std::
   return info.status();
 }
 
-// One regular file, and the directory it goes into, as the tree calls want it.
+// How a stream into a sandbox has ended, when `read` is how reading this machine's side did.
+template <typename Writer>
+absl::Status EndOfStream(Writer& writer, grpc::ClientContext& context, const absl::Status& read) {
+  const bool failed_here = !read.ok() && !absl::IsCancelled(read);
+  if (failed_here) context.TryCancel();
+  writer.WritesDone();
+  const grpc::Status status = writer.Finish();
+  return failed_here ? read : Client::Outcome(status, context);
+}
+
+// Sends the file in `request` messages, as long as it turns out to be: those of proc do not say.
+template <typename Send>
+absl::Status SendContent(int fd, const std::string& path, const Send& send) {
+  msb::v1::WriteFileRequest request;
+  std::string& chunk = *request.mutable_data();
+  while (true) {
+    chunk.resize(kChunkBytes);
+    MSB_ASSIGN_OR_RETURN(const ssize_t got, Syscall(absl::StrCat("read ", path), [&] {
+                           return ::read(fd, chunk.data(), chunk.size());
+                         }));
+    if (got == 0) return absl::OkStatus();
+    chunk.resize(static_cast<size_t>(got));
+    if (!send(request)) return absl::CancelledError("the receiver ended the transfer");
+  }
+}
+
 absl::Status SendFile(Client& client, const CopyOptions& options, const Place& to,
                       Progress& progress) {
+  MSB_ASSIGN_OR_RETURN(const int raw, Syscall(absl::StrCat("open ", options.from), [&] {
+                         return ::open(options.from.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+                       }));
+  const UniqueFd file(raw);
+  struct stat info {};
+  MSB_RETURN_IF_ERROR(Syscall("stat", [&] { return ::fstat(raw, &info); }).status());
+  if (!S_ISREG(info.st_mode)) {
+    return MakeError(Reason::kInvalidArgument,
+                     absl::StrCat(options.from, " is no file and no directory; ", kStreamAdvice));
+  }
   const auto context = client.NewContext();
   msb::v1::WriteFileResponse response;
   const auto writer = client.files().WriteFile(context.get(), &response);
   msb::v1::WriteFileRequest request;
+  msb::v1::WriteFileOpen& open = *request.mutable_open();
+  open.set_sandbox(to.sandbox);
+  open.set_path(to.path);
+  open.set_user(options.user);
+  open.set_mode(info.st_mode & 07777);
+  open.mutable_modified_at()->set_seconds(info.st_mtim.tv_sec);
+  open.mutable_modified_at()->set_nanos(static_cast<int32_t>(info.st_mtim.tv_nsec));
+  writer->Write(request);
   uint64_t sent = 0;
-  uint64_t total = 0;
-  const absl::Status read = ReadLocalTree(
-      options.from,
-      [&](const msb::v1::TreeEntry& entry) {
-        request.mutable_open()->set_sandbox(to.sandbox);
-        request.mutable_open()->set_path(to.path);
-        request.mutable_open()->set_user(options.user);
-        request.mutable_open()->set_mode(entry.mode());
-        total = entry.size();
-        return writer->Write(request);
-      },
-      [&](std::string data) {
-        sent += data.size();
-        progress.SetBytes(sent, total);
-        request.set_data(std::move(data));
-        return writer->Write(request);
+  const absl::Status read =
+      SendContent(file.get(), options.from, [&](const msb::v1::WriteFileRequest& data) {
+        sent += data.data().size();
+        progress.SetBytes(sent, static_cast<uint64_t>(info.st_size));
+        return writer->Write(data);
       });
-  if (!read.ok() && !absl::IsCancelled(read)) context->TryCancel();
-  writer->WritesDone();
-  const grpc::Status status = writer->Finish();
-  if (!read.ok() && !absl::IsCancelled(read)) return read;
-  return Client::Outcome(status, *context);
+  return EndOfStream(*writer, *context, read);
 }
 
 absl::Status SendTree(Client& client, const CopyOptions& options, const Place& to,
@@ -110,23 +148,23 @@ absl::Status SendTree(Client& client, const CopyOptions& options, const Place& t
   writer->Write(request);
   const uint64_t total = LocalTreeBytes(options.from);
   uint64_t sent = 0;
+  msb::v1::WriteTreeRequest content;
+  content.mutable_data();
   const absl::Status read = ReadLocalTree(
       options.from,
       [&](const msb::v1::TreeEntry& entry) {
         *request.mutable_entry() = entry;
         return writer->Write(request);
       },
-      [&](std::string data) {
+      [&](std::string& data) {
         sent += data.size();
         progress.SetBytes(sent, total);
-        request.set_data(std::move(data));
-        return writer->Write(request);
+        content.mutable_data()->swap(data);
+        const bool goes_on = writer->Write(content);
+        content.mutable_data()->swap(data);
+        return goes_on;
       });
-  if (!read.ok() && !absl::IsCancelled(read)) context->TryCancel();
-  writer->WritesDone();
-  const grpc::Status status = writer->Finish();
-  if (!read.ok() && !absl::IsCancelled(read)) return read;
-  return Client::Outcome(status, *context);
+  return EndOfStream(*writer, *context, read);
 }
 
 absl::Status Receive(Client& client, const CopyOptions& options, const Place& from,
@@ -142,13 +180,16 @@ absl::Status Receive(Client& client, const CopyOptions& options, const Place& fr
   msb::v1::TreeChunk chunk;
   absl::Status written;
   uint64_t received = 0;
+  uint64_t total = 0;
   while (written.ok() && reader->Read(&chunk)) {
     if (chunk.has_entry()) {
+      // That of one file is known from the beginning; of a tree, at its end.
+      if (chunk.entry().path().empty()) total = chunk.entry().size();
       written = writer.Entry(chunk.entry());
     } else {
       written = writer.Data(chunk.data());
       received += chunk.data().size();
-      progress.SetBytes(received, 0);
+      progress.SetBytes(received, total);
     }
   }
   if (!written.ok()) context->TryCancel();
@@ -166,9 +207,11 @@ absl::Status Copy(Session& session, const CopyOptions& options) {
                      "one side is a path of this machine, the other SANDBOX:/PATH");
   }
   if (from.path == "-" || to.path == "-") {
+    return MakeError(Reason::kInvalidArgument, absl::StrCat("cp takes no stream; ", kStreamAdvice));
+  }
+  if (BaseName(from.path) == "..") {
     return MakeError(Reason::kInvalidArgument,
-                     "cp takes no stream; write msbctl exec SANDBOX -- cat FILE, or msbctl exec "
-                     "SANDBOX -- sh -c 'cat > FILE'");
+                     absl::StrCat(from.path, " has no name of its own; write it without .."));
   }
   MSB_ASSIGN_OR_RETURN(Client * client, session.client());
   Progress progress("copying " + options.from);
