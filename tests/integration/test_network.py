@@ -7,9 +7,11 @@ import hashlib
 import http.server
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 import zipfile
@@ -17,6 +19,9 @@ import zipfile
 import pytest
 
 from conftest import ENGINE, Box
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(__file__)), "support", "network"))
+from npm_registry import Registry  # noqa: E402
 
 HELLO = b"hello from the host\n"
 
@@ -112,6 +117,32 @@ def test_a_port_reaches_the_guest_and_is_kept(make, daemon):
     daemon.msbctl("port", box.name, "--remove", f"{other}:8000")
     assert subprocess.run(["curl", "-sS", f"http://{other}/"], capture_output=True,
                           timeout=30, check=False).returncode != 0
+
+
+ECHO = """
+import socket
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("0.0.0.0", 9000))
+open("/tmp/listens", "w")
+while True:
+    data, peer = server.recvfrom(100)
+    server.sendto(b"back: " + data, peer)
+"""
+
+
+def test_a_port_of_udp_is_bound_to_the_address_that_is_asked_for(make, daemon):
+    box = make("-p", "127.0.0.2:0:9000/udp")
+    box.exec("python3", "-c", ECHO, options=["-d"])
+    box.sh("until [ -e /tmp/listens ]; do sleep 0.1; done", timeout=150)
+    shown = daemon.msbctl("port", box.name).stdout.decode()
+    address, port = shown.split(" ->")[0].rsplit(":", 1)
+    assert address == "127.0.0.2"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(30)
+        client.sendto(b"ping", (address, int(port)))
+        assert client.recv(100) == b"back: ping"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", int(port)))  # is free
 
 
 def test_what_happens_is_told_as_it_happens(make, daemon, hello):
@@ -216,3 +247,17 @@ def test_apt_updates_and_installs(make, site):
            f"http://192.0.0.1:{site}/ ./' > /etc/apt/sources.list")
     box.sh("apt-get update && apt-get install -y greeting", timeout=180)
     assert box.output("greeting") == "hello from a package\n"
+
+
+@pytest.mark.skipif(shutil.which("npm") is None, reason="no npm on this host")
+def test_npm_installs_from_where_a_rule_lets_it(make):
+    """The host's own npm, in a machine that has the host's /usr as its own."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Registry)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    box = make("--memory", "1024", "-v", "/usr:/usr:ro", "--network", "none",
+               "--allow", f"tcp @host:{server.server_address[1]}")
+    box.sh("npm --no-audit --no-fund --fetch-retries=0 --prefix /tmp/project "
+           f"--registry=http://192.0.0.1:{server.server_address[1]}/ install greeting", timeout=300)
+    assert box.output("node", "/tmp/project/node_modules/greeting") == "hello from npm\n"
+    server.shutdown()
+    server.server_close()

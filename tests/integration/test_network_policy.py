@@ -8,6 +8,7 @@ The guest is a namespace and no machine, so that the whole matrix takes seconds.
 import hashlib
 import json
 import os
+import pathlib
 import random
 import shutil
 import socket
@@ -27,6 +28,7 @@ from world import (DNS, HOST, HOST6, METADATA, NAMES, PRIVATE, WEB, WEB2, WEB6, 
                    World)
 
 BINARY = str(BUILD / "network/msb-net")
+NPM_REGISTRY = pathlib.Path(__file__).parents[1] / "support/network/npm_registry.py"
 # What one attempt may take: "at once" on a host that is busy with other things.
 SOON = 5
 
@@ -397,41 +399,10 @@ def test_hostile_frames_do_no_harm(world, policy, tmp_path):
         ours.close()
 
 
-REGISTRY = r"""
-import base64, hashlib, http.server, io, json, sys, tarfile
-def tarball():
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w:gz") as archive:
-        for name, text in (("package/package.json", '{"name":"greeting","version":"1.0.0"}'),
-                           ("package/index.js", "console.log('hello from npm')")):
-            info = tarfile.TarInfo(name); info.size = len(text)
-            archive.addfile(info, io.BytesIO(text.encode()))
-    return out.getvalue()
-TARBALL = tarball()
-class Registry(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        url = f"http://{self.headers['Host']}/greeting/-/greeting-1.0.0.tgz"
-        if self.path.endswith(".tgz"):
-            body = TARBALL
-        else:
-            digest = base64.b64encode(hashlib.sha512(TARBALL).digest()).decode()
-            body = json.dumps({"name": "greeting", "dist-tags": {"latest": "1.0.0"}, "versions": {
-                "1.0.0": {"name": "greeting", "version": "1.0.0",
-                          "dist": {"tarball": url, "integrity": "sha512-" + digest}}}}).encode()
-        self.send_response(200); self.send_header("Content-Length", str(len(body)))
-        self.end_headers(); self.wfile.write(body)
-    def log_message(self, *_): pass
-server = http.server.ThreadingHTTPServer(("0.0.0.0", 4873), Registry)
-print("ready", flush=True); server.serve_forever()
-"""
-
-
 def test_npm_installs_from_where_a_rule_lets_it(world, tmp_path):
     if shutil.which("npm") is None:
         pytest.skip("no npm on this host")
-    script = tmp_path / "registry.py"
-    script.write_text(REGISTRY)
-    world.servers.append(world.start(world.internet, str(script)))
+    world.servers.append(world.start(world.internet, str(NPM_REGISTRY)))
     project = tmp_path / "project"
     project.mkdir()
     install = ("env", f"HOME={tmp_path}", "npm", "--prefix", project, "--no-audit", "--no-fund",
