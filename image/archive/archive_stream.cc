@@ -22,11 +22,29 @@ constexpr uint64_t kFreeBytes = 16 * kMiB;
 
 absl::Status ArchiveStream::FillInput() {
   input_.resize(kPieceBytes);
-  const auto got =
-      Syscall("read", [&] { return ::read(file_.get(), input_.data(), input_.size()); });
+  rest_ = {};
+  return ReadMore().status();
+}
+
+// Behind the rest, which begins where the input does. False at the file's end.
+absl::StatusOr<bool> ArchiveStream::ReadMore() {
+  const size_t had = rest_.size();
+  const auto got = Syscall(
+      "read", [&] { return ::read(file_.get(), input_.data() + had, input_.size() - had); });
   if (!got.ok()) return WithReason(Reason::kHostError, "reading the archive", got.status());
   taken_ += static_cast<uint64_t>(*got);
-  rest_ = absl::string_view(input_).substr(0, static_cast<size_t>(*got));
+  rest_ = absl::string_view(input_).substr(0, had + static_cast<size_t>(*got));
+  return *got > 0;
+}
+
+// A pipe may give the first bytes one by one.
+absl::Status ArchiveStream::FindDecompressor() {
+  input_.resize(kPieceBytes);
+  bool more = true;
+  while (more && rest_.size() < Decompressor::kMagicBytes) {
+    MSB_ASSIGN_OR_RETURN(more, ReadMore());
+  }
+  MSB_ASSIGN_OR_RETURN(decompressor_, Decompressor::For(rest_));
   return absl::OkStatus();
 }
 
@@ -34,10 +52,8 @@ absl::Status ArchiveStream::FillInput() {
 absl::Status ArchiveStream::FillOutput() {
   output_.resize(kPieceBytes);
   while (ready_.empty()) {
+    if (!decompressor_) MSB_RETURN_IF_ERROR(FindDecompressor());
     if (rest_.empty()) MSB_RETURN_IF_ERROR(FillInput());
-    if (!decompressor_) {
-      MSB_ASSIGN_OR_RETURN(decompressor_, Decompressor::For(rest_));
-    }
     if (rest_.empty() && decompressor_->AtEnd()) return absl::OkStatus();
     MSB_ASSIGN_OR_RETURN(const Decompressor::Step step,
                          decompressor_->Decompress(rest_, absl::MakeSpan(output_)));

@@ -40,6 +40,8 @@ class ArchiveStream final : public ByteSource {
  private:
   // The file's next bytes go where the last were, all of which are used.
   absl::Status FillInput();
+  absl::StatusOr<bool> ReadMore();
+  absl::Status FindDecompressor();
   absl::Status FillOutput();
 
   const UniqueFd file_;

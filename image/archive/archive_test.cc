@@ -5,12 +5,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <filesystem>
 #include <string>
+#include <thread>
 
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "base/check.h"
 #include "base/error.h"
 #include "image/archive/archive_contents.h"
 #include "image/archive/archive_stream.h"
@@ -21,6 +26,8 @@
 
 namespace msb::image {
 namespace {
+
+using testing::HasSubstr;
 
 TEST(NameTest, NamesAreMadeNormalOrRefused) {
   EXPECT_EQ(NormalName("./a//b/."), "a/b");
@@ -73,6 +80,40 @@ TEST_F(ArchiveTest, WhatIsWrittenIsRead) {
   contents.Discard([](const Digest& digest) { return digest == Sha256::Of(""); });
   EXPECT_TRUE(std::filesystem::exists(staging_.path() + "/" + Sha256::Of("").file_name()));
   EXPECT_FALSE(*directory_.Has(Sha256::Of(std::string(600, 'a') + std::string(400, 'b'))));
+}
+
+// What comes out of a pipe that gives the first bytes one by one, each when the last was taken.
+std::string ReadFromDrips(const std::string& bytes) {
+  int ends[2];
+  MSB_CHECK(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0);
+  std::thread writer([&bytes, fd = ends[1]] {
+    for (size_t i = 0; i < bytes.size(); ++i) {
+      MSB_CHECK(::send(fd, bytes.data() + i, 1, 0) == 1);
+    }
+    ::close(fd);
+  });
+  ArchiveStream stream(UniqueFd(ends[0]), {});
+  std::string content;
+  while (true) {
+    const absl::StatusOr<absl::string_view> piece = stream.Read(1000);
+    if (!piece.ok()) content = std::string(piece.status().message());
+    if (!piece.ok() || piece->empty()) break;
+    absl::StrAppend(&content, *piece);
+  }
+  writer.join();
+  return content;
+}
+
+TEST_F(ArchiveTest, ACompressionIsKnownHoweverSlowlyTheFileComes) {
+  // "hello" of gzip and of zstd.
+  EXPECT_EQ(
+      ReadFromDrips(absl::HexStringToBytes("1f8b0800000000000003cb48cdc9c9070086a6103605000000")),
+      "hello");
+  EXPECT_EQ(ReadFromDrips(absl::HexStringToBytes("28b52ffd200529000068656c6c6f")), "hello");
+  EXPECT_EQ(ReadFromDrips("plain"), "plain");
+  EXPECT_EQ(ReadFromDrips(absl::HexStringToBytes("1f")), "\x1f") << "shorter than any magic";
+  EXPECT_THAT(ReadFromDrips("BZh91AY"), HasSubstr("bzip2"));
+  EXPECT_EQ(ReadFromDrips(""), "");
 }
 
 TEST_F(ArchiveTest, AFileOfMoreThanEightGigabytesHasAHeaderThatIsUnderstood) {

@@ -30,7 +30,10 @@ class Decompressor {
   // Whether the input may end here.
   virtual bool AtEnd() const = 0;
 
-  // By the first bytes of a file. kImageUnsupported for a format that is known and not read.
+  // As many of a file's first bytes as say what it is.
+  static constexpr size_t kMagicBytes = 6;
+  // By the first bytes of a file: kMagicBytes, or all when it has fewer. kImageUnsupported
+  // for a format that is known and not read.
   static absl::StatusOr<std::unique_ptr<Decompressor>> For(absl::string_view beginning);
 };
 
