@@ -179,6 +179,15 @@ absl::StatusOr<Unpacked> Unpack(const ImageHouse& house, const Staging& staging,
   // Layers may stand in it unpacked.
   request.max_file_bytes =
       std::max(house.config.max_blob_mib, house.config.max_layer_mib) * kBytesPerMib;
+  // Nobody knows what the archive will take until all of it is written.
+  MSB_RETURN_IF_ERROR(CheckStoreSize(house, 0));
+  const uint64_t room = RoomInStore(house);
+  const bool is_short = room < request.spec.limits().max_image_bytes();
+  if (is_short) {
+    // 0 would be no limit there.
+    request.spec.mutable_limits()->set_max_image_bytes(std::max<uint64_t>(room, 1));
+    request.max_file_bytes = std::min(request.max_file_bytes, std::max<uint64_t>(room, 1));
+  }
   MSB_ASSIGN_OR_RETURN(std::unique_ptr<ImageJob> job, house.jobs.Start(request, cancel));
   pipe.read_end.Reset();
   Feeder feeder(source, std::move(pipe.write_end), cancel);
@@ -188,6 +197,10 @@ absl::StatusOr<Unpacked> Unpack(const ImageHouse& house, const Staging& staging,
   const absl::Status fed = feeder.Finish();
   // Why the archive broke off says more than what the job made of its half.
   if (!fed.ok()) return fed;
+  if (is_short && ReasonOf(unpacked.status()) == Reason::kImageTooLarge) {
+    return MakeError(Reason::kImageTooLarge,
+                     absl::StrCat(unpacked.status().message(), "; ", DescribeRoom(house, room)));
+  }
   return unpacked;
 }
 

@@ -171,6 +171,35 @@ TEST_F(ArchivesTest, ALayerMayTakeWhatTheStoreHasLeft) {
   EXPECT_EQ(largest_layer, largest_file);
 }
 
+TEST_F(ArchivesTest, AnArchiveMayTakeWhatTheStoreHasLeft) {
+  config_.images.store_mib = 8;
+  Open();
+  std::atomic<uint64_t> largest_file = 0;
+  std::atomic<uint64_t> all_files = 0;
+  jobs_.set_script([&](const ImageJobRequest& request, std::vector<Step>) {
+    largest_file = request.max_file_bytes;
+    all_files = request.spec.limits().max_image_bytes();
+    return std::vector<Step>{
+        FakeImageJobs::Fail(MakeError(Reason::kImageTooLarge, "an archive of too much"))};
+  });
+  const absl::Status refused = LoadTool().status();
+  EXPECT_THAT(refused, HasReason(Reason::kImageTooLarge));
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("images.store_mib = 8"));
+  EXPECT_LE(all_files, 8 * kMib);
+  EXPECT_GT(all_files, 7 * kMib);
+  EXPECT_EQ(largest_file, all_files);
+}
+
+TEST_F(ArchivesTest, AnArchiveIsNotBegunWhenTheStoreIsFull) {
+  Open();
+  ASSERT_OK(LoadTool());
+  dir_.Write("store/blobs/sha256/large", std::string(2 * kMib, 'x'));
+  config_.images.store_mib = 1;
+  const size_t jobs = jobs_.jobs().size();
+  EXPECT_THAT(LoadTool(), HasReason(Reason::kImageTooLarge));
+  EXPECT_EQ(jobs_.jobs().size(), jobs);
+}
+
 TEST_F(ArchivesTest, TheLayersOfAnImageAreCountedTogether) {
   config_.images.max_image_mib = 1;
   Open();

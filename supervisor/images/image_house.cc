@@ -81,4 +81,10 @@ uint64_t RoomInStore(const ImageHouse& house) {
   return limit - std::min(limit, house.content.UsedBytes());
 }
 
+std::string DescribeRoom(const ImageHouse& house, uint64_t room) {
+  return absl::StrCat("the store has ", room / kBytesPerMib,
+                      " MiB left of images.store_mib = ", house.config.store_mib,
+                      "; msbctl image prune frees what nobody needs");
+}
+
 }  // namespace msb

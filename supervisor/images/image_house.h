@@ -64,6 +64,8 @@ absl::Status CheckStoreSize(const ImageHouse& house, uint64_t more);
 
 // What the store may still take, as far as that limit goes.
 uint64_t RoomInStore(const ImageHouse& house);
+// Why a job that was given `room` bytes of the store may not have more.
+std::string DescribeRoom(const ImageHouse& house, uint64_t room);
 
 }  // namespace msb
 

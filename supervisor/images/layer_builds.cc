@@ -85,9 +85,7 @@ absl::StatusOr<LayerBuilds::Room> LayerBuilds::FindRoom() const {
   absl::MutexLock lock(&mutex_);
   const uint64_t in_image = of_image - std::min(of_image, built_bytes_);
   if (in_store < in_image) {
-    return Room{in_store, absl::StrCat("the store has ", in_store / kBytesPerMib,
-                                       " MiB left of images.store_mib = ", house_.config.store_mib,
-                                       "; msbctl image prune frees what nobody needs")};
+    return Room{in_store, DescribeRoom(house_, in_store)};
   }
   return Room{in_image,
               absl::StrCat("the image's other layers leave it ", in_image / kBytesPerMib,
