@@ -26,7 +26,8 @@ struct Limits {
   uint64_t max_image_bytes = 64 * kGiB;  // of all blobs of a pull, of all entries of an archive
   uint64_t max_layer_bytes = 64 * kGiB;  // of one layer's file system
   uint64_t max_entries = 500'000;        // of one layer
-  uint64_t max_name_bytes = 4095;        // of a path in a layer
+  uint64_t max_archive_entries = 32'768;
+  uint64_t max_name_bytes = 4095;  // of a path in a layer
   uint64_t max_compression_ratio = 1100;
   uint64_t max_parallel_downloads = 4;
   absl::Duration connect_timeout = absl::Seconds(15);

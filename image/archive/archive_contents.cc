@@ -18,8 +18,6 @@
 namespace msb::image {
 namespace {
 
-// Some files an image and layer: far from what an archive for somebody's use has.
-constexpr size_t kMaxEntries = 32 * 1024;
 constexpr size_t kMaxNameBytes = 1024;
 constexpr int kMaxLinks = 8;
 constexpr char kBlobFolder[] = "blobs/sha256/";
@@ -80,9 +78,10 @@ absl::Status ArchiveContents::ReadAll(ArchiveStream& stream, const Limits& limit
   while (true) {
     MSB_ASSIGN_OR_RETURN(const std::optional<tar::Entry> entry, reader.Next());
     if (!entry.has_value()) break;
-    if (++entries_ > kMaxEntries) {
+    if (++entries_ > limits.max_archive_entries) {
       return MakeError(Reason::kImageTooLarge,
-                       absl::StrCat("the archive has more than ", kMaxEntries, " entries"));
+                       absl::StrCat("the archive has more than ", limits.max_archive_entries,
+                                    " entries (images.max_archive_entries)"));
     }
     MSB_RETURN_IF_ERROR(TakeEntry(reader, *entry, limits, on_progress));
   }

@@ -116,6 +116,26 @@ TEST_F(ArchiveTest, ACompressionIsKnownHoweverSlowlyTheFileComes) {
   EXPECT_EQ(ReadFromDrips(""), "");
 }
 
+TEST_F(ArchiveTest, AnArchiveHasNoMoreEntriesThanItMay) {
+  for (const uint64_t entries : {2, 3}) {
+    UniqueFd file(::memfd_create("archive", MFD_CLOEXEC));
+    TarWriter writer(UniqueFd(::dup(file.get())));
+    for (uint64_t i = 0; i < entries; ++i) {
+      ASSERT_OK(writer.BeginFile(absl::StrCat("file", i), 0));
+    }
+    ASSERT_OK(writer.Finish());
+    ::lseek(file.get(), 0, SEEK_SET);
+    const Limits limits{.max_archive_entries = 2};
+    ArchiveStream stream(std::move(file), limits);
+    ArchiveContents contents(directory_);
+    const absl::Status read = contents.ReadAll(stream, limits, [] {});
+    EXPECT_EQ(read.ok(), entries == 2) << read;
+    if (read.ok()) continue;
+    EXPECT_THAT(read, HasReason(Reason::kImageTooLarge));
+    EXPECT_THAT(std::string(read.message()), HasSubstr("images.max_archive_entries"));
+  }
+}
+
 TEST_F(ArchiveTest, AFileOfMoreThanEightGigabytesHasAHeaderThatIsUnderstood) {
   UniqueFd file(::memfd_create("archive", MFD_CLOEXEC));
   const uint64_t size = uint64_t{9} << 30;

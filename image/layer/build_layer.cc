@@ -76,7 +76,8 @@ class LayerBuilder {
   absl::Status Add(tar::Entry entry) {
     if (++entries_ > limits_.max_entries) {
       return MakeError(Reason::kImageTooLarge,
-                       absl::StrCat("the layer has more than ", limits_.max_entries, " entries"));
+                       absl::StrCat("the layer has more than ", limits_.max_entries,
+                                    " entries (images.max_entries)"));
     }
     MSB_ASSIGN_OR_RETURN(std::vector<std::string> path,
                          SplitLayerName(entry.name, limits_.max_name_bytes));

@@ -68,8 +68,8 @@ LayerTree::LayerTree(uint64_t max_entries) : max_entries_(max_entries) {
 
 absl::Status LayerTree::Count() {
   if (++made_ <= max_entries_) return absl::OkStatus();
-  return MakeError(Reason::kImageTooLarge,
-                   absl::StrCat("the layer has more than ", max_entries_, " entries"));
+  return MakeError(Reason::kImageTooLarge, absl::StrCat("the layer has more than ", max_entries_,
+                                                        " entries (images.max_entries)"));
 }
 
 bool LayerTree::IsWhiteout(const Node& node) const {

@@ -125,7 +125,8 @@ struct ImagesConfig {
   uint32_t max_blob_mib = 0;
   uint32_t max_image_mib = 0;
   uint32_t max_layer_mib = 0;
-  uint32_t max_entries = 0;
+  uint32_t max_entries = 0;  // of one layer
+  uint32_t max_archive_entries = 0;
   uint32_t max_compression_ratio = 0;
   uint32_t store_mib = 0;    // 0: no limit
   uint32_t partial_mib = 0;  // 0: nothing is kept

@@ -79,6 +79,10 @@ std::vector<Setting> ImageSettings() {
       {"images", "max_entries", int64_t{500'000},
        NumberSetting{MSB_FIELD(images.max_entries), 1, 16'000'000},
        "Files, folders and links of one layer."},
+      {"images", "max_archive_entries", int64_t{32'768},
+       NumberSetting{MSB_FIELD(images.max_archive_entries), 1, 1'000'000},
+       "Of an archive that is loaded: some files an image and one a layer. Each is some 600 bytes "
+       "of `memory_mib`."},
       {"images", "max_compression_ratio", int64_t{1100},
        NumberSetting{MSB_FIELD(images.max_compression_ratio), 2, 1'000'000},
        "Bytes of a layer to one compressed byte, beyond which it is a bomb. Deflate cannot do "

@@ -56,6 +56,7 @@ msb::image::v1::Limits JobLimitsOf(const ImagesConfig& config) {
   limits.set_max_image_bytes(config.max_image_mib * kBytesPerMib);
   limits.set_max_layer_bytes(config.max_layer_mib * kBytesPerMib);
   limits.set_max_entries(config.max_entries);
+  limits.set_max_archive_entries(config.max_archive_entries);
   limits.set_max_parallel_downloads(config.parallel_downloads);
   limits.set_connect_timeout_ms(Milliseconds(config.connect_timeout));
   limits.set_stall_timeout_ms(Milliseconds(config.stall_timeout));
