@@ -21,7 +21,7 @@ inline constexpr uint64_t kLargestManifestBytes = 4 * kMiB;
 
 struct Limits {
   uint64_t max_manifest_bytes = kLargestManifestBytes;  // of a manifest, index or configuration
-  uint64_t max_layers = 128;
+  uint64_t max_layers = 64;
   uint64_t max_blob_bytes = 16 * kGiB;   // of one compressed layer
   uint64_t max_image_bytes = 64 * kGiB;  // of all blobs of a pull, of all entries of an archive
   uint64_t max_layer_bytes = 64 * kGiB;  // of one layer's file system

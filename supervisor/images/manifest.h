@@ -32,7 +32,7 @@ struct ImageManifest {
 
 struct ManifestLimits {
   size_t max_bytes = 4u << 20;  // of each document
-  size_t max_layers = 128;
+  size_t max_layers = 64;
   uint64_t max_blob_bytes = 0;
 };
 
