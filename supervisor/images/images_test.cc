@@ -283,6 +283,30 @@ TEST_F(ImagesTest, BelievesNoDigestThatItHasNotSeen) {
   EXPECT_THAT(FilesIn("staging"), IsEmpty()) << "spoilt data is kept";
 }
 
+TEST_F(ImagesTest, WhatIsTooLargeIsNotKeptForTheNextPull) {
+  for (const Reason reason : {Reason::kImageTooLarge, Reason::kImageUnsupported}) {
+    jobs_.set_script([&](const ImageJobRequest& request, std::vector<Step> honest) {
+      if (request.spec.has_build_layer()) honest[0] = FakeImageJobs::Fail(MakeError(reason, "no"));
+      return honest;
+    });
+    EXPECT_EQ(ReasonOf(Pull().status()), reason);
+    EXPECT_THAT(FilesIn("staging"), IsEmpty());
+  }
+}
+
+TEST_F(ImagesTest, HalfALayerIsNotKeptForTheNextPull) {
+  jobs_.set_script([&](const ImageJobRequest& request, std::vector<Step> honest) {
+    if (request.spec.has_build_layer()) {
+      honest[0] = FakeImageJobs::Fail(MakeError(Reason::kImageJobFailed, "killed"));
+    }
+    return honest;
+  });
+  EXPECT_EQ(ReasonOf(Pull().status()), Reason::kImageJobFailed);
+  const std::vector<std::string> pulls = FilesIn("staging");
+  ASSERT_EQ(pulls.size(), 1u) << "what was fetched is";
+  EXPECT_THAT(FilesIn(absl::StrCat("staging/", pulls[0], "/layers")), IsEmpty());
+}
+
 TEST_F(ImagesTest, AnImageIsTheOneThatItsDigestNames) {
   const std::string wanted = absl::StrCat("tool@", Sha256("another manifest"));
   jobs_.set_script([&](const ImageJobRequest&, std::vector<Step>) {

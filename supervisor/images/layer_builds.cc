@@ -12,6 +12,7 @@
 #include <memory>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "base/error.h"
 #include "base/status_macros.h"
@@ -72,8 +73,11 @@ absl::Status LayerBuilds::Build(const LayerKey& key) {
   if (!tar.valid()) return StoreError("the image store", absl::ErrnoToStatus(errno, blob));
   MSB_ASSIGN_OR_RETURN(const Room room, FindRoom());
   MSB_ASSIGN_OR_RETURN(const UniqueFd erofs, staging_.NewLayer(key));
+  // Half a file system is of use to nobody, while its blob stays for the next attempt.
+  auto drop = absl::MakeCleanup([&] { staging_.DropLayer(key); });
   MSB_RETURN_IF_ERROR(RunJob(key, tar.get(), erofs.get(), room));
   MSB_RETURN_IF_ERROR(CountLayer(erofs.get()));
+  std::move(drop).Cancel();
   // The job is gone: nobody writes any more.
   return staging_.KeepLayer(key, erofs);
 }

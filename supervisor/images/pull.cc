@@ -48,10 +48,12 @@ std::string StagingName(const PullSpec& spec) {
   return absl::StrCat(kPullPrefix, HexOf(Sha256(key)).substr(0, kPullKeyBytes));
 }
 
-// What came is wrong: the next attempt begins anew.
+// Nothing that came is of use: the next attempt begins anew, and ends as this one as long as the
+// image and the limits are what they are.
 bool IsSpoilt(const absl::Status& status) {
   const Reason reason = ReasonOf(status);
-  return reason == Reason::kImageDigestMismatch || reason == Reason::kImageInvalid;
+  return reason == Reason::kImageDigestMismatch || reason == Reason::kImageInvalid ||
+         reason == Reason::kImageTooLarge || reason == Reason::kImageUnsupported;
 }
 
 bool Names(const ImageManifest& manifest, absl::string_view blob) {

@@ -246,6 +246,10 @@ absl::Status Staging::KeepLayer(const LayerKey& key, const UniqueFd& file) const
                [&] { return ::rename(path.c_str(), LayerPath(key).c_str()); });
 }
 
+void Staging::DropLayer(const LayerKey& key) const {
+  ::unlink(absl::StrCat(LayerPath(key), kUnfinished).c_str());
+}
+
 bool Staging::IsEmpty() const {
   std::error_code error;
   for (std::filesystem::recursive_directory_iterator it(path_, error), end; !error && it != end;

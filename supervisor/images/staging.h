@@ -50,6 +50,7 @@ class Staging {
   // A layer while it is built, and when it is whole.
   absl::StatusOr<UniqueFd> NewLayer(const LayerKey& key) const;
   absl::Status KeepLayer(const LayerKey& key, const UniqueFd& file) const;
+  void DropLayer(const LayerKey& key) const;  // one that will not be whole
   bool HasLayer(const LayerKey& key) const;
   std::string LayerPath(const LayerKey& key) const;
 
