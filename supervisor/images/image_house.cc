@@ -3,6 +3,8 @@
 
 #include "supervisor/images/image_house.h"
 
+#include <sys/statvfs.h>
+
 #include <algorithm>
 #include <limits>
 
@@ -28,7 +30,17 @@ absl::StatusOr<Staging> StagingFolders::Acquire(const std::string& name, uint32_
     if (busy_.insert(free_name).second) path = absl::StrCat(path_, "/", free_name);
   }
   auto staging = Staging::Open(path, uid);
-  if (!staging.ok()) busy_.erase(path.substr(path_.size() + 1));
+  if (staging.ok()) return staging;
+  busy_.erase(path.substr(path_.size() + 1));
+  // Told by the mount: an error of the host's does not keep its number.
+  struct statvfs mount {};
+  if (::statvfs(path_.c_str(), &mount) == 0 && (mount.f_flag & ST_RDONLY) != 0) {
+    return MakeError(
+        Reason::kReadOnlyFileSystem,
+        absl::StrCat(path_, " is on a file system that is mounted read-only, so that no image can ",
+                     "be taken in: mount it writable, or set daemon.data_directory to a place "
+                     "that is"));
+  }
   return staging;
 }
 
