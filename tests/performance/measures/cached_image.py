@@ -1,38 +1,33 @@
 # Copyright 2026 The microsandbox authors
 # SPDX-License-Identifier: Apache-2.0
-import pathlib
-import shutil
+import subprocess
 
-from figures import PeerMissing, compare, seconds
-from registry import make_image, missing_programs, run
+from figures import compare, seconds
+from hand_made_images import HandMade
+from layer_images import Layer
 
-LAYERS = 5
+SMALL_LAYERS = 4
 
 
-def archive_of_layers(directory):
-    """An archive of an image of five layers, the lowest with busybox."""
-    trees = []
-    for i in range(LAYERS):
-        tree = directory / f"layer{i}"
-        (tree / "usr/share").mkdir(parents=True)
-        (tree / f"usr/share/layer{i}").write_bytes(b"x" * 65536)
-        trees.append(tree)
-    for folder in ("bin", "proc", "sys", "dev", "tmp", "root", "etc"):
-        (trees[0] / folder).mkdir()
-    (trees[0] / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\n")
-    shutil.copy(pathlib.Path("/bin/busybox"), trees[0] / "bin/busybox")
-    (trees[0] / "bin/true").symlink_to("busybox")
-    source = make_image(directory / "layout", trees)
-    run("skopeo", "copy", "--insecure-policy", source,
-        f"docker-archive:{directory / 'image.tar'}:measured:1")
-    return directory / "image.tar"
+def files_of_the_default_image(daemon):
+    """As a tar, so that both images do the same work: the same `true` with the same libraries."""
+    command = daemon.command("run", "--engine", "qemu", "--", "tar", "--one-file-system", "-C", "/",
+                             "-cf", "-", ".")
+    return subprocess.run(command, env=daemon.environment, stdin=subprocess.DEVNULL, check=True,
+                          stdout=subprocess.PIPE).stdout
+
+
+def archive_of_layers(daemon, directory):
+    """An archive of an image of five layers, the lowest with all files of the default image."""
+    layers = [files_of_the_default_image(daemon)]
+    for i in range(SMALL_LAYERS):
+        layers.append(Layer().directory("usr/share").add(f"usr/share/layer{i}", b"x" * 65536).bytes())
+    return HandMade(layers, packing="").archive(directory / "image.tar", "measured:1")
 
 
 def measure(daemon, directory, runs):
     """msbctl run of a cached image of five layers, beside the default image, engine qemu."""
-    if missing_programs():
-        raise PeerMissing(f"needs {', '.join(missing_programs())} to make the image")
-    daemon.msbctl("image", "load", "-i", archive_of_layers(directory))
+    daemon.msbctl("image", "load", "-i", archive_of_layers(daemon, directory))
     cached = daemon.command("run", "--engine", "qemu", "--image", "measured:1", "--", "true")
     default = daemon.command("run", "--engine", "qemu", "--", "true")
     for command in (cached, default):
