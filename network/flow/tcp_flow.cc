@@ -159,7 +159,7 @@ void TcpFlow::TakeFromGuest(Bytes data, bool finished) {
   if (!inspection_.any()) {
     WriteToHost(data);
   } else {
-    held_.append(reinterpret_cast<const char*>(data.data()), data.size());
+    held_.Append(data);
     Inspect();
   }
   if (done_) return;
@@ -168,7 +168,7 @@ void TcpFlow::TakeFromGuest(Bytes data, bool finished) {
 
 // Nothing goes out before the name is known, or it is clear that there is none to come.
 void TcpFlow::Inspect() {
-  const ClientHello hello = ParseClientHello(held_);
+  const ClientHello hello = ParseClientHello(held_.waiting());
   if (hello.state == ClientHello::State::kNeedsMore && !guest_finished_) {
     if (!held_.empty() && hello_began_ == absl::InfiniteFuture()) hello_began_ = absl::Now();
     return connection_.SetHeld(static_cast<uint32_t>(held_.size()));
@@ -252,27 +252,24 @@ void TcpFlow::WriteToHost(Bytes data) {
     data.remove_prefix(sent < 0 ? 0 : static_cast<size_t>(sent));
   }
   if (data.empty()) return;
-  held_.append(reinterpret_cast<const char*>(data.data()), data.size());
-  connection_.SetHeld(static_cast<uint32_t>(held_.size() - written_of_held_));
+  held_.Append(data);
+  connection_.SetHeld(static_cast<uint32_t>(held_.size()));
   want_write_ = true;
   UpdateWatch();
 }
 
 void TcpFlow::FlushToHost() {
-  while (written_of_held_ < held_.size()) {
-    const ssize_t sent = ::send(socket_.get(), held_.data() + written_of_held_,
-                                held_.size() - written_of_held_, MSG_NOSIGNAL | MSG_DONTWAIT);
+  while (!held_.empty()) {
+    const absl::string_view waiting = held_.waiting();
+    const ssize_t sent =
+        ::send(socket_.get(), waiting.data(), waiting.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent < 0 && errno == EINTR) continue;
     if (sent < 0 && errno != EAGAIN) return Break(std::strerror(errno));
     if (sent < 0) break;
-    written_of_held_ += static_cast<size_t>(sent);
-  }
-  if (written_of_held_ == held_.size()) {
-    std::string().swap(held_);
-    written_of_held_ = 0;
+    held_.Take(static_cast<size_t>(sent));
   }
   want_write_ = !held_.empty();
-  connection_.SetHeld(static_cast<uint32_t>(held_.size() - written_of_held_));
+  connection_.SetHeld(static_cast<uint32_t>(held_.size()));
   connection_.Acknowledge();
   FinishHostIfDrained();
   UpdateWatch();

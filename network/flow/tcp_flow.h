@@ -18,6 +18,7 @@
 #include "base/unique_fd.h"
 #include "network/flow/environment.h"
 #include "network/tcp/connection.h"
+#include "network/tcp/held_bytes.h"
 #include "network/tls/client_hello.h"
 
 namespace msb::net {
@@ -100,8 +101,7 @@ class TcpFlow {
   TcpConnection connection_;
   Inspection inspection_;
   IpAddress target_;
-  std::string held_;  // of the guest, not yet written to the host
-  size_t written_of_held_ = 0;
+  HeldBytes held_;  // of the guest, not yet written to the host; bounded by the window
   bool guest_finished_ = false;
   bool host_shut_ = false;  // our FIN is with the host
   bool host_finished_ = false;

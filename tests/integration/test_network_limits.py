@@ -109,6 +109,35 @@ def test_a_daemon_that_finds_no_descriptor_waits_and_is_heard_then(world):
         expect_idle_until_heard(secrets, "certificate {}")
 
 
+SLOW_SINK = r"""
+import socket, time
+s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 15)  # little waits there
+s.bind(("127.0.0.1", 9200)); s.listen(); print("up", flush=True); c = s.accept()[0]
+total = 0
+while data := c.recv(1 << 16):
+    total += len(data); time.sleep(0.001)
+print(total)
+"""
+
+
+def most_memory(process):
+    with open(f"/proc/{process.pid}/status", encoding="ascii") as status:
+        return int(next(line for line in status if line.startswith("VmHWM")).split()[1]) << 10
+
+
+def test_an_upload_to_a_slow_host_takes_no_more_memory_than_its_window(world):
+    total = 48 << 20
+    # As small as a socket to a neighbour is: with a large one nothing waits for long.
+    world.inside(world.host, "sysctl", "-qw", "net.ipv4.tcp_wmem=4096 16384 131072")
+    sink = world.start_program(world.host, SLOW_SINK)
+    with world.guest("all") as guest:
+        before = most_memory(guest.process)
+        guest.run(sys.executable, "-c", "import socket;s=socket.create_connection(('192.0.0.1',9200))\n"
+                  f"for _ in range({total >> 20}): s.sendall(bytes(1<<20))", check=True)
+        assert sink.communicate(timeout=60)[0] == b"%d\n" % total
+        assert most_memory(guest.process) - before < 16 << 20
+
+
 def test_notices_that_find_no_room_are_counted_and_told_later(world):
     """The other end of the channel in the test's hands, which does not read as fast as it hands over."""
     packet = translate("--encode", "HandOver", b'flow: 1 name: "nobody.org" port: 443', "secrets")

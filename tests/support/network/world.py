@@ -82,6 +82,13 @@ class World:
         assert process.stdout.readline() == b"ready\n"
         return process
 
+    def start_program(self, ns, code):
+        """Code of Python's, which has said "up" when this returns."""
+        process = subprocess.Popen([*self.enter(ns), sys.executable, "-c", code],
+                                   stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        assert process.stdout.readline() == b"up\n"
+        return process
+
     def set_names(self, names):
         new = self.names.with_suffix(".new")
         new.write_text(json.dumps(names))
