@@ -100,6 +100,7 @@ Judge::Decision Judge::Decide(Direction direction, Protocol protocol, const IpAd
                                         .port = port,
                                         .names = names});
   if (!names.empty()) decision.name = names.back();
+  if (IsUnspecified(address)) decision.detail = "no address of anybody's";
   if (direction == Direction::kIn || !names_matter_ || decision.verdict.action == Action::kDeny) {
     return decision;
   }
@@ -145,6 +146,7 @@ Judge::Decision Judge::DecideNamed(const IpAddress& address, uint16_t port, cons
 }
 
 bool Judge::MayAnswerWith(const IpAddress& address) const {
+  if (IsUnspecified(address)) return false;
   const GroupSet groups = GroupsOf(address);
   if (groups.Has(Group::kPublic) && !groups.Has(Group::kHost)) return true;
   if (policy_.preset == Preset::kAll) return true;

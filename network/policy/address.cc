@@ -198,4 +198,14 @@ GroupSet Classify(const IpAddress& address) {
   return groups;
 }
 
+bool IsUnspecified(const IpAddress& address) {
+  static const Cidr this_network = *ParseCidr("0.0.0.0/8");
+  static const Cidr compatible = *ParseCidr("::/96");
+  static const IpAddress loopback = *IpAddress::Parse("::1");
+  if (const std::optional<IpAddress> inner = EmbeddedV4(address); inner.has_value()) {
+    return IsUnspecified(*inner);
+  }
+  return this_network.Contains(address) || (compatible.Contains(address) && address != loopback);
+}
+
 }  // namespace msb::net

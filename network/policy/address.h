@@ -86,6 +86,10 @@ class GroupSet {
 // one's groups too.
 GroupSet Classify(const IpAddress& address);
 
+// Whether it names nobody: 0.0.0.0/8, and ::/96 but ::1. Linux connects who asks for 0.0.0.0 or ::
+// to this host.
+bool IsUnspecified(const IpAddress& address);
+
 }  // namespace msb::net
 
 #endif  // MSB_NETWORK_POLICY_ADDRESS_H_

@@ -99,6 +99,7 @@ absl::StatusOr<Policy> ParsePolicy(absl::string_view preset, absl::Span<const st
 }
 
 Verdict Evaluate(const Policy& policy, const Request& request) {
+  if (request.direction == Direction::kOut && IsUnspecified(request.address)) return {};
   for (size_t i = 0; i < policy.rules.size(); ++i) {
     const Rule& rule = policy.rules[i];
     if (!Matches(rule, request)) continue;

@@ -58,7 +58,7 @@ struct Verdict {
 };
 
 // A rule with a name opens no address of a special group: a name may lead anywhere, as its owner
-// likes.
+// likes. An unspecified address is never gone to, whatever rule or preset opens.
 Verdict Evaluate(const Policy& policy, const Request& request);
 
 // Whether `name` (normalized) may be looked up: unless a rule denies it whole. Under the preset

@@ -70,6 +70,17 @@ TEST(PolicyTest, PublicOpensTheInternetAndNothingNearer) {
   EXPECT_EQ(Decide(policy, "64:ff9b::808:808"), Action::kAllow);
 }
 
+TEST(PolicyTest, NeverGoesToTheUnspecifiedAddresses) {
+  const Policy policy = Make("all", {"allow any", "allow @reserved", "allow 0.0.0.0/0"});
+  for (const char* nobody : {"0.0.0.0", "0.0.0.1", "0.255.255.255", "::", "::2", "::127.0.0.1",
+                             "64:ff9b::", "2002::1"}) {
+    EXPECT_EQ(Decide(policy, nobody), Action::kDeny) << nobody;
+  }
+  for (const char* somebody : {"1.0.0.0", "127.0.0.1", "::1", "::1:0:0:0"}) {
+    EXPECT_EQ(Decide(policy, somebody), Action::kAllow) << somebody;
+  }
+}
+
 TEST(PolicyTest, DeniesTheHostsOwnPublicAddresses) {
   GroupSet groups = Classify(*IpAddress::Parse("8.8.8.8"));
   groups.Add(Group::kHost);

@@ -161,6 +161,57 @@ def test_a_denied_connection_is_reset_and_a_denied_datagram_answered(world):
         assert probe(guest, "udp", WEB, 9)["error"] == "ConnectionRefusedError"
 
 
+# A SYN, and a datagram, to an address that the sender's own kernel would send nowhere: behind Ethernet.
+RAW = r"""
+import select, socket, struct, sys, time
+mac, target = bytes.fromhex(sys.argv[1]), sys.argv[2]
+v6 = ":" in target
+family = socket.AF_INET6 if v6 else socket.AF_INET
+source = socket.inet_pton(family, "fd6d:7362::2" if v6 else "192.0.0.2")
+target = socket.inet_pton(family, target)
+def total(data):
+    total = sum(struct.unpack(f">{len(data) // 2}H", data))
+    while total >> 16: total = (total & 0xffff) + (total >> 16)
+    return ~total & 0xffff
+def packet(protocol, body, at):
+    length = struct.pack(">IHH" if v6 else ">HHH", len(body), 0, protocol)
+    body = body[:at] + struct.pack(">H", total(source + target + length + body)) + body[at + 2:]
+    if v6: return struct.pack(">IHBB", 6 << 28, len(body), protocol, 64) + source + target + body
+    head = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(body), 0, 0, 64, protocol, 0) + source + target
+    return head[:10] + struct.pack(">H", total(head)) + head[12:] + body
+wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)); wire.bind(("eth0", 0))
+def send(protocol, body, at):
+    wire.send(b"\x02msb\0\1" + mac + (b"\x86\xdd" if v6 else b"\x08\0") + packet(protocol, body, at))
+    deadline = time.monotonic() + 5
+    while select.select([wire], [], [], max(0, deadline - time.monotonic()))[0]:
+        frame, place = wire.recvfrom(70000)
+        if place[2] == 4: continue  # our own
+        rest = frame[54:] if v6 else frame[34:]
+        kind = frame[20] if v6 else frame[23]
+        if kind == protocol == 6 and rest[2:4] == b"\x27\x10":
+            return {0x12: "accepted", 0x14: "reset"}.get(rest[13], hex(rest[13]))
+        if kind in (1, 58) and rest[0] == (1 if v6 else 3): return "unreachable"
+        if kind == protocol == 17 and rest[2:4] == b"\x27\x10": return "answered"
+    return "silence"
+print(send(6, struct.pack(">HHIIBBHHH", 10000, 80, 1, 0, 0x50, 2, 65535, 0, 0), 16),
+      send(17, struct.pack(">HHHH", 10000, 7, 12, 0) + b"ping", 6))
+"""
+
+
+def raw_answers(guest, target):
+    done = guest.run(sys.executable, "-c", RAW, GUEST_MAC.hex(), target, check=True)
+    return done.stdout.decode().split()
+
+
+def test_an_unspecified_address_is_no_way_to_the_host(world):
+    """Linux takes a connection to 0.0.0.0 or :: for one to itself."""
+    for rules in ((), ("deny @host", "deny @loopback"), ("allow any",)):
+        with world.guest("all", *rules) as guest:
+            assert raw_answers(guest, WEB) == ["accepted", "answered"]
+            for target in ("0.0.0.0", "0.0.0.1", "::", "::127.0.0.1"):
+                assert raw_answers(guest, target) == ["reset", "unreachable"], (rules, target)
+
+
 def test_a_name_that_moves_takes_its_rule_along(world):
     with world.guest("none", "allow moving.example.com 80") as guest:
         assert "ok" in probe(guest, "http", "moving.example.com", 80)
