@@ -233,7 +233,7 @@ void Stack::OpenTcp(const FlowKey& key, const TcpSegment& syn, const IpPacket& p
                                         [this](TcpFlow& done) { OnTcpDone(done); });
   TcpFlow& opened = *flow;
   AddTcp(key, std::move(flow));
-  if (environment_.members.Has(key.peer)) {
+  if (!dns && environment_.members.Has(key.peer)) {
     absl::StatusOr<UniqueFd> socket = OpenThrough(key, Protocol::kTcp);
     if (socket.ok()) return opened.ConnectThrough(syn, *std::move(socket));
     opened.Abort(socket.status().message());
@@ -252,7 +252,7 @@ void Stack::OpenTcp(const FlowKey& key, const TcpSegment& syn, const IpPacket& p
     return opened.Abort("no socket"), OnTcpDone(opened);
   }
   resolver_.Serve(UniqueFd(ends_of_pair[1]));
-  opened.ConnectTo(syn, UniqueFd(ends_of_pair[0]));
+  opened.ConnectToResolver(syn, UniqueFd(ends_of_pair[0]));
 }
 
 void Stack::AddTcp(const FlowKey& key, std::unique_ptr<TcpFlow> flow) {
@@ -400,7 +400,7 @@ bool Stack::MayGoOn(const FlowKey& key, const TcpFlow& flow) {
                .Decide(Direction::kIn, Protocol::kTcp, key.peer, key.guest_port, absl::Now())
                .verdict.action == Action::kAllow;
   }
-  if (key.peer_port == kDnsPort) return true;
+  if (flow.to_resolver()) return true;
   return environment_.judge
              .Decide(Direction::kOut, Protocol::kTcp, environment_.Behind(key.peer), key.peer_port,
                      absl::Now())

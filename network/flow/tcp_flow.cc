@@ -78,8 +78,9 @@ void TcpFlow::Connect(const TcpSegment& syn, const IpAddress& target, Inspection
   UpdateWatch();
 }
 
-void TcpFlow::ConnectTo(const TcpSegment& syn, UniqueFd socket) {
+void TcpFlow::ConnectToResolver(const TcpSegment& syn, UniqueFd socket) {
   connection_.OnSyn(syn);
+  to_resolver_ = true;
   socket_ = std::move(socket);
   OnHostConnected();
 }

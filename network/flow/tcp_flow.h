@@ -43,8 +43,8 @@ class TcpFlow {
 
   // The guest's `syn` to `target` (what its destination stands for), which the policy lets pass.
   void Connect(const TcpSegment& syn, const IpAddress& target, Inspection inspection);
-  // The same to a socket of our own that serves it.
-  void ConnectTo(const TcpSegment& syn, UniqueFd socket);
+  // The same to our resolver, at the other end of `socket`.
+  void ConnectToResolver(const TcpSegment& syn, UniqueFd socket);
   // The same, once the other side has said by a byte that somebody accepts there.
   void ConnectThrough(const TcpSegment& syn, UniqueFd socket);
   // A client of a published port.
@@ -63,6 +63,7 @@ class TcpFlow {
   bool incoming() const { return label_.direction == Direction::kIn; }
   // Of another member of a private network, who began it.
   bool from_member() const { return slot_.of_all != nullptr; }
+  bool to_resolver() const { return to_resolver_; }
   bool connecting() const { return state_ != State::kOpen; }
   bool done() const { return done_; }
   const TcpEnds& ends() const { return connection_.ends(); }
@@ -106,6 +107,7 @@ class TcpFlow {
   bool host_shut_ = false;  // our FIN is with the host
   bool host_finished_ = false;
   bool wait_for_link_ = false;
+  bool to_resolver_ = false;
   bool through_ = false;  // the host's side is another member's
   MemberSlot slot_;       // of the member whose connection it is
   bool opened_ = false;   // told to the audit

@@ -136,6 +136,18 @@ def test_both_policies_hold(side, rule, reached):
             assert result["error"] == "ConnectionRefusedError" and result["seconds"] < 5
 
 
+def test_port_53_of_a_member_is_our_resolver_like_everybodys():
+    """Else its connections would pass whatever the sender's rules say."""
+    ask = ("import socket\ns=socket.create_connection(('198.19.0.2',53),5);s.settimeout(5)\n"
+           "q=b'\\x12\\x34\\1\\0\\0\\1\\0\\0\\0\\0\\0\\0\\1b\\0\\0\\1\\0\\1'\n"
+           "s.sendall(len(q).to_bytes(2,'big')+q);print(s.recv(600)[-4:])")
+    for rules in ([], ["deny @members"]):
+        with Team({"a": ("none", rules), "b": ("none", [])}) as team:
+            team.serve("b", "tcp", 53)
+            answer = team.guests["a"].run(sys.executable, "-c", ask, check=True).stdout
+            assert answer.strip().decode() == repr(socket.inet_aton(ADDRESSES["b"][0])), rules
+
+
 def test_a_new_policy_ends_what_members_have_open():
     hold = ("import socket,sys\ns=socket.create_connection(('b',int(sys.argv[1])));s.sendall(b'x')\n"
             "print('open',flush=True)\n"
