@@ -92,21 +92,19 @@ Judge::Decision Judge::Decide(Direction direction, Protocol protocol, const IpAd
                               uint16_t port, absl::Time now) const {
   const std::vector<std::string> names =
       direction == Direction::kOut ? pins_.NamesOf(address, now) : std::vector<std::string>();
+  const Request request{.direction = direction,
+                        .protocol = protocol,
+                        .groups = GroupsOf(address),
+                        .address = address,
+                        .port = port,
+                        .names = names};
   Decision decision;
-  decision.verdict = Evaluate(policy_, {.direction = direction,
-                                        .protocol = protocol,
-                                        .groups = GroupsOf(address),
-                                        .address = address,
-                                        .port = port,
-                                        .names = names});
+  decision.verdict = Evaluate(policy_, request);
   if (!names.empty()) decision.name = names.back();
   if (IsUnspecified(address)) decision.detail = "no address of anybody's";
-  if (direction == Direction::kIn || !names_matter_ || decision.verdict.action == Action::kDeny) {
-    return decision;
-  }
-  // A rule that says address, network or group means it, whatever is asked for there.
-  const bool explicitly = decision.verdict.rule != kPresetDecided && !decision.verdict.by_name;
-  if (explicitly) return decision;
+  if (decision.verdict.action == Action::kDeny || !names_matter_) return decision;
+  decision.checks_name = DependsOnName(policy_, decision.verdict, request);
+  if (!decision.checks_name) return decision;
   if (port == kDnsOverTls) {
     decision.verdict = Denied(decision.verdict);
     decision.detail = "another resolver would know names that this one does not";
@@ -119,17 +117,17 @@ Judge::Decision Judge::Decide(Direction direction, Protocol protocol, const IpAd
 
 Judge::Decision Judge::DecideNamed(const IpAddress& address, uint16_t port, const std::string& name,
                                    absl::Time now) const {
-  const GroupSet groups = GroupsOf(address);
   const bool known = IsKnown(address, name, now);
   const std::vector<std::string> said = {name};
+  const Request request{.direction = Direction::kOut,
+                        .protocol = Protocol::kTcp,
+                        .groups = GroupsOf(address),
+                        .address = address,
+                        .port = port,
+                        .names = said};
   Decision decision;
   decision.name = name;
-  decision.verdict = Evaluate(policy_, {.direction = Direction::kOut,
-                                        .protocol = Protocol::kTcp,
-                                        .groups = groups,
-                                        .address = address,
-                                        .port = port,
-                                        .names = said});
+  decision.verdict = Evaluate(policy_, request);
   if (decision.verdict.action == Action::kDeny) {
     decision.detail = name.empty() ? "TLS without a name" : "by the name in TLS";
     return decision;
@@ -137,8 +135,8 @@ Judge::Decision Judge::DecideNamed(const IpAddress& address, uint16_t port, cons
   if (decision.verdict.by_name && !known) {
     decision.verdict = Denied(decision.verdict);
     decision.detail = "the name in TLS was never resolved to this address";
-  } else if (!decision.verdict.by_name && decision.verdict.rule == kPresetDecided &&
-             IsPublicResolver(name)) {
+  } else if (!decision.verdict.by_name && IsPublicResolver(name) &&
+             DependsOnName(policy_, decision.verdict, request)) {
     decision.verdict = Denied(decision.verdict);
     decision.detail = "another resolver would know names that this one does not";
   }

@@ -40,8 +40,9 @@ class Judge {
 
   struct Decision {
     Verdict verdict;
-    std::string name;    // of the address, where one is known
-    std::string detail;  // why, where the verdict alone does not say it
+    std::string name;          // of the address, where one is known
+    std::string detail;        // why, where the verdict alone does not say it
+    bool checks_name = false;  // it is let pass as far as its name is one that may
   };
   Decision Decide(Direction direction, Protocol protocol, const IpAddress& address, uint16_t port,
                   absl::Time now) const;

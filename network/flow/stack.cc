@@ -241,11 +241,9 @@ void Stack::OpenTcp(const FlowKey& key, const TcpSegment& syn, const IpPacket& p
     return RefuseTcp(key, syn, packet);
   }
   if (!dns) {
-    // A rule that names an address means it, whatever is asked for there.
-    const bool by_address = decision.verdict.rule != kPresetDecided && !decision.verdict.by_name;
-    return opened.Connect(syn, target,
-                          {.policy = environment_.judge.names_matter() && !by_address,
-                           .secrets = environment_.secrets.UsesPort(key.peer_port)});
+    return opened.Connect(
+        syn, target,
+        {.policy = decision.checks_name, .secrets = environment_.secrets.UsesPort(key.peer_port)});
   }
   int ends_of_pair[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends_of_pair) != 0) {

@@ -29,13 +29,16 @@ bool MatchesTarget(const Target& target, const Request& request) {
   return false;
 }
 
-bool Matches(const Rule& rule, const Request& request) {
+// But for whom the rule is about.
+bool IsOfKind(const Rule& rule, const Request& request) {
   if (rule.direction != request.direction) return false;
   if (rule.protocol != Protocol::kAny && rule.protocol != request.protocol) return false;
   // A rule with ports says nothing of what has none.
-  if (request.protocol == Protocol::kIcmp ? !rule.ports.empty() : !rule.MatchesPort(request.port)) {
-    return false;
-  }
+  return request.protocol == Protocol::kIcmp ? rule.ports.empty() : rule.MatchesPort(request.port);
+}
+
+bool Matches(const Rule& rule, const Request& request) {
+  if (!IsOfKind(rule, request)) return false;
   if (rule.target.is_name() && rule.action == Action::kAllow &&
       (!request.groups.Has(Group::kPublic) || request.groups.Has(Group::kHost))) {
     return false;
@@ -106,6 +109,16 @@ Verdict Evaluate(const Policy& policy, const Request& request) {
     return {rule.action, static_cast<int>(i), rule.target.is_name()};
   }
   return {ByPreset(policy.preset, request), kPresetDecided, false};
+}
+
+bool DependsOnName(const Policy& policy, const Verdict& verdict, const Request& request) {
+  if (request.direction == Direction::kIn || request.groups.Has(Group::kMembers)) return false;
+  if (verdict.rule == kPresetDecided || verdict.by_name) return true;
+  const auto decider = policy.rules.begin() + verdict.rule;
+  if (decider->target.kind == Target::Kind::kNetwork) return false;
+  return std::any_of(policy.rules.begin(), decider, [&](const Rule& rule) {
+    return rule.action == Action::kDeny && rule.target.is_name() && IsOfKind(rule, request);
+  });
 }
 
 Verdict EvaluateLookup(const Policy& policy, absl::string_view name) {

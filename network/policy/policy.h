@@ -61,6 +61,11 @@ struct Verdict {
 // likes. An unspecified address is never gone to, whatever rule or preset opens.
 Verdict Evaluate(const Policy& policy, const Request& request);
 
+// Whether what `verdict` lets pass still depends on the name that it is for, so that the name has
+// to be seen: not where a rule opens the address by number, nor another member of a private
+// network, and where one opens any address or a group, only behind a denial by name.
+bool DependsOnName(const Policy& policy, const Verdict& verdict, const Request& request);
+
 // Whether `name` (normalized) may be looked up: unless a rule denies it whole. Under the preset
 // none only if a rule names it, since a look-up carries words out by itself.
 Verdict EvaluateLookup(const Policy& policy, absl::string_view name);

@@ -119,6 +119,29 @@ TEST(PolicyTest, KnowsNamesOnlyFromTheRequest) {
       << "a name leads where its owner likes";
 }
 
+TEST(PolicyTest, WantsToSeeTheNameWhereADenialByNameStandsBefore) {
+  const auto depends = [](const Policy& policy, uint16_t port = 443,
+                          Protocol protocol = Protocol::kTcp) {
+    const IpAddress address = *IpAddress::Parse("8.8.8.8");
+    const Request request{
+        .protocol = protocol, .groups = Classify(address), .address = address, .port = port};
+    const Verdict verdict = Evaluate(policy, request);
+    EXPECT_EQ(verdict.action, Action::kAllow);
+    return DependsOnName(policy, verdict, request);
+  };
+  EXPECT_TRUE(depends(Make("public", {"deny *.ads.example"})));
+  for (const char* broad : {"allow any", "allow @public", "allow @public 443"}) {
+    EXPECT_TRUE(depends(Make("none", {"deny *.ads.example", broad}))) << broad;
+    EXPECT_FALSE(depends(Make("none", {broad, "deny *.ads.example"}))) << broad;
+    EXPECT_FALSE(depends(Make("none", {"allow a.example", broad}))) << broad;
+    EXPECT_FALSE(depends(Make("none", {"deny *.ads.example 80", broad}))) << broad;
+    EXPECT_FALSE(depends(Make("none", {"deny udp *.ads.example", broad}))) << broad;
+  }
+  EXPECT_TRUE(depends(Make("none", {"deny *.ads.example", "allow any"}), 443, Protocol::kUdp));
+  EXPECT_FALSE(depends(Make("none", {"deny tcp *.ads.example", "allow any"}), 443, Protocol::kUdp));
+  EXPECT_FALSE(depends(Make("none", {"deny *.ads.example", "allow 8.8.8.0/24"})));
+}
+
 TEST(PolicyTest, LetsInWhoeverAPublishedPortIsFor) {
   const Policy policy = Make("none", {"deny in 10.0.0.0/8", "allow in any 80"});
   const auto in = [&](const char* from, uint16_t port) {
