@@ -132,7 +132,10 @@ Judge::Decision Judge::DecideNamed(const IpAddress& address, uint16_t port, cons
     decision.detail = name.empty() ? "TLS without a name" : "by the name in TLS";
     return decision;
   }
-  if (decision.verdict.by_name && !known) {
+  if (name.empty() && policy_.HasNameRules() && DependsOnName(policy_, decision.verdict, request)) {
+    decision.verdict = Denied(decision.verdict);
+    decision.detail = "TLS without a name";
+  } else if (decision.verdict.by_name && !known) {
     decision.verdict = Denied(decision.verdict);
     decision.detail = "the name in TLS was never resolved to this address";
   } else if (!decision.verdict.by_name && IsPublicResolver(name) &&

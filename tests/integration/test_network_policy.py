@@ -140,11 +140,12 @@ MATRIX = [
         # The address is known from elsewhere, and the name gives it away.
         (("tls", WEB, 443, "www.example.com"), SHUT), (("tls", WEB, 443, "dns.google"), SHUT),
         (("tls", WEB6, 443, "www.example.com"), SHUT), (("tls", WEB6, 443, "other.org"), OK),
-        (("http", WEB, 853), SHUT)]),
+        (("tls", WEB, 443, "-"), SHUT), (("http", WEB, 853), SHUT)]),
     # A denial by name holds before a rule for every address, but not before one for this address.
     ("none", ["deny *.example.com", "allow @public:443"], [
         (("tls", WEB, 443, "www.example.com"), SHUT), (("tls", WEB, 443, "other.org"), OK),
-        (("tls", WEB, 443, "dns.google"), SHUT), (("http", WEB, 80), SHUT)]),
+        (("tls", WEB, 443, "dns.google"), SHUT), (("tls", WEB, 443, "-"), SHUT),
+        (("http", WEB, 80), SHUT)]),
     ("none", ["deny *.example.com", "allow any"], [
         (("tls", WEB, 443, "www.example.com"), SHUT), (("tls", WEB6, 443, "www.example.com"), SHUT),
         (("tls", WEB, 443, "other.org"), OK), (("banner", WEB, 25), OK), (("udp", WEB, 7), OK)]),
