@@ -19,6 +19,10 @@ constexpr uint16_t kDnsOverTls = 853;  // RFC 7858, and over QUIC RFC 9250
 
 Verdict Denied(const Verdict& of) { return {Action::kDeny, of.rule, of.by_name}; }
 
+bool IsAmong(absl::Span<const std::string> names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
 // Well-known resolvers that speak HTTPS: the name is in the clear, what is asked is not.
 bool IsPublicResolver(const std::string& name) {
   static const absl::flat_hash_set<std::string> names = {
@@ -68,8 +72,7 @@ void Judge::SetSecrets(bool any) {
 }
 
 bool Judge::IsKnown(const IpAddress& address, const std::string& name, absl::Time now) const {
-  const std::vector<std::string> pinned = pins_.NamesOf(address, now);
-  return std::find(pinned.begin(), pinned.end(), name) != pinned.end();
+  return IsAmong(pins_.NamesOf(address, now), name);
 }
 
 void Judge::SetHostAddresses(std::vector<IpAddress> addresses) {
@@ -89,16 +92,20 @@ GroupSet Judge::GroupsOf(const IpAddress& address) const {
 }
 
 Judge::Decision Judge::Decide(Direction direction, Protocol protocol, const IpAddress& address,
-                              uint16_t port, absl::Time now) const {
-  const std::vector<std::string> names =
-      direction == Direction::kOut ? pins_.NamesOf(address, now) : std::vector<std::string>();
+                              uint16_t port, absl::Time now,
+                              absl::Span<const std::string> kept) const {
+  Decision decision;
+  std::vector<std::string>& names = decision.names;
+  if (direction == Direction::kOut) names = pins_.NamesOf(address, now);
+  for (const std::string& name : kept) {
+    if (!IsAmong(names, name)) names.push_back(name);
+  }
   const Request request{.direction = direction,
                         .protocol = protocol,
                         .groups = GroupsOf(address),
                         .address = address,
                         .port = port,
                         .names = names};
-  Decision decision;
   decision.verdict = Evaluate(policy_, request);
   if (!names.empty()) decision.name = names.back();
   if (IsUnspecified(address)) decision.detail = "no address of anybody's";
@@ -116,8 +123,8 @@ Judge::Decision Judge::Decide(Direction direction, Protocol protocol, const IpAd
 }
 
 Judge::Decision Judge::DecideNamed(const IpAddress& address, uint16_t port, const std::string& name,
-                                   absl::Time now) const {
-  const bool known = IsKnown(address, name, now);
+                                   absl::Time now, absl::Span<const std::string> kept) const {
+  const bool known = IsAmong(kept, name) || IsKnown(address, name, now);
   const std::vector<std::string> said = {name};
   const Request request{.direction = Direction::kOut,
                         .protocol = Protocol::kTcp,

@@ -15,6 +15,7 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "network/dns/pins.h"
 #include "network/policy/policy.h"
 
@@ -40,15 +41,17 @@ class Judge {
 
   struct Decision {
     Verdict verdict;
-    std::string name;          // of the address, where one is known
-    std::string detail;        // why, where the verdict alone does not say it
-    bool checks_name = false;  // it is let pass as far as its name is one that may
+    std::string name;                // of the address, where one is known
+    std::string detail;              // why, where the verdict alone does not say it
+    bool checks_name = false;        // it is let pass as far as its name is one that may
+    std::vector<std::string> names;  // that our resolver has given the address for
   };
+  // `kept`: names that the address had when the flow began, which holds as long as the flow does.
   Decision Decide(Direction direction, Protocol protocol, const IpAddress& address, uint16_t port,
-                  absl::Time now) const;
+                  absl::Time now, absl::Span<const std::string> kept = {}) const;
   // Of a connection to `address` whose client has asked for `name` in the clear.
   Decision DecideNamed(const IpAddress& address, uint16_t port, const std::string& name,
-                       absl::Time now) const;
+                       absl::Time now, absl::Span<const std::string> kept = {}) const;
   // Whether the resolver may give `address` out.
   bool MayAnswerWith(const IpAddress& address) const;
 

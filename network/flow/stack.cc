@@ -242,7 +242,7 @@ void Stack::OpenTcp(const FlowKey& key, const TcpSegment& syn, const IpPacket& p
   }
   if (!dns) {
     return opened.Connect(
-        syn, target,
+        syn, target, std::move(decision.names),
         {.policy = decision.checks_name, .secrets = environment_.secrets.UsesPort(key.peer_port)});
   }
   int ends_of_pair[2];
@@ -287,8 +287,8 @@ void Stack::OnUdp(const IpPacket& packet) {
 
 UdpFlow* Stack::OpenUdp(const FlowKey& key, const IpPacket& packet) {
   const IpAddress target = environment_.Behind(key.peer);
-  const Judge::Decision decision = environment_.judge.Decide(Direction::kOut, Protocol::kUdp,
-                                                             target, key.peer_port, absl::Now());
+  Judge::Decision decision = environment_.judge.Decide(Direction::kOut, Protocol::kUdp, target,
+                                                       key.peer_port, absl::Now());
   FlowLabel label = LabelOf(Direction::kOut, Protocol::kUdp, key, decision);
   Unreachable why = Unreachable::kProhibited;
   if (decision.verdict.action == Action::kDeny) {
@@ -297,6 +297,7 @@ UdpFlow* Stack::OpenUdp(const FlowKey& key, const IpPacket& packet) {
     const UdpEnds ends{packet.source, key.guest_port, key.peer, key.peer_port};
     auto flow = std::make_unique<UdpFlow>(environment_, ends, std::move(label), target,
                                           key.peer_port, /*publisher=*/-1);
+    flow->set_names(std::move(decision.names));
     absl::Status started;
     if (environment_.members.Has(key.peer)) {
       absl::StatusOr<UniqueFd> socket = OpenThrough(key, Protocol::kUdp);
@@ -385,24 +386,28 @@ void Stack::SetPolicy(Policy policy) {
     flow->Abort("denied by a new policy");
     OnTcpDone(*flow);
   }
-  // Those are decided anew with their next datagram.
-  absl::erase_if(udp_, [](const auto& entry) { return entry.second->publisher() < 0; });
-  ping_.clear();
+  absl::erase_if(udp_, [this](const auto& entry) { return !MayGoOn(entry.first, *entry.second); });
+  ping_.clear();  // decided anew with the next one
 }
 
-bool Stack::MayGoOn(const FlowKey& key, const TcpFlow& flow) {
-  if (flow.incoming()) {
-    // A client of a published port: whom the guest sees is not who was decided about.
-    if (!flow.from_member()) return true;
-    return environment_.judge
-               .Decide(Direction::kIn, Protocol::kTcp, key.peer, key.guest_port, absl::Now())
-               .verdict.action == Action::kAllow;
-  }
-  if (flow.to_resolver()) return true;
+bool Stack::MayGoOn(const FlowKey& key, TcpFlow& flow) const {
+  if (!flow.incoming()) return flow.to_resolver() || flow.MayGoOn();
+  // A client of a published port: whom the guest sees is not who was decided about.
+  if (!flow.from_member()) return true;
   return environment_.judge
-             .Decide(Direction::kOut, Protocol::kTcp, environment_.Behind(key.peer), key.peer_port,
-                     absl::Now())
+             .Decide(Direction::kIn, Protocol::kTcp, key.peer, key.guest_port, absl::Now())
              .verdict.action == Action::kAllow;
+}
+
+bool Stack::MayGoOn(const FlowKey& key, const UdpFlow& flow) const {
+  if (flow.publisher() >= 0) return true;
+  const Judge& judge = environment_.judge;
+  const Judge::Decision decision =
+      flow.from_member()
+          ? judge.Decide(Direction::kIn, Protocol::kUdp, key.peer, key.guest_port, absl::Now())
+          : judge.Decide(Direction::kOut, Protocol::kUdp, environment_.Behind(key.peer),
+                         key.peer_port, absl::Now(), flow.names());
+  return decision.verdict.action == Action::kAllow;
 }
 
 absl::Status Stack::SetSecrets(const msb::net::v1::SecretHosts& hosts) {

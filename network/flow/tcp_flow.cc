@@ -62,10 +62,13 @@ TcpFlow::~TcpFlow() {
 
 // --- begin ---
 
-void TcpFlow::Connect(const TcpSegment& syn, const IpAddress& target, Inspection inspection) {
+void TcpFlow::Connect(const TcpSegment& syn, const IpAddress& target,
+                      std::vector<std::string> names, Inspection inspection) {
   connection_.OnSyn(syn);
   inspection_ = inspection;
   target_ = target;
+  names_ = std::move(names);
+  hello_.state = ClientHello::State::kNeedsMore;
   socket_ = UniqueFd(
       ::socket(target.is_v4() ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!socket_.valid()) return Break(std::strerror(errno));
@@ -88,6 +91,7 @@ void TcpFlow::ConnectToResolver(const TcpSegment& syn, UniqueFd socket) {
 void TcpFlow::ConnectThrough(const TcpSegment& syn, UniqueFd socket) {
   connection_.OnSyn(syn);
   through_ = true;
+  target_ = connection_.ends().peer;
   socket_ = std::move(socket);
   want_read_ = true;
   UpdateWatch();
@@ -157,6 +161,7 @@ void TcpFlow::TakeFromGuest(Bytes data, bool finished) {
   bytes_up_ += data.size();
   guest_finished_ = guest_finished_ || finished;
   if (!environment_.secrets.empty() && !handed_over_) TellPlaceholders(data);
+  if (hello_.state == ClientHello::State::kNeedsMore) ReadHello(data);
   if (!inspection_.any()) {
     WriteToHost(data);
   } else {
@@ -167,32 +172,54 @@ void TcpFlow::TakeFromGuest(Bytes data, bool finished) {
   FinishHostIfDrained();
 }
 
+void TcpFlow::ReadHello(Bytes data) {
+  hello_bytes_.append(reinterpret_cast<const char*>(data.data()), data.size());
+  hello_ = ParseClientHello(hello_bytes_);
+  if (hello_.state == ClientHello::State::kNeedsMore) {
+    if (!guest_finished_) return;
+    hello_.state = hello_bytes_.empty() ? ClientHello::State::kNotTls : ClientHello::State::kBroken;
+  }
+  std::string().swap(hello_bytes_);
+  const std::string& name = hello_.server_name;
+  if (!name.empty() && environment_.judge.IsKnown(target_, name, absl::Now())) {
+    names_.push_back(name);
+  }
+}
+
 // Nothing goes out before the name is known, or it is clear that there is none to come.
 void TcpFlow::Inspect() {
-  const ClientHello hello = ParseClientHello(held_.waiting());
-  if (hello.state == ClientHello::State::kNeedsMore && !guest_finished_) {
+  if (hello_.state == ClientHello::State::kNeedsMore) {
     if (!held_.empty() && hello_began_ == absl::InfiniteFuture()) hello_began_ = absl::Now();
     return connection_.SetHeld(static_cast<uint32_t>(held_.size()));
   }
   const Inspection asked = std::exchange(inspection_, Inspection());
   hello_began_ = absl::InfiniteFuture();
-  const bool whole = hello.state == ClientHello::State::kWhole;
-  const bool not_tls = hello.state == ClientHello::State::kNotTls || held_.empty();
-  if (asked.policy && !not_tls && !InspectName(hello)) return;
-  if (asked.secrets && whole &&
-      environment_.secrets.Serves(hello.server_name, connection_.ends().peer_port)) {
-    HandOver(hello.server_name);
+  if (asked.policy && hello_.state != ClientHello::State::kNotTls && !InspectName()) return;
+  if (asked.secrets && hello_.state == ClientHello::State::kWhole &&
+      environment_.secrets.Serves(hello_.server_name, connection_.ends().peer_port)) {
+    HandOver(hello_.server_name);
     if (done_) return;
   }
   FlushToHost();
 }
 
-bool TcpFlow::InspectName(const ClientHello& hello) {
-  const Judge::Decision decision =
-      hello.state != ClientHello::State::kWhole
-          ? Judge::Decision{{}, "", "TLS that cannot be read"}
-          : environment_.judge.DecideNamed(target_, connection_.ends().peer_port, hello.server_name,
-                                           absl::Now());
+Judge::Decision TcpFlow::DecideByName() const {
+  if (hello_.state != ClientHello::State::kWhole) return {.detail = "TLS that cannot be read"};
+  return environment_.judge.DecideNamed(target_, connection_.ends().peer_port, hello_.server_name,
+                                        absl::Now(), names_);
+}
+
+bool TcpFlow::MayGoOn() {
+  const Judge::Decision decision = environment_.judge.Decide(
+      Direction::kOut, Protocol::kTcp, target_, connection_.ends().peer_port, absl::Now(), names_);
+  if (decision.verdict.action == Action::kDeny) return false;
+  if (!decision.checks_name || hello_.state == ClientHello::State::kNotTls) return true;
+  if (hello_.state == ClientHello::State::kNeedsMore) return inspection_.policy = true;
+  return DecideByName().verdict.action == Action::kAllow;
+}
+
+bool TcpFlow::InspectName() {
+  const Judge::Decision decision = DecideByName();
   if (decision.verdict.action == Action::kDeny) {
     FlowLabel denied = label_;
     denied.rule = decision.verdict.rule;

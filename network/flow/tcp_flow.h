@@ -42,7 +42,9 @@ class TcpFlow {
   ~TcpFlow();
 
   // The guest's `syn` to `target` (what its destination stands for), which the policy lets pass.
-  void Connect(const TcpSegment& syn, const IpAddress& target, Inspection inspection);
+  // `names`: that `target` has for our resolver.
+  void Connect(const TcpSegment& syn, const IpAddress& target, std::vector<std::string> names,
+               Inspection inspection);
   // The same to our resolver, at the other end of `socket`.
   void ConnectToResolver(const TcpSegment& syn, UniqueFd socket);
   // The same, once the other side has said by a byte that somebody accepts there.
@@ -57,6 +59,9 @@ class TcpFlow {
   void OnBatchEnd() { connection_.Acknowledge(); }
   // The link takes frames again.
   void OnDrained();
+  // Whether the policy, which is new, lets what the guest has begun go on: by the names that it was
+  // let pass by. Where none was said yet, it is read for that from now on.
+  bool MayGoOn();
   // Ends it on both sides at once; no OnDone.
   void Abort(absl::string_view why);
 
@@ -76,9 +81,12 @@ class TcpFlow {
   void OnHostConnected();
   void OnMemberAnswer();
   void TakeFromGuest(Bytes data, bool finished);
+  // Keeps the name in TLS, also where no policy asks for it: the next one may.
+  void ReadHello(Bytes data);
   void Inspect();
+  Judge::Decision DecideByName() const;
   // False: the policy denies it, and it is over.
-  bool InspectName(const ClientHello& hello);
+  bool InspectName();
   // To msb-secrets, which has both sides of the connection then.
   void HandOver(const std::string& name);
   void TellPlaceholders(Bytes data);
@@ -102,6 +110,9 @@ class TcpFlow {
   TcpConnection connection_;
   Inspection inspection_;
   IpAddress target_;
+  std::vector<std::string> names_;  // of the target, known to our resolver when they were used
+  ClientHello hello_;               // what the guest began with
+  std::string hello_bytes_;         // of it, while more of them are to come
   HeldBytes held_;  // of the guest, not yet written to the host; bounded by the window
   bool guest_finished_ = false;
   bool host_shut_ = false;  // our FIN is with the host

@@ -10,6 +10,8 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -42,6 +44,11 @@ class UdpFlow {
   void ToGuest(Bytes data);
   bool ExpiredAt(absl::Time now) const { return now - active_ > environment_.limits.udp_idle; }
   int publisher() const { return publisher_; }
+  // Of another member of a private network, who began it.
+  bool from_member() const { return slot_.of_all != nullptr; }
+  // That our resolver knew for its peer when it began.
+  void set_names(std::vector<std::string> names) { names_ = std::move(names); }
+  const std::vector<std::string>& names() const { return names_; }
 
  private:
   void OnSocket();
@@ -56,6 +63,7 @@ class UdpFlow {
   const int publisher_;
   UniqueFd socket_;
   MemberSlot slot_;
+  std::vector<std::string> names_;
   bool through_ = false;
   bool dead_ = false;
   std::string quote_;  // the beginning of the guest's last packet

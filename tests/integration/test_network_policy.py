@@ -279,6 +279,64 @@ def test_a_new_policy_holds_at_once(world):
         assert "rule 1" in guest.request('id: 1 set_policy { preset: "none" rules: "perhaps" }')
 
 
+# TLS to an address by its number; once told by a line, a request.
+HELD_TLS = r"""
+import socket, ssl, sys
+context = ssl.create_default_context(); context.check_hostname = False
+context.verify_mode = ssl.CERT_NONE
+s = context.wrap_socket(socket.create_connection((sys.argv[1], 443)), server_hostname=sys.argv[2])
+print("up", flush=True)
+try:
+    sys.stdin.readline(); s.sendall(b"GET / HTTP/1.0\r\n\r\n"); print(s.recv(100)[:8])
+except OSError: print("reset")
+"""
+# A line over TCP, and a datagram; the same once more when told.
+HELD_PLAIN = r"""
+import socket, sys
+tcp = socket.create_connection((sys.argv[1], 25), 5); print(tcp.recv(99), flush=True)
+udp = socket.socket(type=socket.SOCK_DGRAM); udp.settimeout(5); udp.connect((sys.argv[1], 7))
+udp.send(b"x"); print(udp.recv(9), flush=True)
+sys.stdin.readline(); tcp.sendall(b"hello\n"); udp.send(b"y"); print(tcp.recv(99), udp.recv(9))
+"""
+
+
+def held(guest, code, *arguments):
+    return guest.popen(sys.executable, "-c", code, *arguments, stdin=subprocess.PIPE,
+                       stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def test_a_new_policy_asks_connections_for_the_name_that_they_said(world):
+    with world.guest("public") as guest:
+        names = ("www.example.com", "other.org", "dns.google")
+        clients = {name: held(guest, HELD_TLS, WEB, name) for name in names}
+        silent = held(guest, "import socket,sys\ns=socket.create_connection(('%s',443));print('up',"
+                      "flush=True)\nsys.stdin.readline()\nimport ssl;c=ssl.create_default_context()\n"
+                      "try: c.wrap_socket(s,server_hostname='www.example.com')\n"
+                      "except Exception as e: print(type(e).__name__)" % WEB)
+        for client in (*clients.values(), silent):
+            assert client.stdout.readline() == b"up\n"
+        assert "ok" in guest.request('id: 1 set_policy { preset: "public" rules: "deny .example.com" }')
+        told = {name: client.communicate(b"\n", timeout=20)[0] for name, client in clients.items()}
+        assert told == {"www.example.com": b"reset\n", "other.org": b"b'HTTP/1.1'\n",
+                        "dns.google": b"reset\n"}
+        # What had said none yet is asked when it does.
+        assert silent.communicate(b"\n", timeout=20)[0] == b"ConnectionResetError\n"
+
+
+def test_a_name_that_opened_a_flow_holds_as_long_as_the_flow(world):
+    rules = ("allow moving.example.com", "allow other.org")
+    with world.guest("none", *rules, limits="max_names: 1") as guest:
+        plain = held(guest, HELD_PLAIN, "moving.example.com")
+        assert plain.stdout.readline() == b"b'220 ready\\r\\n'\n"
+        assert plain.stdout.readline() == b"b'x'\n"
+        assert "ok" in probe(guest, "http", "other.org", 80)  # and the other name is forgotten
+        assert "error" in probe(guest, "http", WEB, 80)
+        text = " ".join(f'rules: "{rule}"' for rule in (*rules, "allow 10.1.2.3"))
+        assert "ok" in guest.request(f'id: 1 set_policy {{ preset: "none" {text} }}')
+        out = plain.communicate(b"\n", timeout=20)
+        assert out[0] == b"b'250 hello\\n' b'y'\n", out
+
+
 def test_counts_by_rule(world):
     with world.guest("none", "allow tcp 93.184.216.34 80", "deny any") as guest:
         probe(guest, "http", WEB, 80)
