@@ -87,6 +87,7 @@ absl::StatusOr<std::unique_ptr<Environment>> MakeEnvironment(EventLoop& loop,
                                                            .dns_servers = std::move(servers)});
   environment->audit.SetPolicy(policy);
   environment->judge.SetPolicy(std::move(policy));
+  MSB_RETURN_IF_ERROR(ReadHostAddresses(environment->judge));
   environment->judge.pins().set_limits(PinLimitsOf(spec.limits()));
   environment->members.SetNames({spec.private_domains().begin(), spec.private_domains().end()},
                                 {spec.own_names().begin(), spec.own_names().end()});

@@ -20,7 +20,8 @@ inline constexpr uint32_t kMaxMtu = 65520;
 // The gateway's address on the link: ours alone, so it may be any.
 inline constexpr Mac kGatewayMac = {0x02, 'm', 's', 'b', 0, 1};
 
-// The environment without its link, with its policy set. kInvalidArgument with the field's name.
+// The environment without its link, with its policy set and the host's addresses known, without
+// which no policy holds. kInvalidArgument with the field's name.
 absl::StatusOr<std::unique_ptr<Environment>> MakeEnvironment(EventLoop& loop,
                                                              const msb::net::v1::NetSpec& spec);
 

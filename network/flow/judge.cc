@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -174,10 +175,10 @@ bool Judge::MayAnswerWith(const IpAddress& address) const {
   });
 }
 
-std::vector<IpAddress> ReadHostAddresses() {
+absl::Status ReadHostAddresses(Judge& judge) {
   std::vector<IpAddress> addresses;
   ifaddrs* list = nullptr;
-  if (::getifaddrs(&list) != 0) return addresses;
+  if (::getifaddrs(&list) != 0) return absl::ErrnoToStatus(errno, "getifaddrs");
   for (const ifaddrs* entry = list; entry != nullptr; entry = entry->ifa_next) {
     if (entry->ifa_addr == nullptr) continue;
     if (entry->ifa_addr->sa_family == AF_INET) {
@@ -190,7 +191,8 @@ std::vector<IpAddress> ReadHostAddresses() {
     }
   }
   ::freeifaddrs(list);
-  return addresses;
+  judge.SetHostAddresses(std::move(addresses));
+  return absl::OkStatus();
 }
 
 }  // namespace msb::net

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_set.h"
+#include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "network/dns/pins.h"
@@ -66,8 +67,10 @@ class Judge {
   NamePins pins_;
 };
 
-// Of all interfaces, but the loopback's network. Asks the kernel, which needs no privilege.
-std::vector<IpAddress> ReadHostAddresses();
+// Tells `judge` the addresses of all interfaces, by the kernel, which needs no privilege for it.
+// When that fails, those that it knows stay: without them the host's own would pass for the
+// Internet's.
+absl::Status ReadHostAddresses(Judge& judge);
 
 }  // namespace msb::net
 

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "absl/time/clock.h"
+#include "base/log.h"
 #include "base/status_macros.h"
 
 namespace msb::net {
@@ -419,8 +420,12 @@ absl::Status Stack::SetSecrets(const msb::net::v1::SecretHosts& hosts) {
 void Stack::Sweep() {
   const absl::Time now = absl::Now();
   if (now - host_addresses_read_ >= kHostAddressesInterval) {
-    host_addresses_read_ = now;
-    environment_.judge.SetHostAddresses(ReadHostAddresses());
+    const absl::Status read = ReadHostAddresses(environment_.judge);
+    if (read.ok()) {
+      host_addresses_read_ = now;
+    } else {  // again at the next sweep
+      MSB_LOG(kWarning) << "the host's addresses are not read anew: " << read.message();
+    }
   }
   std::vector<TcpFlow*> expired;
   for (const auto& [key, flow] : tcp_) {
