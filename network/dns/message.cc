@@ -175,6 +175,15 @@ std::string MakeDnsAnswerWith(Bytes query, const DnsQuery& parsed,
   return answer;
 }
 
+std::string TruncateDnsAnswer(Bytes answer) {
+  const std::optional<DnsAnswer> parsed = ParseDnsAnswer(answer);
+  if (!parsed.has_value()) return "";
+  std::string cut = MakeDnsAnswer(answer, parsed->question, parsed->code);
+  auto* const bytes = reinterpret_cast<uint8_t*>(cut.data());
+  Store16(Load16(bytes + 2) | kFlagTruncated, bytes + 2);
+  return cut;
+}
+
 std::string WithDnsId(Bytes message, uint16_t id) {
   std::string copy(message.begin(), message.end());
   Store16(id, reinterpret_cast<uint8_t*>(copy.data()));

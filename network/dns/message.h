@@ -62,6 +62,10 @@ std::string MakeDnsAnswer(Bytes query, const DnsQuery& parsed, DnsCode code);
 std::string MakeDnsAnswerWith(Bytes query, const DnsQuery& parsed,
                               const std::vector<IpAddress>& addresses, uint32_t ttl);
 
+// The question of `answer` alone, marked as cut: to be asked over TCP (RFC 2181, 9). "" for what is
+// no answer.
+std::string TruncateDnsAnswer(Bytes answer);
+
 // The same message with another id.
 std::string WithDnsId(Bytes message, uint16_t id);
 

@@ -70,6 +70,17 @@ TEST(DnsMessageTest, AnswersWithoutRecords) {
   EXPECT_THAT(parsed->addresses, IsEmpty());
 }
 
+TEST(DnsMessageTest, CutsAnAnswerToItsQuestion) {
+  const std::string cut = TruncateDnsAnswer(Of(kAnswer));
+  const auto parsed = ParseDnsAnswer(Of(cut));
+  ASSERT_TRUE(parsed.has_value());
+  EXPECT_TRUE(parsed->truncated);
+  EXPECT_EQ(parsed->question.name, "example.com");
+  EXPECT_EQ(parsed->question.id, 0x1234);
+  EXPECT_THAT(parsed->addresses, IsEmpty());
+  EXPECT_EQ(TruncateDnsAnswer(Of(kQuery)), "");
+}
+
 TEST(NamePinsTest, RememberANameForItsLifeAndNotLonger) {
   NamePins pins;
   const absl::Time now = absl::UnixEpoch();

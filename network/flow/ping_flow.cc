@@ -72,8 +72,13 @@ void PingFlow::ToHost(const IcmpEcho& request) {
 void PingFlow::OnSocket() {
   static thread_local std::vector<uint8_t> buffer(kMaxMessageBytes);
   const ssize_t got = ::recv(socket_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
-  if (got < 8) return;
-  const std::optional<IcmpEcho> echo = ParseEcho({buffer.data(), static_cast<size_t>(got)});
+  if (got > 0) ToGuest({buffer.data(), static_cast<size_t>(got)});
+}
+
+void PingFlow::ToGuest(Bytes message) {
+  // The peer may answer with more than it was asked, and than a frame can carry.
+  if (message.size() + (peer_.is_v4() ? 20 : 40) > environment_.mtu) return;
+  const std::optional<IcmpEcho> echo = ParseEcho(message);
   const uint8_t reply = peer_.is_v4() ? kEchoReplyV4 : kEchoReplyV6;
   if (!echo.has_value() || echo->type != reply || environment_.Congested()) return;
   active_ = absl::Now();

@@ -27,6 +27,8 @@ class PingFlow {
   // kPermissionDenied where the host gives no ping sockets.
   absl::Status Start();
   void ToHost(const IcmpEcho& request);
+  // What the host's socket got: a whole ICMP message.
+  void ToGuest(Bytes message);
   bool ExpiredAt(absl::Time now) const;
 
  private:

@@ -16,6 +16,7 @@ namespace msb::net {
 namespace {
 
 constexpr uint16_t kDnsPort = 53;
+constexpr size_t kUdpHeaderBytes = 40 + 8;  // with that of IPv6
 constexpr absl::Duration kSweepInterval = absl::Seconds(5);
 // Interfaces come and go; their addresses are the host's own, which no guest reaches unasked.
 constexpr absl::Duration kHostAddressesInterval = absl::Seconds(10);
@@ -320,7 +321,12 @@ void Stack::OnDns(const FlowKey& key, const UdpDatagram& datagram) {
   resolver_.Resolve(
       datagram.payload, Resolver::Transport::kUdp, [this, key](const std::string& answer) {
         if (answer.empty() || environment_.link->congested()) return;
-        const Bytes bytes(reinterpret_cast<const uint8_t*>(answer.data()), answer.size());
+        Bytes bytes(reinterpret_cast<const uint8_t*>(answer.data()), answer.size());
+        std::string cut;
+        if (bytes.size() + kUdpHeaderBytes > environment_.mtu) {
+          cut = TruncateDnsAnswer(bytes);
+          bytes = {reinterpret_cast<const uint8_t*>(cut.data()), cut.size()};
+        }
         environment_.link->Send(BuildUdp(environment_.link_addresses, key.peer, key.peer_port,
                                          environment_.addresses.GuestFor(key.peer), key.guest_port,
                                          MakePayload(bytes)));

@@ -43,6 +43,7 @@ class FrameStream {
   ~FrameStream();
 
   absl::Status Start();
+  // Drops what is longer than a frame may be: the other end would take it for the link's end.
   void Send(Frame frame);
   bool congested() const { return queued_bytes_ >= kHighWaterBytes; }
   // Sends what has been collected; by itself at the end of each turn.

@@ -1,0 +1,95 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "network/flow/stack.h"
+
+#include <sys/socket.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "network/flow/ping_flow.h"
+#include "tests/support/matchers.h"
+
+namespace msb::net {
+namespace {
+
+using testing::ElementsAre;
+using testing::SizeIs;
+
+IpAddress Address(absl::string_view text) { return *IpAddress::Parse(text); }
+
+// A stack whose link the test has the other end of.
+class StackTest : public testing::Test {
+ protected:
+  static constexpr uint16_t kMtu = 65520;
+
+  void SetUp() override {
+    ASSERT_OK_AND_ASSIGN(loop_, EventLoop::Create());
+    int ends[2];
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+    guest_ = UniqueFd(ends[0]);
+    environment_.reset(new Environment{.loop = *loop_,
+                                       .addresses = {.guest_v4 = Address("192.0.0.2"),
+                                                     .gateway_v4 = Address("192.0.0.1"),
+                                                     .guest_v6 = Address("fd6d:7362::2"),
+                                                     .gateway_v6 = Address("fd6d:7362::1")},
+                                       .link_addresses = {},
+                                       .mtu = kMtu,
+                                       .limits = {},
+                                       .dns_servers = {}});
+    environment_->link =
+        std::make_unique<FrameStream>(*loop_, UniqueFd(ends[1]),
+                                      FrameStream::Handlers{.on_frame = [](Bytes) {},
+                                                            .on_batch_end = [] {},
+                                                            .on_drained = [] {},
+                                                            .on_end = [](const absl::Status&) {}});
+    ASSERT_OK(environment_->link->Start());
+    stack_ = std::make_unique<Stack>(*environment_);
+  }
+
+  // The frames that the guest has got since the last call.
+  std::vector<std::string> Received() {
+    std::vector<char> buffer(1 << 20);
+    while (true) {
+      environment_->link->Flush();
+      const ssize_t got = ::recv(guest_.get(), buffer.data(), buffer.size(), 0);
+      if (got <= 0) break;
+      received_.append(buffer.data(), static_cast<size_t>(got));
+      loop_->After(absl::ZeroDuration(), [this] { loop_->Stop(); });
+      EXPECT_OK(loop_->Run());
+    }
+    std::vector<std::string> frames;
+    size_t at = 0;
+    while (at < received_.size()) {
+      const size_t size = Load32(reinterpret_cast<const uint8_t*>(&received_[at]));
+      frames.push_back(received_.substr(at + 4, size));
+      at += 4 + size;
+    }
+    received_.clear();
+    return frames;
+  }
+
+  std::unique_ptr<EventLoop> loop_;
+  UniqueFd guest_;
+  std::unique_ptr<Environment> environment_;
+  std::unique_ptr<Stack> stack_;
+  std::string received_;
+};
+
+TEST_F(StackTest, PassesNoEchoReplyThatIsLongerThanTheLinkTakes) {
+  for (const auto& [peer, header, type] :
+       {std::tuple{"8.8.8.8", 20, kEchoReplyV4}, {"2606:4700::1111", 40, kEchoReplyV6}}) {
+    PingFlow flow(*environment_, Address(peer), Address(peer), /*id=*/7);
+    const size_t longest = kMtu - static_cast<size_t>(header);
+    for (const size_t size : {longest, longest + 1, size_t{65535}}) {
+      const std::string message = MakeEcho(type, 0, 1, std::vector<uint8_t>(size - 8));
+      flow.ToGuest({reinterpret_cast<const uint8_t*>(message.data()), message.size()});
+    }
+    EXPECT_THAT(Received(), ElementsAre(SizeIs(kEthernetBytes + kMtu))) << peer;
+  }
+}
+
+}  // namespace
+}  // namespace msb::net
