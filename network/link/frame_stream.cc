@@ -38,6 +38,7 @@ FrameStream::FrameStream(EventLoop& loop, UniqueFd socket, Handlers handlers)
 
 FrameStream::~FrameStream() {
   loop_.Cancel(flush_timer_);
+  loop_.Cancel(drained_timer_);
   if (socket_.valid()) loop_.Unwatch(socket_.get());
 }
 
@@ -49,9 +50,7 @@ absl::Status FrameStream::Start() {
 void FrameStream::OnEvents(uint32_t events) {
   if ((events & EPOLLOUT) != 0) {
     writable_ = true;
-    const bool was_congested = congested();
     Flush();
-    if (was_congested && !congested()) handlers_.on_drained();
   }
   if (!socket_.valid()) return;
   if ((events & EPOLLIN) != 0 && reading_) return ReadFrames();
@@ -113,7 +112,17 @@ void FrameStream::FlushLater() {
   });
 }
 
+// Not from within Flush, which those who are told may have called.
+void FrameStream::TellDrainedLater() {
+  if (std::exchange(drained_planned_, true)) return;
+  drained_timer_ = loop_.After(absl::ZeroDuration(), [this] {
+    drained_planned_ = false;
+    handlers_.on_drained();
+  });
+}
+
 void FrameStream::Flush() {
+  const bool was_congested = congested();
   while (!queue_.empty() && writable_ && socket_.valid()) {
     std::vector<iovec> parts;
     size_t skip = sent_of_first_;
@@ -147,6 +156,7 @@ void FrameStream::Flush() {
     }
     sent_of_first_ = taken;
   }
+  if (was_congested && !congested()) TellDrainedLater();
   UpdateWatch();
 }
 

@@ -58,6 +58,7 @@ class FrameStream {
   size_t HandleBuffered();
   void UpdateWatch();
   void FlushLater();
+  void TellDrainedLater();
   void End(absl::Status why);
 
   struct Queued {
@@ -77,6 +78,8 @@ class FrameStream {
   bool writable_ = true;
   bool flush_planned_ = false;
   EventLoop::TimerId flush_timer_{};
+  bool drained_planned_ = false;
+  EventLoop::TimerId drained_timer_{};
   uint32_t watched_ = 0;
 };
 
