@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "absl/time/clock.h"
@@ -63,6 +64,11 @@ struct Environment {
 
   // Whether those who read for the guest should stop for now.
   bool Congested() { return link->congested() || down.Wait(absl::Now()) > absl::ZeroDuration(); }
+  // Answers a frame of the guest's, unless it takes nothing for now: what nobody must have is
+  // dropped before the bytes of connections are.
+  void Reply(Frame frame) {
+    if (!link->congested()) link->Send(std::move(frame));
+  }
   // Promises on_room for the time when the rate allows more; the link promises it by itself.
   void WaitForRoom();
   // The address that the guest's packets to `destination` go to: the gateway stands for the host's

@@ -110,7 +110,7 @@ void Stack::OnArp(Bytes bytes) {
   std::copy(mac.begin(), mac.end(), out + 8);
   std::copy_n(bytes.begin() + 24, 4, out + 14);
   std::copy_n(bytes.begin() + 8, 10, out + 18);
-  environment_.link->Send(BuildRaw(environment_.link_addresses, kEtherTypeArp, std::move(reply)));
+  environment_.Reply(BuildRaw(environment_.link_addresses, kEtherTypeArp, std::move(reply)));
 }
 
 void Stack::OnNeighbourSolicitation(const IpPacket& packet) {
@@ -127,7 +127,7 @@ void Stack::OnNeighbourSolicitation(const IpPacket& packet) {
   message.append(mac.begin(), mac.end());
   Frame frame = BuildIcmp(environment_.link_addresses, target, packet.source, std::move(message));
   frame.header[kEthernetBytes + 7] = 255;  // RFC 4861, 7.1.2
-  environment_.link->Send(std::move(frame));
+  environment_.Reply(std::move(frame));
 }
 
 void Stack::OnIp(const IpPacket& packet) {
@@ -151,9 +151,8 @@ void Stack::OnIp(const IpPacket& packet) {
       return OnEcho(packet);
     default:
       environment_.audit.CountDropped();
-      environment_.link->Send(BuildUnreachable(environment_.link_addresses,
-                                               Unreachable::kProhibited,
-                                               addresses.GatewayFor(packet.source), packet));
+      environment_.Reply(BuildUnreachable(environment_.link_addresses, Unreachable::kProhibited,
+                                          addresses.GatewayFor(packet.source), packet));
   }
 }
 
@@ -201,7 +200,7 @@ void Stack::RefuseTcp(const FlowKey& key, const TcpSegment& segment, const IpPac
   const uint32_t taken = static_cast<uint32_t>(segment.payload.size()) +
                          ((segment.flags & kTcpSyn) != 0 ? 1 : 0) +
                          ((segment.flags & kTcpFin) != 0 ? 1 : 0);
-  environment_.link->Send(
+  environment_.Reply(
       BuildTcp(environment_.link_addresses,
                {.source = key.peer,
                 .destination = packet.source,
@@ -313,7 +312,7 @@ UdpFlow* Stack::OpenUdp(const FlowKey& key, const IpPacket& packet) {
   } else {
     environment_.audit.Failed(label, "too many flows");
   }
-  environment_.link->Send(BuildUnreachable(environment_.link_addresses, why, key.peer, packet));
+  environment_.Reply(BuildUnreachable(environment_.link_addresses, why, key.peer, packet));
   return nullptr;
 }
 
@@ -338,16 +337,15 @@ void Stack::OnEcho(const IpPacket& packet) {
   const bool v4 = packet.destination.is_v4();
   if (!echo.has_value() || echo->type != (v4 ? kEchoRequestV4 : kEchoRequestV6)) return;
   if (environment_.addresses.IsGateway(packet.destination)) {
-    environment_.link->Send(BuildIcmp(
+    environment_.Reply(BuildIcmp(
         environment_.link_addresses, packet.destination, packet.source,
         MakeEcho(v4 ? kEchoReplyV4 : kEchoReplyV6, echo->id, echo->sequence, echo->data)));
     return;
   }
   if (environment_.members.Has(packet.destination)) {
     // Between members there are connections and datagrams, and no ICMP.
-    environment_.link->Send(BuildUnreachable(environment_.link_addresses, Unreachable::kHost,
-                                             environment_.addresses.GatewayFor(packet.source),
-                                             packet));
+    environment_.Reply(BuildUnreachable(environment_.link_addresses, Unreachable::kHost,
+                                        environment_.addresses.GatewayFor(packet.source), packet));
     return;
   }
   const FlowKey key{echo->id, 0, packet.destination};
@@ -375,8 +373,8 @@ PingFlow* Stack::OpenPing(const FlowKey& key, const IpPacket& packet) {
   } else {
     environment_.audit.Failed(label, "too many flows");
   }
-  environment_.link->Send(BuildUnreachable(
-      environment_.link_addresses, why, environment_.addresses.GatewayFor(packet.source), packet));
+  environment_.Reply(BuildUnreachable(environment_.link_addresses, why,
+                                      environment_.addresses.GatewayFor(packet.source), packet));
   return nullptr;
 }
 

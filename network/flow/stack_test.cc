@@ -16,6 +16,8 @@ namespace msb::net {
 namespace {
 
 using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::Not;
 using testing::SizeIs;
 
 IpAddress Address(absl::string_view text) { return *IpAddress::Parse(text); }
@@ -89,6 +91,47 @@ TEST_F(StackTest, PassesNoEchoReplyThatIsLongerThanTheLinkTakes) {
     }
     EXPECT_THAT(Received(), ElementsAre(SizeIs(kEthernetBytes + kMtu))) << peer;
   }
+}
+
+TEST_F(StackTest, KeepsNoMoreAnswersThanAGuestThatTakesNoneMayHaveWaiting) {
+  const IpAddress guest = environment_->addresses.guest_v4;
+  const IpAddress gateway = environment_->addresses.gateway_v4;
+  const auto send = [&](const Frame& frame) {
+    std::vector<uint8_t> bytes(frame.header, frame.header + frame.header_size);
+    const Bytes rest = frame.payload.bytes();
+    bytes.insert(bytes.end(), rest.begin(), rest.end());
+    stack_->OnFrame(bytes);
+  };
+  const auto echo = [&](size_t size) {
+    return BuildIcmp({}, guest, gateway,
+                     MakeEcho(kEchoRequestV4, 1, 1, std::vector<uint8_t>(size)));
+  };
+  const Frame syn = BuildTcp({}, {.source = guest,
+                                  .destination = gateway,
+                                  .source_port = 1000,
+                                  .destination_port = 80,
+                                  .flags = kTcpSyn,
+                                  .mss = 1000});
+  const std::vector<uint8_t> nothing(4);
+  const Frame datagram = BuildUdp({}, guest, 1000, gateway, 7, MakePayload(nothing));
+  const size_t bound = FrameStream::kHighWaterBytes + FrameStream::kMaxFrameBytes;
+  for (int i = 0; i < 20000; ++i) {
+    send(syn);
+    send(datagram);
+    if (i % 100 == 0) send(echo(60000));
+    ASSERT_LE(environment_->link->queued_bytes(), bound);
+  }
+  EXPECT_TRUE(environment_->link->congested());
+  EXPECT_THAT(Received(), Not(IsEmpty()));
+  send(echo(100));
+  EXPECT_THAT(Received(), ElementsAre(SizeIs(kEthernetBytes + 20 + 8 + 100)));
+}
+
+TEST_F(StackTest, LosesWhatALinkHasNoRoomFor) {
+  for (int i = 0; i < 100; ++i) {
+    environment_->link->Send(BuildRaw({}, 0, std::string(60000, 'x')));
+  }
+  EXPECT_LE(environment_->link->queued_bytes(), FrameStream::kMaxQueuedBytes);
 }
 
 }  // namespace

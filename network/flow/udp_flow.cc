@@ -129,7 +129,7 @@ void UdpFlow::AnswerUnreachable(int error) {
   IpPacket packet;
   packet.source = ends_.guest;
   packet.whole = {reinterpret_cast<const uint8_t*>(quote_.data()), quote_.size()};
-  environment_.link->Send(BuildUnreachable(environment_.link_addresses, why, ends_.peer, packet));
+  environment_.Reply(BuildUnreachable(environment_.link_addresses, why, ends_.peer, packet));
 }
 
 }  // namespace msb::net

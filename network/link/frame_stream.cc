@@ -95,6 +95,7 @@ size_t FrameStream::HandleBuffered() {
 
 void FrameStream::Send(Frame frame) {
   if (!socket_.valid() || frame.size() > kMaxFrameBytes) return;
+  if (queued_bytes_ + kLengthBytes + frame.size() > kMaxQueuedBytes) return;
   Queued& queued = queue_.emplace_back();
   Store32(static_cast<uint32_t>(frame.size()), queued.length);
   queued_bytes_ += kLengthBytes + frame.size();

@@ -28,6 +28,8 @@ class FrameStream {
   static constexpr size_t kMaxFrameBytes = 65535 + 14 + 4;
   // More than this waiting, and those who make frames of what they read should stop reading.
   static constexpr size_t kHighWaterBytes = 1 << 20;
+  // Of what waits for a guest that takes nothing; what comes then is lost, as on any wire.
+  static constexpr size_t kMaxQueuedBytes = 2 * kHighWaterBytes;
 
   struct Handlers {
     std::function<void(Bytes frame)> on_frame;
@@ -46,6 +48,7 @@ class FrameStream {
   // Drops what is longer than a frame may be: the other end would take it for the link's end.
   void Send(Frame frame);
   bool congested() const { return queued_bytes_ >= kHighWaterBytes; }
+  size_t queued_bytes() const { return queued_bytes_; }
   // Sends what has been collected; by itself at the end of each turn.
   void Flush();
   // Leaves the guest's frames where they are, so that it has to wait.
