@@ -95,6 +95,8 @@ std::string DnsTypeName(uint16_t type) {
       return "SVCB";
     case kDnsHttps:
       return "HTTPS";
+    case kDnsAny:
+      return "ANY";
     default:
       return absl::StrCat("TYPE", type);
   }

@@ -22,7 +22,8 @@ inline constexpr uint16_t kDnsA = 1;
 inline constexpr uint16_t kDnsAaaa = 28;
 inline constexpr uint16_t kDnsSvcb = 64;
 inline constexpr uint16_t kDnsHttps = 65;
-std::string DnsTypeName(uint16_t type);  // "A", "TYPE99"
+inline constexpr uint16_t kDnsAny = 255;  // RFC 8482
+std::string DnsTypeName(uint16_t type);   // "A", "TYPE99"
 
 enum class DnsCode : uint8_t {
   kOk = 0,

@@ -133,6 +133,13 @@ TEST(ClientHelloTest, FindsTheNameAmongOtherExtensions) {
   EXPECT_EQ(hello.server_name, "example.com");
 }
 
+TEST(ClientHelloTest, ReadsTheOuterNameOfAnEncryptedHello) {
+  const std::string encrypted = "\xfe\x0d"s + Vector(2, "whatever it holds");  // RFC 9849
+  const ClientHello hello = ParseClientHello(Hello(encrypted + Sni("outer.example")));
+  EXPECT_EQ(hello.state, ClientHello::State::kWhole);
+  EXPECT_EQ(hello.server_name, "outer.example");
+}
+
 TEST(ClientHelloTest, WaitsForTheRestHoweverItIsCut) {
   const std::string hello = Hello(Sni("example.com"));
   for (size_t cut = 0; cut < hello.size(); ++cut) {

@@ -86,7 +86,8 @@ void Resolver::Resolve(Bytes query, Transport transport, Answer answer) {
     return answer(MakeDnsAnswer(query, *parsed, DnsCode::kNoSuchName));
   }
   // They may carry keys that encrypt the name in TLS, and addresses that no A record has.
-  const bool hides = parsed->type == kDnsHttps || parsed->type == kDnsSvcb;
+  const bool hides =
+      parsed->type == kDnsHttps || parsed->type == kDnsSvcb || parsed->type == kDnsAny;
   if (hides && environment_.judge.names_matter()) {
     environment_.audit.LookedUp(parsed->name, type, "withheld", verdict.rule);
     return answer(MakeDnsAnswer(query, *parsed, DnsCode::kOk));

@@ -250,6 +250,21 @@ def test_dns_goes_through_our_resolver_wherever_it_is_sent(world):
         assert out.stdout.split() == [socket.inet_aton(WEB2).hex().encode(), b"0"], out
 
 
+def test_records_that_hide_names_are_withheld_where_names_matter(world):
+    code = ("import socket,sys;s=socket.socket(type=socket.SOCK_DGRAM);s.settimeout(5)\n"
+            "q=b'\\x12\\x34\\1\\0\\0\\1\\0\\0\\0\\0\\0\\0\\5other\\3org\\0\\0'"
+            "+bytes([int(sys.argv[1])])+b'\\0\\1'\n"
+            "s.sendto(q,('192.0.0.1',53));d=s.recv(600);print(d[3]&15,d[7])")
+    for rules, told in ((("deny a.example",), "withheld"), ((), "0 addresses")):
+        with world.guest("public", *rules) as guest:
+            client, wait = guest.watch()
+            with client:
+                for number, kind in ((64, "SVCB"), (65, "HTTPS"), (255, "ANY")):
+                    out = guest.run(sys.executable, "-c", code, number, check=True).stdout
+                    assert out == b"0 0\n"
+                    assert f'"{kind} {told}"' in wait("KIND_DNS", "other.org")
+
+
 def test_look_ups_at_once_are_bounded(world):
     code = ("import socket,struct\ns=socket.socket(type=socket.SOCK_DGRAM);s.settimeout(20)\n"
             "for i in range(5):\n"
