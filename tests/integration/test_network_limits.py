@@ -6,6 +6,7 @@ import contextlib
 import os
 import resource
 import socket
+import subprocess
 import sys
 
 import pytest
@@ -136,6 +137,54 @@ def test_an_upload_to_a_slow_host_takes_no_more_memory_than_its_window(world):
                   f"for _ in range({total >> 20}): s.sendall(bytes(1<<20))", check=True)
         assert sink.communicate(timeout=60)[0] == b"%d\n" % total
         assert most_memory(guest.process) - before < 16 << 20
+
+
+SEND_OR_TAKE = r"""
+import socket, sys
+s = socket.create_server(("127.0.0.1", 9300)); print("up", flush=True); c = s.accept()[0]
+if sys.argv[1] == "send": c.sendall(bytes(3 << 20)); c.close()
+else:
+    while c.recv(1 << 16): pass
+    c.close()
+"""
+
+
+@pytest.mark.parametrize("way", ["up", "down"])
+def test_a_rate_of_bytes_holds(world, way):
+    take, send = "\nwhile s.recv(1<<16): pass", "\ns.sendall(bytes(3<<20));s.shutdown(1);s.recv(1)"
+    code = ("import socket,time;s=socket.create_connection(('192.0.0.1',9300));b=time.monotonic()"
+            + (send if way == "up" else take) + "\nprint(time.monotonic()-b)")
+    host = world.start_program(world.host, SEND_OR_TAKE, "send" if way == "down" else "take")
+    with world.guest("all", limits=f"bytes_per_second_{way}: {1 << 20}") as guest:
+        seconds = float(guest.run(sys.executable, "-c", code, check=True).stdout)
+    assert host.wait(timeout=20) == 0
+    # Three seconds' worth, of which a tenth comes at once.
+    assert 2.2 < seconds < 15
+
+
+def test_a_rate_of_packets_holds(world):
+    code = ("import socket,time;s=socket.socket(type=2);s.settimeout(20);s.connect(('%s',7))\n"
+            "b=time.monotonic()\nfor _ in range(150): s.send(b'x');s.recv(9)\n"
+            "print(time.monotonic()-b)" % WEB)
+    with world.guest("public", limits="packets_per_second: 50") as guest:
+        assert 2.2 < float(guest.run(sys.executable, "-c", code, check=True).stdout) < 15
+
+
+def test_flows_that_are_idle_expire(world):
+    hold = ("import socket\nu=socket.socket(type=2);u.settimeout(5);u.connect(('%s',7));u.send(b'x')\n"
+            "u.recv(9);s=socket.create_connection(('%s',25));s.recv(99);print('up',flush=True)\n"
+            "try: s.recv(1)\nexcept ConnectionResetError: print('reset')" % (WEB, WEB))
+    with world.guest("public", limits="tcp_idle_seconds: 1 udp_idle_seconds: 1") as guest:
+        client, wait = guest.watch()
+        with client:
+            holder = guest.popen(sys.executable, "-c", hold, stdout=subprocess.PIPE)
+            assert holder.stdout.readline() == b"up\n"
+            ended = [wait("KIND_FLOW_CLOSED") for _ in range(2)]
+            assert sum("idle for too long" in event for event in ended if "tcp" in event) == 1
+            assert sum("bytes_down: 1" in event for event in ended if "udp" in event) == 1
+        assert holder.communicate(timeout=20)[0] == b"reset\n"
+        status = guest.request("id: 1 status {}")
+        assert "tcp_flows" not in status and "udp_flows" not in status
 
 
 def test_notices_that_find_no_room_are_counted_and_told_later(world):

@@ -113,6 +113,9 @@ def main():
         serve(socketserver.ThreadingTCPServer, Web, 80, family, shown="http")
         serve(socketserver.ThreadingTCPServer, Web, 8080, family, shown="other")
         serve(socketserver.ThreadingTCPServer, Web, 443, family, tls, shown="https")
+        # Where DNS over TLS and QUIC would be: what is refused there is refused by the policy.
+        serve(socketserver.ThreadingTCPServer, Web, 853, family, shown="853")
+        serve(socketserver.ThreadingUDPServer, Echo, 443, family)
     print("ready", flush=True)
     threading.Event().wait()
 

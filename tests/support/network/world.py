@@ -82,9 +82,9 @@ class World:
         assert process.stdout.readline() == b"ready\n"
         return process
 
-    def start_program(self, ns, code):
+    def start_program(self, ns, code, *arguments):
         """Code of Python's, which has said "up" when this returns."""
-        process = subprocess.Popen([*self.enter(ns), sys.executable, "-c", code],
+        process = subprocess.Popen([*self.enter(ns), sys.executable, "-c", code, *arguments],
                                    stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
         assert process.stdout.readline() == b"up\n"
         return process
