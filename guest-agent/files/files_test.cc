@@ -210,7 +210,7 @@ TEST_F(FilesTest, WritesThroughSymlinks) {
 
 // Past the page cache where the file system can: the one in memory cannot.
 TEST_F(FilesTest, WritesLargeFilesOfAnySize) {
-  const std::string in_memory = "/dev/shm/msb-files-test";
+  const std::string in_memory = absl::StrCat("/dev/shm/msb-files-test-", ::getpid());
   for (const uint64_t size : {uint64_t{kPieceBytes}, BulkWriter::kCachedBytes + kPieceBytes,
                               BulkWriter::kCachedBytes + 3 * kPieceBytes + 4097}) {
     const std::string content = Pattern(size);
@@ -226,7 +226,7 @@ TEST_F(FilesTest, WritesLargeFilesOfAnySize) {
 }
 
 TEST_F(FilesTest, ReadsLargeFilesOfAnySize) {
-  const std::string in_memory = "/dev/shm/msb-files-test";
+  const std::string in_memory = absl::StrCat("/dev/shm/msb-files-test-", ::getpid());
   for (const uint64_t size : {uint64_t{4 << 20} + 1, uint64_t{4 << 20} + 3 * kPieceBytes,
                               uint64_t{4 << 20} + 3 * kPieceBytes + 4097}) {
     const std::string content = Pattern(size);
@@ -244,7 +244,7 @@ TEST_F(FilesTest, ReadsLargeFilesOfAnySize) {
 
 TEST_F(FilesTest, ALargeFilesZerosTakeNoRoom) {
   for (const std::string& end : {std::string("end"), std::string()}) {
-    const std::string content = "begin" + std::string(16 << 20, '\0') + end;
+    const std::string content = std::string(4096, 'x') + std::string((16 << 20) - 4096, '\0') + end;
     EXPECT_EQ(Write(ToWrite("sparse"), content).done.bytes(), content.size());
     EXPECT_TRUE(directory_.Read("sparse") == content);
     struct stat status {};
@@ -291,6 +291,18 @@ TEST_F(FilesTest, ALargeFileThatDoesNotFitSaysSo) {
   EXPECT_EQ(ReasonFromNumber(result.error.reason()), Reason::kNoSpace);
   EXPECT_TRUE(fs::is_empty(small));
   ::umount(small.c_str());
+}
+
+TEST_F(FilesTest, ATimeThatAUserMayNotSetLosesNothing) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  ASSERT_EQ(::chmod(directory_.path().c_str(), 0755), 0);
+  directory_.Write("file", "old");
+  ASSERT_EQ(::chmod(Path("file").c_str(), 0666), 0);
+  agent::v1::WriteFile request = ToWrite("file");
+  request.set_user("nobody");
+  request.set_mtime_ns(1'000'000'000);
+  EXPECT_FALSE(Write(request, "new").ended_in_error);
+  EXPECT_EQ(directory_.Read("file"), "new");
 }
 
 TEST_F(FilesTest, WritesDevicesInPlace) {

@@ -210,8 +210,10 @@ absl::StatusOr<agent::v1::Done> WriteInPlace(const WriteFile& request, FileChann
                              O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | how, mode));
   if (!file.valid()) return FileError("open", request.path());
   MSB_ASSIGN_OR_RETURN(const auto done, ReceiveInPlace(file.get(), request.path(), channel));
-  if (!request.append()) {
-    MSB_RETURN_IF_ERROR(SetModificationTime(file.get(), request.mtime_ns(), request.path()));
+  struct stat status {};
+  if (!request.append() && ::fstat(file.get(), &status) == 0 && S_ISREG(status.st_mode)) {
+    // Who may write a file of somebody else's may still not set its time.
+    SetModificationTime(file.get(), request.mtime_ns(), request.path()).IgnoreError();
   }
   return done;
 }

@@ -43,13 +43,19 @@ absl::StatusOr<UniqueFd> CreateUnnamed(int directory, const std::string& name,
   return UniqueFd(fd);
 }
 
-absl::StatusOr<UniqueFd> OpenThrough(const std::string& path) {
+bool IsDeviceOrFifo(mode_t mode) { return S_ISCHR(mode) || S_ISBLK(mode) || S_ISFIFO(mode); }
+
+absl::StatusOr<UniqueFd> OpenDevice(const std::string& path) {
   // Whether anybody reads a FIFO is not waited for.
   MSB_ASSIGN_OR_RETURN(const int raw, Syscall(absl::StrCat("open ", path), [&] {
                          return ::open(path.c_str(),
-                                       O_WRONLY | O_TRUNC | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+                                       O_WRONLY | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
                        }));
   UniqueFd fd(raw);
+  struct stat info {};
+  if (::fstat(raw, &info) != 0 || !IsDeviceOrFifo(info.st_mode)) {
+    return absl::UnavailableError(absl::StrCat(path, " has become another file meanwhile"));
+  }
   const int flags = ::fcntl(raw, F_GETFL);
   ::fcntl(raw, F_SETFL, flags & ~O_NONBLOCK);
   return fd;
@@ -84,8 +90,8 @@ absl::StatusOr<std::unique_ptr<LocalFile>> LocalFile::Replace(UniqueFd directory
 
 absl::StatusOr<std::unique_ptr<LocalFile>> LocalFile::Open(const std::string& path) {
   struct stat info {};
-  if (::lstat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode)) {
-    MSB_ASSIGN_OR_RETURN(UniqueFd file, OpenThrough(path));
+  if (::lstat(path.c_str(), &info) == 0 && IsDeviceOrFifo(info.st_mode)) {
+    MSB_ASSIGN_OR_RETURN(UniqueFd file, OpenDevice(path));
     return std::unique_ptr<LocalFile>(new LocalFile(UniqueFd(), path, "", std::move(file)));
   }
   const size_t slash = path.rfind('/');

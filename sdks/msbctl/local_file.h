@@ -28,8 +28,8 @@ class LocalFile {
   // ".msb-", where the file system cannot do without). A file or symlink that has the name keeps it
   // until then.
   static absl::StatusOr<std::unique_ptr<LocalFile>> Replace(UniqueFd directory, std::string name);
-  // What a user names: a device, a FIFO or a symlink is written through, as cp does; all else as
-  // Replace does it.
+  // At `path`, which a user names: a device or FIFO is written to, as cp does it; all else is as
+  // with Replace. A symlink, too, for it may be one that came out of a sandbox.
   static absl::StatusOr<std::unique_ptr<LocalFile>> Open(const std::string& path);
 
   LocalFile(const LocalFile&) = delete;
@@ -44,7 +44,7 @@ class LocalFile {
   LocalFile(UniqueFd directory, std::string name, std::string written_as, UniqueFd file);
   absl::Status GiveName();
 
-  const UniqueFd directory_;  // none: written through
+  const UniqueFd directory_;  // none: a device or FIFO
   const std::string name_;
   std::string written_as_;  // in `directory_`; empty: no name yet, or its own
   const UniqueFd file_;

@@ -270,6 +270,10 @@ absl::Status LocalTreeWriter::CloseFile() {
 
 absl::Status LocalTreeWriter::Finish() {
   MSB_RETURN_IF_ERROR(CloseFile());
+  if (!has_top_) {
+    return MakeError(Reason::kAgentProtocol,
+                     "the sandbox sent nothing: what is there is no file, directory or symlink");
+  }
   // Children first: a directory that is closed to writing would not take them.
   for (auto entry = directories_.rbegin(); entry != directories_.rend(); ++entry) {
     UniqueFd parent;

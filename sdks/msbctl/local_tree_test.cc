@@ -172,6 +172,23 @@ TEST_F(LocalFileTest, AFifoIsWrittenThrough) {
   EXPECT_TRUE(std::filesystem::is_fifo(Path("fifo")));
 }
 
+// It may be one that an earlier copy out of the sandbox made.
+TEST_F(LocalFileTest, ASymlinkIsReplacedAndNotWrittenThrough) {
+  dir_.Write("precious", "mine");
+  ASSERT_EQ(::symlink("precious", Path("result").c_str()), 0);
+  LocalTreeWriter writer(Path("result"));
+  ASSERT_OK(writer.Entry(Top(4)));
+  ASSERT_OK(writer.Data("evil"));
+  ASSERT_OK(writer.Finish());
+  EXPECT_EQ(dir_.Read("precious"), "mine");
+  EXPECT_EQ(dir_.Read("result"), "evil");
+  EXPECT_FALSE(std::filesystem::is_symlink(Path("result")));
+}
+
+TEST_F(LocalFileTest, ATreeWithoutATopIsAnError) {
+  EXPECT_THAT(LocalTreeWriter(Path("file")).Finish(), HasReason(Reason::kAgentProtocol));
+}
+
 TEST_F(LocalFileTest, ADirectoryIsNotReplaced) {
   std::filesystem::create_directory(Path("directory"));
   LocalTreeWriter writer(Path("directory"));
