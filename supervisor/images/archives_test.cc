@@ -164,7 +164,7 @@ TEST_F(ArchivesTest, ALayerMayTakeWhatTheStoreHasLeft) {
     return FakeImageJobs::Fail(MakeError(Reason::kImageTooLarge, "a file system of too much"));
   });
   const absl::Status refused = LoadTool().status();
-  EXPECT_THAT(refused, HasReason(Reason::kImageTooLarge));
+  EXPECT_THAT(refused, HasReason(Reason::kNoSpace));
   EXPECT_THAT(std::string(refused.message()), HasSubstr("images.store_mib = 8"));
   EXPECT_LE(largest_file, 8 * kMib);
   EXPECT_GT(largest_file, 7 * kMib);
@@ -196,7 +196,7 @@ TEST_F(ArchivesTest, AnArchiveIsNotBegunWhenTheStoreIsFull) {
   dir_.Write("store/blobs/sha256/large", std::string(2 * kMib, 'x'));
   config_.images.store_mib = 1;
   const size_t jobs = jobs_.jobs().size();
-  EXPECT_THAT(LoadTool(), HasReason(Reason::kImageTooLarge));
+  EXPECT_THAT(LoadTool(), HasReason(Reason::kNoSpace));
   EXPECT_EQ(jobs_.jobs().size(), jobs);
 }
 

@@ -82,7 +82,7 @@ absl::Status CheckStoreSize(const ImageHouse& house, uint64_t more) {
   const uint64_t used = house.content.UsedBytes();
   if (used + more <= house.config.store_mib * kBytesPerMib) return absl::OkStatus();
   return MakeError(
-      Reason::kImageTooLarge,
+      Reason::kNoSpace,
       absl::StrCat("the store has ", used / kBytesPerMib, " MiB and would need ",
                    more / kBytesPerMib, " more; images.store_mib = ", house.config.store_mib,
                    "; msbctl image prune frees what nobody needs"));

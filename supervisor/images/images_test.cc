@@ -520,7 +520,7 @@ TEST_F(ImagesTest, HoldsTheStoresLimit) {
                                R"(","size":2000000}]})");
   jobs_.Serve("docker.io/library/huge:1", huge);
   const absl::Status refused = Pull("huge:1").status();
-  EXPECT_EQ(ReasonOf(refused), Reason::kImageTooLarge);
+  EXPECT_EQ(ReasonOf(refused), Reason::kNoSpace);
   EXPECT_THAT(std::string(refused.message()), HasSubstr("images.store_mib"));
 }
 

@@ -74,10 +74,9 @@ absl::Status LayerBuilds::Build(const LayerKey& key) {
   MSB_ASSIGN_OR_RETURN(const Room room, FindRoom());
   MSB_ASSIGN_OR_RETURN(const UniqueFd erofs, staging_.NewLayer(key));
   // Half a file system is of use to nobody, while its blob stays for the next attempt.
-  auto drop = absl::MakeCleanup([&] { staging_.DropLayer(key); });
+  const absl::Cleanup drop = [&] { staging_.DropLayer(key); };  // not what is kept by then
   MSB_RETURN_IF_ERROR(RunJob(key, tar.get(), erofs.get(), room));
   MSB_RETURN_IF_ERROR(CountLayer(erofs.get()));
-  std::move(drop).Cancel();
   // The job is gone: nobody writes any more.
   return staging_.KeepLayer(key, erofs);
 }
@@ -89,9 +88,9 @@ absl::StatusOr<LayerBuilds::Room> LayerBuilds::FindRoom() const {
   absl::MutexLock lock(&mutex_);
   const uint64_t in_image = of_image - std::min(of_image, built_bytes_);
   if (in_store < in_image) {
-    return Room{in_store, DescribeRoom(house_, in_store)};
+    return Room{in_store, Reason::kNoSpace, DescribeRoom(house_, in_store)};
   }
-  return Room{in_image,
+  return Room{in_image, Reason::kImageTooLarge,
               absl::StrCat("the image's other layers leave it ", in_image / kBytesPerMib,
                            " MiB of images.max_image_mib = ", house_.config.max_image_mib)};
 }
@@ -128,8 +127,7 @@ absl::Status LayerBuilds::RunJob(const LayerKey& key, int tar_fd, int erofs_fd, 
   while (true) {
     const absl::StatusOr<msb::image::v1::JobEvent> event = job->Next();
     if (ReasonOf(event.status()) == Reason::kImageTooLarge && room.bytes < of_layer) {
-      return MakeError(Reason::kImageTooLarge,
-                       absl::StrCat(event.status().message(), "; ", room.limit));
+      return MakeError(room.reason, absl::StrCat(event.status().message(), "; ", room.limit));
     }
     MSB_RETURN_IF_ERROR(event.status());
     if (event->has_progress()) {

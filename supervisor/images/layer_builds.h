@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "base/error.h"
 #include "supervisor/images/image_house.h"
 
 namespace msb {
@@ -53,7 +54,8 @@ class LayerBuilds {
   // What is left of the limits that hold for more than one layer.
   struct Room {
     uint64_t bytes = 0;
-    std::string limit;  // whose it is, for an error
+    Reason reason = Reason::kImageTooLarge;  // of an error when it is not enough
+    std::string limit;                       // whose it is, for that error
   };
   absl::StatusOr<Room> FindRoom() const;
   absl::Status RunJob(const LayerKey& key, int tar_fd, int erofs_fd, const Room& room);

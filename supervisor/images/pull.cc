@@ -49,7 +49,7 @@ std::string StagingName(const PullSpec& spec) {
 }
 
 // Nothing that came is of use: the next attempt begins anew, and ends as this one as long as the
-// image and the limits are what they are.
+// image and the limits are what they are. That the store is full may be over by then.
 bool IsSpoilt(const absl::Status& status) {
   const Reason reason = ReasonOf(status);
   return reason == Reason::kImageDigestMismatch || reason == Reason::kImageInvalid ||

@@ -5,12 +5,15 @@ import gzip
 import hashlib
 import io
 import json
+import platform
 import subprocess
 import tarfile
 import urllib.request
 
 LAYER = "application/vnd.oci.image.layer.v1.tar"
 CONFIG = "application/vnd.oci.image.config.v1+json"
+# As images call this machine's.
+ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 # How a layer's blob is made of its tar, by the end of its media type.
 PACKED = {"": bytes, "+gzip": lambda tar: gzip.compress(tar, 9),
@@ -29,7 +32,7 @@ class HandMade:
         self.media_type = LAYER + packing
         self.blobs = blobs or [PACKED[packing](tar) for tar in tars]
         rootfs = {"type": "layers", "diff_ids": diff_ids or [digest_of(tar) for tar in tars]}
-        self.config = json.dumps({"os": "linux", "architecture": "amd64", "config": {},
+        self.config = json.dumps({"os": "linux", "architecture": ARCHITECTURE, "config": {},
                                   "rootfs": rootfs}).encode()
 
     def manifest(self):
