@@ -74,6 +74,26 @@ def test_a_disk_in_memory_is_empty_after_a_start(daemon, make):
     assert box.exec("test", "-e", "/root/file", check=False).returncode != 0
 
 
+def test_a_full_disk_in_memory_is_full_and_nothing_else(make):
+    box = make("--disk", "memory", "--memory", "256")
+    full = box.exec("sh", "-c", "dd if=/dev/zero of=/root/fill bs=1M count=512", check=False)
+    assert b"No space left on device" in full.stderr
+    assert box.sh("rm /root/fill && echo fine > /root/after && cat /root/after") == "fine\n"
+
+
+def test_a_disk_goes_with_its_sandbox(daemon, make):
+    box = make("--disk", "64M")
+    identity = daemon.inspect(box.name)["id"]
+
+    def places():
+        return [path for top in (daemon.data, daemon.runtime) for path in top.rglob(f"*{identity}*")]
+
+    box.sh("echo kept > /root/file")
+    assert places()
+    box.remove()
+    assert places() == []
+
+
 def test_a_volume_outlives_its_sandboxes(daemon, make, volume):
     first = make("-v", f"{volume}:/data")
     first.sh("echo kept > /data/file")

@@ -321,6 +321,17 @@ def test_a_registry_with_a_ca_of_its_own(images, tmp_path, new_daemon):
         assert json.loads(trusting.msbctl("image", "inspect", name).stdout)["shared"]
 
 
+def test_a_mirror_is_asked_first_and_the_registry_where_it_has_nothing(registry, new_daemon):
+    """Of a registry that nobody reaches: what is pulled came from its mirror."""
+    mirrored = registry.host
+    daemon = new_daemon(f'[images]\nplain_http = ["{mirrored}", "127.0.0.1:9"]\n'
+                        f'mirrors = ["127.0.0.1:9={mirrored}"]\nmax_attempts = 1\n')
+    daemon.msbctl("image", "pull", "127.0.0.1:9/test/tool:1")
+    assert len(daemon.json("image", "inspect", "127.0.0.1:9/test/tool:1")["layers"]) == 3
+    missing = daemon.msbctl("image", "pull", "127.0.0.1:9/test/nothing:1", check=False)
+    assert missing.returncode == 1 and b"127.0.0.1:9" in missing.stderr
+
+
 def test_a_digest_pins_what_is_pulled(clean, registry):
     digest = json.loads(run("skopeo", "inspect", "--tls-verify=false",
                             f"docker://{registry.host}/test/base:1"))["Digest"]
