@@ -64,10 +64,10 @@ struct Environment {
 
   // Whether those who read for the guest should stop for now.
   bool Congested() { return link->congested() || down.Wait(absl::Now()) > absl::ZeroDuration(); }
-  // Answers a frame of the guest's, unless it takes nothing for now: what nobody must have is
-  // dropped before the bytes of connections are.
+  // Answers a frame of the guest's, also behind a download that fills the link; dropped only for a
+  // guest that takes nothing, before the bytes of connections are.
   void Reply(Frame frame) {
-    if (!link->congested()) link->Send(std::move(frame));
+    if (link->takes_answers()) link->Send(std::move(frame));
   }
   // Promises on_room for the time when the rate allows more; the link promises it by itself.
   void WaitForRoom();

@@ -319,16 +319,16 @@ UdpFlow* Stack::OpenUdp(const FlowKey& key, const IpPacket& packet) {
 void Stack::OnDns(const FlowKey& key, const UdpDatagram& datagram) {
   resolver_.Resolve(
       datagram.payload, Resolver::Transport::kUdp, [this, key](const std::string& answer) {
-        if (answer.empty() || environment_.link->congested()) return;
+        if (answer.empty()) return;
         Bytes bytes(reinterpret_cast<const uint8_t*>(answer.data()), answer.size());
         std::string cut;
         if (bytes.size() + kUdpHeaderBytes > environment_.mtu) {
           cut = TruncateDnsAnswer(bytes);
           bytes = {reinterpret_cast<const uint8_t*>(cut.data()), cut.size()};
         }
-        environment_.link->Send(BuildUdp(environment_.link_addresses, key.peer, key.peer_port,
-                                         environment_.addresses.GuestFor(key.peer), key.guest_port,
-                                         MakePayload(bytes)));
+        environment_.Reply(BuildUdp(environment_.link_addresses, key.peer, key.peer_port,
+                                    environment_.addresses.GuestFor(key.peer), key.guest_port,
+                                    MakePayload(bytes)));
       });
 }
 

@@ -51,6 +51,21 @@ class StackTest : public testing::Test {
     stack_ = std::make_unique<Stack>(*environment_);
   }
 
+  void FromGuest(const Frame& frame) {
+    std::vector<uint8_t> bytes(frame.header, frame.header + frame.header_size);
+    const Bytes rest = frame.payload.bytes();
+    bytes.insert(bytes.end(), rest.begin(), rest.end());
+    stack_->OnFrame(bytes);
+  }
+  Frame Syn(const IpAddress& to) const {
+    return BuildTcp({}, {.source = environment_->addresses.GuestFor(to),
+                         .destination = to,
+                         .source_port = 1000,
+                         .destination_port = 80,
+                         .flags = kTcpSyn,
+                         .mss = 1000});
+  }
+
   // The frames that the guest has got since the last call.
   std::vector<std::string> Received() {
     std::vector<char> buffer(1 << 20);
@@ -96,35 +111,41 @@ TEST_F(StackTest, PassesNoEchoReplyThatIsLongerThanTheLinkTakes) {
 TEST_F(StackTest, KeepsNoMoreAnswersThanAGuestThatTakesNoneMayHaveWaiting) {
   const IpAddress guest = environment_->addresses.guest_v4;
   const IpAddress gateway = environment_->addresses.gateway_v4;
-  const auto send = [&](const Frame& frame) {
-    std::vector<uint8_t> bytes(frame.header, frame.header + frame.header_size);
-    const Bytes rest = frame.payload.bytes();
-    bytes.insert(bytes.end(), rest.begin(), rest.end());
-    stack_->OnFrame(bytes);
-  };
   const auto echo = [&](size_t size) {
     return BuildIcmp({}, guest, gateway,
                      MakeEcho(kEchoRequestV4, 1, 1, std::vector<uint8_t>(size)));
   };
-  const Frame syn = BuildTcp({}, {.source = guest,
-                                  .destination = gateway,
-                                  .source_port = 1000,
-                                  .destination_port = 80,
-                                  .flags = kTcpSyn,
-                                  .mss = 1000});
+  const Frame syn = Syn(gateway);
   const std::vector<uint8_t> nothing(4);
   const Frame datagram = BuildUdp({}, guest, 1000, gateway, 7, MakePayload(nothing));
-  const size_t bound = FrameStream::kHighWaterBytes + FrameStream::kMaxFrameBytes;
+  const size_t bound = FrameStream::kAnswersBytes + FrameStream::kMaxFrameBytes + 4;
   for (int i = 0; i < 20000; ++i) {
-    send(syn);
-    send(datagram);
-    if (i % 100 == 0) send(echo(60000));
+    FromGuest(syn);
+    FromGuest(datagram);
+    if (i % 100 == 0) FromGuest(echo(60000));
     ASSERT_LE(environment_->link->queued_bytes(), bound);
   }
   EXPECT_TRUE(environment_->link->congested());
   EXPECT_THAT(Received(), Not(IsEmpty()));
-  send(echo(100));
+  FromGuest(echo(100));
   EXPECT_THAT(Received(), ElementsAre(SizeIs(kEthernetBytes + 20 + 8 + 100)));
+}
+
+TEST_F(StackTest, AnswersBehindADownloadThatFillsTheLink) {
+  while (!environment_->link->congested()) {
+    environment_->link->Send(BuildRaw({}, 0, std::string(65000, 'x')));
+  }
+  for (const char* denied : {"10.0.0.1", "fd00::1"}) FromGuest(Syn(Address(denied)));
+  const std::vector<uint8_t> query = {0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 'a', 0, 0, 1, 0, 1};
+  FromGuest(BuildUdp({}, environment_->addresses.guest_v4, 1000, environment_->addresses.gateway_v4,
+                     53, MakePayload(query)));
+  const std::vector<std::string> frames = Received();
+  ASSERT_GT(frames.size(), 3u);
+  const auto* const answers = &frames[frames.size() - 3];
+  constexpr size_t kTcpFlagsAt = 13;
+  EXPECT_EQ(answers[0].at(kEthernetBytes + 20 + kTcpFlagsAt), kTcpRst | kTcpAck);
+  EXPECT_EQ(answers[1].at(kEthernetBytes + 40 + kTcpFlagsAt), kTcpRst | kTcpAck);
+  EXPECT_THAT(answers[2], SizeIs(kEthernetBytes + 20 + 8 + query.size()));
 }
 
 TEST_F(StackTest, LosesWhatALinkHasNoRoomFor) {

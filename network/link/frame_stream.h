@@ -28,6 +28,9 @@ class FrameStream {
   static constexpr size_t kMaxFrameBytes = 65535 + 14 + 4;
   // More than this waiting, and those who make frames of what they read should stop reading.
   static constexpr size_t kHighWaterBytes = 1 << 20;
+  // More than this, and answers of ours are dropped. A download fills the queue up to the mark
+  // above and keeps it there; this room behind its bytes is theirs.
+  static constexpr size_t kAnswersBytes = kHighWaterBytes + kHighWaterBytes / 2;
   // Of what waits for a guest that takes nothing; what comes then is lost, as on any wire.
   static constexpr size_t kMaxQueuedBytes = 2 * kHighWaterBytes;
 
@@ -48,6 +51,7 @@ class FrameStream {
   // Drops what is longer than a frame may be: the other end would take it for the link's end.
   void Send(Frame frame);
   bool congested() const { return queued_bytes_ >= kHighWaterBytes; }
+  bool takes_answers() const { return queued_bytes_ < kAnswersBytes; }
   size_t queued_bytes() const { return queued_bytes_; }
   // Sends what has been collected; by itself at the end of each turn.
   void Flush();
