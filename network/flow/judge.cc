@@ -92,27 +92,41 @@ GroupSet Judge::GroupsOf(const IpAddress& address) const {
   return groups;
 }
 
+Request Judge::RequestOf(Direction direction, Protocol protocol, const IpAddress& address,
+                         uint16_t port) const {
+  Request request{.direction = direction, .protocol = protocol, .address = address, .port = port};
+  if (direction == Direction::kOut && behind_ != nullptr) {
+    request.address = behind_(address);
+    if (request.address != address) request.dialled = address;
+  }
+  request.groups = GroupsOf(request.address);
+  return request;
+}
+
+bool Judge::MustShowName(const Request& request, const Verdict& verdict) const {
+  if (NeedOfName(policy_, request) == NameNeed::kAlways) return true;
+  if (request.direction == Direction::kIn || request.groups.Has(Group::kMembers)) return false;
+  return any_secrets_ && (verdict.rule == kPresetDecided || verdict.by_name);
+}
+
 Judge::Decision Judge::Decide(Direction direction, Protocol protocol, const IpAddress& address,
                               uint16_t port, absl::Time now,
                               absl::Span<const std::string> kept) const {
   Decision decision;
+  Request request = RequestOf(direction, protocol, address, port);
   std::vector<std::string>& names = decision.names;
-  if (direction == Direction::kOut) names = pins_.NamesOf(address, now);
+  if (direction == Direction::kOut) names = pins_.NamesOf(request.address, now);
   for (const std::string& name : kept) {
     if (!IsAmong(names, name)) names.push_back(name);
   }
-  const Request request{.direction = direction,
-                        .protocol = protocol,
-                        .groups = GroupsOf(address),
-                        .address = address,
-                        .port = port,
-                        .names = names};
+  request.names = names;
   decision.verdict = Evaluate(policy_, request);
   if (!names.empty()) decision.name = names.back();
   if (IsUnspecified(address)) decision.detail = "no address of anybody's";
-  if (decision.verdict.action == Action::kDeny || !names_matter_) return decision;
-  decision.checks_name = DependsOnName(policy_, decision.verdict, request);
-  if (!decision.checks_name) return decision;
+  if (decision.verdict.action == Action::kDeny) return decision;
+  const bool must_show = MustShowName(request, decision.verdict);
+  decision.checks_name = must_show || NeedOfName(policy_, request) == NameNeed::kIfSaid;
+  if (!must_show) return decision;
   if (port == kDnsOverTls) {
     decision.verdict = Denied(decision.verdict);
     decision.detail = "another resolver would know names that this one does not";
@@ -123,33 +137,35 @@ Judge::Decision Judge::Decide(Direction direction, Protocol protocol, const IpAd
   return decision;
 }
 
-Judge::Decision Judge::DecideNamed(const IpAddress& address, uint16_t port, const std::string& name,
-                                   absl::Time now, absl::Span<const std::string> kept) const {
-  const bool known = IsAmong(kept, name) || IsKnown(address, name, now);
-  const std::vector<std::string> said = {name};
-  const Request request{.direction = Direction::kOut,
-                        .protocol = Protocol::kTcp,
-                        .groups = GroupsOf(address),
-                        .address = address,
-                        .port = port,
-                        .names = said};
+Judge::Decision Judge::DecideHello(const IpAddress& address, uint16_t port,
+                                   const ClientHello& hello, absl::Time now,
+                                   absl::Span<const std::string> kept) const {
   Decision decision;
-  decision.name = name;
+  decision.name = hello.server_name;
+  Request request = RequestOf(Direction::kOut, Protocol::kTcp, address, port);
+  if (!hello.server_name.empty()) decision.names.push_back(hello.server_name);
+  request.names = decision.names;
   decision.verdict = Evaluate(policy_, request);
-  if (decision.verdict.action == Action::kDeny) {
-    decision.detail = name.empty() ? "TLS without a name" : "by the name in TLS";
+  const NameNeed need = NeedOfName(policy_, request);
+  const bool must_show = MustShowName(request, decision.verdict);
+  const auto deny = [&decision](absl::string_view why) {
+    decision.verdict = Denied(decision.verdict);
+    decision.detail = std::string(why);
     return decision;
+  };
+  if (hello.state != ClientHello::State::kWhole && must_show)
+    return deny("TLS that cannot be read");
+  if (hello.server_name.empty()) {
+    const bool denied = decision.verdict.action == Action::kDeny || need == NameNeed::kAlways;
+    return denied ? deny("TLS without a name") : decision;
   }
-  if (name.empty() && policy_.HasNameRules() && DependsOnName(policy_, decision.verdict, request)) {
-    decision.verdict = Denied(decision.verdict);
-    decision.detail = "TLS without a name";
-  } else if (decision.verdict.by_name && !known) {
-    decision.verdict = Denied(decision.verdict);
-    decision.detail = "the name in TLS was never resolved to this address";
-  } else if (!decision.verdict.by_name && IsPublicResolver(name) &&
-             DependsOnName(policy_, decision.verdict, request)) {
-    decision.verdict = Denied(decision.verdict);
-    decision.detail = "another resolver would know names that this one does not";
+  if (decision.verdict.action == Action::kDeny) return deny("by the name in TLS");
+  if (decision.verdict.by_name && need != NameNeed::kNone && !IsAmong(kept, hello.server_name) &&
+      !IsKnown(request.address, hello.server_name, now)) {
+    return deny("the name in TLS was never resolved to this address");
+  }
+  if (!decision.verdict.by_name && must_show && IsPublicResolver(hello.server_name)) {
+    return deny("another resolver would know names that this one does not");
   }
   return decision;
 }

@@ -19,6 +19,7 @@
 #include "absl/types/span.h"
 #include "network/dns/pins.h"
 #include "network/policy/policy.h"
+#include "network/tls/client_hello.h"
 
 namespace msb::net {
 
@@ -37,6 +38,11 @@ class Judge {
   void set_is_member(std::function<bool(const IpAddress&)> is_member) {
     is_member_ = std::move(is_member);
   }
+  // What an address that the guest dials stands for, the host's loopback for the gateway's. Set
+  // once; nullptr: itself.
+  void set_behind(std::function<IpAddress(const IpAddress&)> behind) {
+    behind_ = std::move(behind);
+  }
   void SetHostAddresses(std::vector<IpAddress> addresses);
   NamePins& pins() { return pins_; }
 
@@ -47,23 +53,30 @@ class Judge {
     bool checks_name = false;        // it is let pass as far as its name is one that may
     std::vector<std::string> names;  // that our resolver has given the address for
   };
-  // `kept`: names that the address had when the flow began, which holds as long as the flow does.
+  // `address`: of the other side; out of the guest, as it dials it. `kept`: names that the address
+  // had when the flow began, which holds as long as the flow does.
   Decision Decide(Direction direction, Protocol protocol, const IpAddress& address, uint16_t port,
                   absl::Time now, absl::Span<const std::string> kept = {}) const;
-  // Of a connection to `address` whose client has asked for `name` in the clear.
-  Decision DecideNamed(const IpAddress& address, uint16_t port, const std::string& name,
+  // Of a TCP connection to `address` whose client has begun with `hello`, which is some TLS.
+  Decision DecideHello(const IpAddress& address, uint16_t port, const ClientHello& hello,
                        absl::Time now, absl::Span<const std::string> kept = {}) const;
   // Whether the resolver may give `address` out.
   bool MayAnswerWith(const IpAddress& address) const;
 
  private:
   GroupSet GroupsOf(const IpAddress& address) const;
+  // Without names.
+  Request RequestOf(Direction direction, Protocol protocol, const IpAddress& address,
+                    uint16_t port) const;
+  // With secrets no name may be hidden, whatever the rules.
+  bool MustShowName(const Request& request, const Verdict& verdict) const;
 
   Policy policy_;
   bool names_matter_ = false;
   bool any_secrets_ = false;
   absl::flat_hash_set<IpAddress> host_addresses_;
   std::function<bool(const IpAddress&)> is_member_;
+  std::function<IpAddress(const IpAddress&)> behind_;
   NamePins pins_;
 };
 

@@ -36,6 +36,8 @@ Stack::Stack(Environment& environment)
   environment_.on_room = [this] { OnDrained(); };
   environment_.judge.set_is_member(
       [this](const IpAddress& address) { return environment_.members.Has(address); });
+  environment_.judge.set_behind(
+      [this](const IpAddress& address) { return environment_.Behind(address); });
   // Half is this guest's own, whatever its neighbours do together.
   environment_.members.set_limits({.members = environment_.limits.max_members,
                                    .connections = environment_.limits.max_flows / 2});
@@ -214,11 +216,10 @@ void Stack::RefuseTcp(const FlowKey& key, const TcpSegment& segment, const IpPac
 void Stack::OpenTcp(const FlowKey& key, const TcpSegment& syn, const IpPacket& packet) {
   const TcpEnds ends{packet.source, key.guest_port, key.peer, key.peer_port};
   const bool dns = key.peer_port == kDnsPort;
-  const IpAddress target = environment_.Behind(key.peer);
   Judge::Decision decision;
   decision.verdict.action = Action::kAllow;
   if (!dns) {
-    decision = environment_.judge.Decide(Direction::kOut, Protocol::kTcp, target, key.peer_port,
+    decision = environment_.judge.Decide(Direction::kOut, Protocol::kTcp, key.peer, key.peer_port,
                                          absl::Now());
   }
   FlowLabel label = LabelOf(Direction::kOut, Protocol::kTcp, key, decision);
@@ -243,7 +244,7 @@ void Stack::OpenTcp(const FlowKey& key, const TcpSegment& syn, const IpPacket& p
   }
   if (!dns) {
     return opened.Connect(
-        syn, target, std::move(decision.names),
+        syn, environment_.Behind(key.peer), std::move(decision.names),
         {.policy = decision.checks_name, .secrets = environment_.secrets.UsesPort(key.peer_port)});
   }
   int ends_of_pair[2];
@@ -287,8 +288,7 @@ void Stack::OnUdp(const IpPacket& packet) {
 }
 
 UdpFlow* Stack::OpenUdp(const FlowKey& key, const IpPacket& packet) {
-  const IpAddress target = environment_.Behind(key.peer);
-  Judge::Decision decision = environment_.judge.Decide(Direction::kOut, Protocol::kUdp, target,
+  Judge::Decision decision = environment_.judge.Decide(Direction::kOut, Protocol::kUdp, key.peer,
                                                        key.peer_port, absl::Now());
   FlowLabel label = LabelOf(Direction::kOut, Protocol::kUdp, key, decision);
   Unreachable why = Unreachable::kProhibited;
@@ -296,8 +296,9 @@ UdpFlow* Stack::OpenUdp(const FlowKey& key, const IpPacket& packet) {
     environment_.audit.Denied(label, decision.detail);
   } else if (HasRoom(/*connecting=*/false)) {
     const UdpEnds ends{packet.source, key.guest_port, key.peer, key.peer_port};
-    auto flow = std::make_unique<UdpFlow>(environment_, ends, std::move(label), target,
-                                          key.peer_port, /*publisher=*/-1);
+    auto flow = std::make_unique<UdpFlow>(environment_, ends, std::move(label),
+                                          environment_.Behind(key.peer), key.peer_port,
+                                          /*publisher=*/-1);
     flow->set_names(std::move(decision.names));
     absl::Status started;
     if (environment_.members.Has(key.peer)) {
@@ -410,8 +411,8 @@ bool Stack::MayGoOn(const FlowKey& key, const UdpFlow& flow) const {
   const Judge::Decision decision =
       flow.from_member()
           ? judge.Decide(Direction::kIn, Protocol::kUdp, key.peer, key.guest_port, absl::Now())
-          : judge.Decide(Direction::kOut, Protocol::kUdp, environment_.Behind(key.peer),
-                         key.peer_port, absl::Now(), flow.names());
+          : judge.Decide(Direction::kOut, Protocol::kUdp, key.peer, key.peer_port, absl::Now(),
+                         flow.names());
   return decision.verdict.action == Action::kAllow;
 }
 

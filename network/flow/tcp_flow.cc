@@ -204,14 +204,14 @@ void TcpFlow::Inspect() {
 }
 
 Judge::Decision TcpFlow::DecideByName() const {
-  if (hello_.state != ClientHello::State::kWhole) return {.detail = "TLS that cannot be read"};
-  return environment_.judge.DecideNamed(target_, connection_.ends().peer_port, hello_.server_name,
-                                        absl::Now(), names_);
+  const TcpEnds& ends = connection_.ends();
+  return environment_.judge.DecideHello(ends.peer, ends.peer_port, hello_, absl::Now(), names_);
 }
 
 bool TcpFlow::MayGoOn() {
+  const TcpEnds& ends = connection_.ends();
   const Judge::Decision decision = environment_.judge.Decide(
-      Direction::kOut, Protocol::kTcp, target_, connection_.ends().peer_port, absl::Now(), names_);
+      Direction::kOut, Protocol::kTcp, ends.peer, ends.peer_port, absl::Now(), names_);
   if (decision.verdict.action == Action::kDeny) return false;
   if (!decision.checks_name || hello_.state == ClientHello::State::kNotTls) return true;
   if (hello_.state == ClientHello::State::kNeedsMore) return inspection_.policy = true;

@@ -153,7 +153,7 @@ bool Cidr::Contains(const IpAddress& address) const {
 }
 
 std::string Cidr::ToString() const {
-  if (prefix == (network.is_v4() ? 32 : 128)) return network.ToString();
+  if (IsOneAddress()) return network.ToString();
   return absl::StrCat(network.ToString(), "/", prefix);
 }
 

@@ -48,6 +48,7 @@ struct Cidr {
   uint8_t prefix = 0;  // 0..32 for IPv4, 0..128
 
   bool Contains(const IpAddress& address) const;
+  bool IsOneAddress() const { return prefix == (network.is_v4() ? 32 : 128); }
   std::string ToString() const;  // without "/32" or "/128"
   friend bool operator==(const Cidr&, const Cidr&) = default;
 };

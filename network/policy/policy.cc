@@ -12,12 +12,19 @@
 namespace msb::net {
 namespace {
 
+bool MatchesNetwork(const Cidr& network, const Request& request) {
+  // A larger network that the gateway happens to be in does not mean the host.
+  return network.Contains(request.address) ||
+         (request.dialled.has_value() && network.IsOneAddress() &&
+          network.Contains(*request.dialled));
+}
+
 bool MatchesTarget(const Target& target, const Request& request) {
   switch (target.kind) {
     case Target::Kind::kAny:
       return true;
     case Target::Kind::kNetwork:
-      return target.network.Contains(request.address);
+      return MatchesNetwork(target.network, request);
     case Target::Kind::kGroup:
       return request.groups.Has(target.group);
     case Target::Kind::kName:
@@ -27,6 +34,11 @@ bool MatchesTarget(const Target& target, const Request& request) {
                          [&](const std::string& name) { return target.MatchesName(name); });
   }
   return false;
+}
+
+// Where names lead, as their owners like: no rule with a name opens any other address.
+bool IsPublic(const Request& request) {
+  return request.groups.Has(Group::kPublic) && !request.groups.Has(Group::kHost);
 }
 
 // But for whom the rule is about.
@@ -39,10 +51,7 @@ bool IsOfKind(const Rule& rule, const Request& request) {
 
 bool Matches(const Rule& rule, const Request& request) {
   if (!IsOfKind(rule, request)) return false;
-  if (rule.target.is_name() && rule.action == Action::kAllow &&
-      (!request.groups.Has(Group::kPublic) || request.groups.Has(Group::kHost))) {
-    return false;
-  }
+  if (rule.target.is_name() && rule.action == Action::kAllow && !IsPublic(request)) return false;
   return MatchesTarget(rule.target, request);
 }
 
@@ -52,8 +61,7 @@ Action ByPreset(Preset preset, const Request& request) {
   // Who names a network at its creation means to reach it.
   if (request.groups.Has(Group::kMembers)) return Action::kAllow;
   if (preset == Preset::kNone) return Action::kDeny;
-  const bool open = request.groups.Has(Group::kPublic) && !request.groups.Has(Group::kHost);
-  return open ? Action::kAllow : Action::kDeny;
+  return IsPublic(request) ? Action::kAllow : Action::kDeny;
 }
 
 }  // namespace
@@ -111,14 +119,23 @@ Verdict Evaluate(const Policy& policy, const Request& request) {
   return {ByPreset(policy.preset, request), kPresetDecided, false};
 }
 
-bool DependsOnName(const Policy& policy, const Verdict& verdict, const Request& request) {
-  if (request.direction == Direction::kIn || request.groups.Has(Group::kMembers)) return false;
-  if (verdict.rule == kPresetDecided || verdict.by_name) return true;
-  const auto decider = policy.rules.begin() + verdict.rule;
-  if (decider->target.kind == Target::Kind::kNetwork) return false;
-  return std::any_of(policy.rules.begin(), decider, [&](const Rule& rule) {
+NameNeed NeedOfName(const Policy& policy, Request request) {
+  if (request.direction == Direction::kIn || request.groups.Has(Group::kMembers)) {
+    return NameNeed::kNone;
+  }
+  request.names = {};
+  const Verdict nameless = Evaluate(policy, request);
+  if (nameless.action == Action::kDeny) return NameNeed::kAlways;
+  auto decider = policy.rules.end();
+  if (nameless.rule != kPresetDecided) {
+    decider = policy.rules.begin() + nameless.rule;
+    if (decider->target.kind == Target::Kind::kNetwork) return NameNeed::kNone;
+  }
+  const bool denied = std::any_of(policy.rules.begin(), decider, [&](const Rule& rule) {
     return rule.action == Action::kDeny && rule.target.is_name() && IsOfKind(rule, request);
   });
+  if (!denied) return NameNeed::kNone;
+  return IsPublic(request) ? NameNeed::kAlways : NameNeed::kIfSaid;
 }
 
 Verdict EvaluateLookup(const Policy& policy, absl::string_view name) {

@@ -8,6 +8,7 @@
 #define MSB_NETWORK_POLICY_POLICY_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,9 @@ struct Request {
   GroupSet groups;  // of `address`
   IpAddress address;
   uint16_t port = 0;  // 0 for icmp
+  // Out of the guest, where it names `address`, the host's loopback, by another one: a rule for
+  // just that one means it too.
+  std::optional<IpAddress> dialled;
   // Names that stand for `address`: that our resolver has given it for, or that the guest has said
   // itself (SNI).
   absl::Span<const std::string> names;
@@ -61,10 +65,19 @@ struct Verdict {
 // likes. An unspecified address is never gone to, whatever rule or preset opens.
 Verdict Evaluate(const Policy& policy, const Request& request);
 
-// Whether what `verdict` lets pass still depends on the name that it is for, so that the name has
-// to be seen: not where a rule opens the address by number, nor another member of a private
-// network, and where one opens any address or a group, only behind a denial by name.
-bool DependsOnName(const Policy& policy, const Verdict& verdict, const Request& request);
+// Whether what is decided about an address still depends on the name that it is asked for.
+enum class NameNeed : uint8_t {
+  // No: a rule opens it by number, it is another member's of a private network, or it is open with
+  // no denial by name before what opens it.
+  kNone,
+  // A name that is said may be one that is denied; none need be said, since the address is none
+  // that names lead to.
+  kIfSaid,
+  // What says none, or hides it, may be for one that is denied.
+  kAlways,
+};
+// `request`: its names do not matter here.
+NameNeed NeedOfName(const Policy& policy, Request request);
 
 // Whether `name` (normalized) may be looked up: unless a rule denies it whole. Under the preset
 // none only if a rule names it, since a look-up carries words out by itself.

@@ -119,27 +119,69 @@ TEST(PolicyTest, KnowsNamesOnlyFromTheRequest) {
       << "a name leads where its owner likes";
 }
 
+NameNeed NeedAt(const Policy& policy, absl::string_view address,
+                Protocol protocol = Protocol::kTcp) {
+  const IpAddress parsed = *IpAddress::Parse(address);
+  GroupSet groups = Classify(parsed);
+  if (groups.Has(Group::kLoopback)) groups.Add(Group::kHost);
+  return NeedOfName(policy,
+                    {.protocol = protocol, .groups = groups, .address = parsed, .port = 443});
+}
+
 TEST(PolicyTest, WantsToSeeTheNameWhereADenialByNameStandsBefore) {
-  const auto depends = [](const Policy& policy, uint16_t port = 443,
-                          Protocol protocol = Protocol::kTcp) {
-    const IpAddress address = *IpAddress::Parse("8.8.8.8");
-    const Request request{
-        .protocol = protocol, .groups = Classify(address), .address = address, .port = port};
-    const Verdict verdict = Evaluate(policy, request);
-    EXPECT_EQ(verdict.action, Action::kAllow);
-    return DependsOnName(policy, verdict, request);
+  const auto need = [](const Policy& policy, Protocol protocol = Protocol::kTcp) {
+    return NeedAt(policy, "8.8.8.8", protocol);
   };
-  EXPECT_TRUE(depends(Make("public", {"deny *.ads.example"})));
-  for (const char* broad : {"allow any", "allow @public", "allow @public 443"}) {
-    EXPECT_TRUE(depends(Make("none", {"deny *.ads.example", broad}))) << broad;
-    EXPECT_FALSE(depends(Make("none", {broad, "deny *.ads.example"}))) << broad;
-    EXPECT_FALSE(depends(Make("none", {"allow a.example", broad}))) << broad;
-    EXPECT_FALSE(depends(Make("none", {"deny *.ads.example 80", broad}))) << broad;
-    EXPECT_FALSE(depends(Make("none", {"deny udp *.ads.example", broad}))) << broad;
+  for (const char* preset : {"public", "all"}) {
+    EXPECT_EQ(need(Make(preset, {"deny *.ads.example"})), NameNeed::kAlways);
+    EXPECT_EQ(need(Make(preset, {"allow a.example"})), NameNeed::kNone);
+    EXPECT_EQ(need(Make(preset, {"allow a.example", "deny *.ads.example 80"})), NameNeed::kNone);
+    EXPECT_EQ(need(Make(preset, {"allow a.example", "deny b.example"})), NameNeed::kAlways);
   }
-  EXPECT_TRUE(depends(Make("none", {"deny *.ads.example", "allow any"}), 443, Protocol::kUdp));
-  EXPECT_FALSE(depends(Make("none", {"deny tcp *.ads.example", "allow any"}), 443, Protocol::kUdp));
-  EXPECT_FALSE(depends(Make("none", {"deny *.ads.example", "allow 8.8.8.0/24"})));
+  EXPECT_EQ(need(Make("none", {"allow a.example"})), NameNeed::kAlways);
+  for (const char* broad : {"allow any", "allow @public", "allow @public 443"}) {
+    EXPECT_EQ(need(Make("none", {"deny *.ads.example", broad})), NameNeed::kAlways) << broad;
+    EXPECT_EQ(need(Make("none", {broad, "deny *.ads.example"})), NameNeed::kNone) << broad;
+    EXPECT_EQ(need(Make("none", {"allow a.example", broad})), NameNeed::kNone) << broad;
+    EXPECT_EQ(need(Make("none", {"deny *.ads.example 80", broad})), NameNeed::kNone) << broad;
+    EXPECT_EQ(need(Make("none", {"deny udp *.ads.example", broad})), NameNeed::kNone) << broad;
+  }
+  EXPECT_EQ(need(Make("none", {"deny *.ads.example", "allow any"}), Protocol::kUdp),
+            NameNeed::kAlways);
+  EXPECT_EQ(need(Make("none", {"deny tcp *.ads.example", "allow any"}), Protocol::kUdp),
+            NameNeed::kNone);
+  EXPECT_EQ(need(Make("none", {"deny *.ads.example", "allow 8.8.8.0/24"})), NameNeed::kNone);
+}
+
+TEST(PolicyTest, NeedsNoNameWhereNamesDoNotLead) {
+  for (const char* address : {"10.0.0.1", "fd00::1", "127.0.0.1", "169.254.169.254"}) {
+    EXPECT_EQ(NeedAt(Make("all", {"deny *.ads.example"}), address), NameNeed::kIfSaid) << address;
+    EXPECT_EQ(NeedAt(Make("all", {"allow a.example"}), address), NameNeed::kNone) << address;
+  }
+  const Policy policy = Make("none", {"deny *.ads.example", "allow @host", "allow @private"});
+  EXPECT_EQ(NeedAt(policy, "127.0.0.1"), NameNeed::kIfSaid);
+  EXPECT_EQ(NeedAt(policy, "10.0.0.1"), NameNeed::kIfSaid);
+}
+
+TEST(PolicyTest, KnowsTheGatewayByItsOwnAddress) {
+  const auto decide = [](const Policy& policy, uint16_t port) {
+    GroupSet groups;
+    groups.Add(Group::kLoopback);
+    groups.Add(Group::kHost);
+    return Evaluate(policy, {.groups = groups,
+                             .address = *IpAddress::Parse("127.0.0.1"),
+                             .port = port,
+                             .dialled = *IpAddress::Parse("192.0.0.1")})
+        .action;
+  };
+  const Policy one = Make("none", {"allow 192.0.0.1:8443"});
+  EXPECT_EQ(decide(one, 8443), Action::kAllow);
+  EXPECT_EQ(decide(one, 8444), Action::kDeny);
+  EXPECT_EQ(decide(Make("none", {"allow 127.0.0.1:8443"}), 8443), Action::kAllow);
+  EXPECT_EQ(decide(Make("all", {"deny 192.0.0.1:8443"}), 8443), Action::kDeny);
+  // A network that it is in does not mean the host.
+  EXPECT_EQ(decide(Make("none", {"allow 192.0.0.0/24"}), 8443), Action::kDeny);
+  EXPECT_EQ(decide(Make("all", {"deny 192.0.0.0/24"}), 8443), Action::kAllow);
 }
 
 TEST(PolicyTest, LetsInWhoeverAPublishedPortIsFor) {

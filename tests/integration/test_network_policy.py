@@ -157,6 +157,19 @@ MATRIX = [
     ("none", ["deny *.example.com", "allow 93.184.216.0/24"], [
         (("tls", WEB, 443, "www.example.com"), OK), (("tls", WEB, 443, "-"), OK),
         (("udp", WEB, 443), OK), (("http", WEB, 853), OK)]),
+    # Nor where names do not lead, but for one that is said; and none where no denial is by name.
+    ("none", ["deny *.example.com", "allow @host", "allow @private"], [
+        (("tls", "192.0.0.1", 443, "-"), OK), (("tls", PRIVATE, 443, "-"), OK),
+        (("tls", PRIVATE, 443, "www.example.com"), SHUT), (("http", PRIVATE, 853), OK),
+        (("http", "192.0.0.1", 853), OK), (("tls", WEB, 443, "other.org"), SHUT)]),
+    ("public", ["allow example.com"], [
+        (("tls", WEB, 443, "-"), OK), (("http", "example.com", 80), OK),
+        (("tls", WEB, 443, "-"), OK), (("tls", WEB, 443, "www.example.com"), OK),
+        (("udp", WEB, 443), OK), (("http", WEB, 853), OK)]),
+    ("none", ["deny *.example.com", "allow 192.0.0.1:443", "allow udp [fd6d:7362::1]:7"], [
+        (("tls", "192.0.0.1", 443, "-"), OK), (("http", "192.0.0.1", 80), SHUT),
+        (("udp", "fd6d:7362::1", 7), OK), (("http", "fd6d:7362::1", 80), SHUT)]),
+    ("none", ["allow 192.0.0.0/24"], [(("http", "192.0.0.1", 80), SHUT)]),
     ("none", ["allow any", "deny *.example.com"], [(("tls", WEB, 443, "www.example.com"), OK)]),
 ]
 
