@@ -116,12 +116,10 @@ Judge::Decision Judge::Decide(Direction direction, Protocol protocol, const IpAd
   Request request = RequestOf(direction, protocol, address, port);
   std::vector<std::string>& names = decision.names;
   if (direction == Direction::kOut) names = pins_.NamesOf(request.address, now);
-  for (const std::string& name : kept) {
-    if (!IsAmong(names, name)) names.push_back(name);
-  }
   request.names = names;
+  request.opened_by = kept;
   decision.verdict = Evaluate(policy_, request);
-  if (!names.empty()) decision.name = names.back();
+  if (!names.empty() || !kept.empty()) decision.name = names.empty() ? kept.back() : names.back();
   if (IsUnspecified(address)) decision.detail = "no address of anybody's";
   if (decision.verdict.action == Action::kDeny) return decision;
   const bool must_show = MustShowName(request, decision.verdict);
@@ -144,9 +142,9 @@ Judge::Decision Judge::DecideHello(const IpAddress& address, uint16_t port,
   decision.name = hello.server_name;
   Request request = RequestOf(Direction::kOut, Protocol::kTcp, address, port);
   if (!hello.server_name.empty()) decision.names.push_back(hello.server_name);
-  request.names = decision.names;
-  decision.verdict = Evaluate(policy_, request);
   const NameNeed need = NeedOfName(policy_, request);
+  if (need != NameNeed::kNone) request.names = decision.names;
+  decision.verdict = Evaluate(policy_, request);
   const bool must_show = MustShowName(request, decision.verdict);
   const auto deny = [&decision](absl::string_view why) {
     decision.verdict = Denied(decision.verdict);
@@ -160,11 +158,13 @@ Judge::Decision Judge::DecideHello(const IpAddress& address, uint16_t port,
     return denied ? deny("TLS without a name") : decision;
   }
   if (decision.verdict.action == Action::kDeny) return deny("by the name in TLS");
-  if (decision.verdict.by_name && need != NameNeed::kNone && !IsAmong(kept, hello.server_name) &&
+  if (decision.verdict.by_name && !IsAmong(kept, hello.server_name) &&
       !IsKnown(request.address, hello.server_name, now)) {
     return deny("the name in TLS was never resolved to this address");
   }
-  if (!decision.verdict.by_name && must_show && IsPublicResolver(hello.server_name)) {
+  const bool resolver =
+      port == kDnsOverTls || (!decision.verdict.by_name && IsPublicResolver(hello.server_name));
+  if (must_show && resolver) {
     return deny("another resolver would know names that this one does not");
   }
   return decision;

@@ -54,10 +54,12 @@ class Judge {
     std::vector<std::string> names;  // that our resolver has given the address for
   };
   // `address`: of the other side; out of the guest, as it dials it. `kept`: names that the address
-  // had when the flow began, which holds as long as the flow does.
+  // had when the flow began: what opened it then opens it as long as it lasts. Denials see only
+  // those that the address has now.
   Decision Decide(Direction direction, Protocol protocol, const IpAddress& address, uint16_t port,
                   absl::Time now, absl::Span<const std::string> kept = {}) const;
-  // Of a TCP connection to `address` whose client has begun with `hello`, which is some TLS.
+  // Of a TCP connection to `address` whose client has begun with `hello`, which is some TLS: by the
+  // name in it alone, whoever shares the address.
   Decision DecideHello(const IpAddress& address, uint16_t port, const ClientHello& hello,
                        absl::Time now, absl::Span<const std::string> kept = {}) const;
   // Whether the resolver may give `address` out.

@@ -167,6 +167,25 @@ TEST(JudgeTest, HoldsAFlowToTheNamesThatItBeganWith) {
   EXPECT_EQ(decide_named("a.example", {}), Action::kDeny);
   EXPECT_EQ(decide_named("a.example", {"a.example"}), Action::kAllow);
   EXPECT_EQ(decide_named("b.example", {"a.example", "b.example"}), Action::kDeny);
+  // Who shared the address then ends no connection of another.
+  EXPECT_EQ(decide({"a.example", "b.example"}), Action::kAllow);
+  judge.pins().Pin("b.example", {address}, 60, now);
+  EXPECT_EQ(decide({"a.example", "b.example"}), Action::kDeny) << "it may be for that one";
+  EXPECT_EQ(decide_named("a.example", {"a.example", "b.example"}), Action::kAllow);
+}
+
+TEST(JudgeTest, JudgesAHelloAsItsConnectionWasOpened) {
+  Judge judge;
+  const auto goes_on = [&](const std::string& name, uint16_t port) {
+    return judge
+        .DecideHello(*IpAddress::Parse(kPublicAddress), port, HelloFor(name), absl::UnixEpoch())
+        .verdict.action;
+  };
+  SetPolicy(judge, "none", {"deny a.example", "allow 8.8.8.0/24"});
+  EXPECT_EQ(goes_on("a.example", 443), Action::kAllow) << "open by number";
+  SetPolicy(judge, "public", {"deny a.example"});
+  EXPECT_EQ(goes_on("b.example", 443), Action::kAllow);
+  EXPECT_EQ(goes_on("b.example", 853), Action::kDeny);
 }
 
 }  // namespace

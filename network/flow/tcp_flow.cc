@@ -209,6 +209,7 @@ Judge::Decision TcpFlow::DecideByName() const {
 }
 
 bool TcpFlow::MayGoOn() {
+  if (!hello_.server_name.empty()) return DecideByName().verdict.action == Action::kAllow;
   const TcpEnds& ends = connection_.ends();
   const Judge::Decision decision = environment_.judge.Decide(
       Direction::kOut, Protocol::kTcp, ends.peer, ends.peer_port, absl::Now(), names_);

@@ -19,19 +19,24 @@ bool MatchesNetwork(const Cidr& network, const Request& request) {
           network.Contains(*request.dialled));
 }
 
-bool MatchesTarget(const Target& target, const Request& request) {
-  switch (target.kind) {
+bool MatchesName(const Target& target, absl::Span<const std::string> names) {
+  return std::any_of(names.begin(), names.end(),
+                     [&](const std::string& name) { return target.MatchesName(name); });
+}
+
+bool MatchesTarget(const Rule& rule, const Request& request) {
+  switch (rule.target.kind) {
     case Target::Kind::kAny:
       return true;
     case Target::Kind::kNetwork:
-      return MatchesNetwork(target.network, request);
+      return MatchesNetwork(rule.target.network, request);
     case Target::Kind::kGroup:
-      return request.groups.Has(target.group);
+      return request.groups.Has(rule.target.group);
     case Target::Kind::kName:
     case Target::Kind::kBelow:
     case Target::Kind::kNameAndBelow:
-      return std::any_of(request.names.begin(), request.names.end(),
-                         [&](const std::string& name) { return target.MatchesName(name); });
+      return MatchesName(rule.target, request.names) ||
+             (rule.action == Action::kAllow && MatchesName(rule.target, request.opened_by));
   }
   return false;
 }
@@ -52,7 +57,7 @@ bool IsOfKind(const Rule& rule, const Request& request) {
 bool Matches(const Rule& rule, const Request& request) {
   if (!IsOfKind(rule, request)) return false;
   if (rule.target.is_name() && rule.action == Action::kAllow && !IsPublic(request)) return false;
-  return MatchesTarget(rule.target, request);
+  return MatchesTarget(rule, request);
 }
 
 Action ByPreset(Preset preset, const Request& request) {
@@ -123,7 +128,7 @@ NameNeed NeedOfName(const Policy& policy, Request request) {
   if (request.direction == Direction::kIn || request.groups.Has(Group::kMembers)) {
     return NameNeed::kNone;
   }
-  request.names = {};
+  request.names = request.opened_by = {};
   const Verdict nameless = Evaluate(policy, request);
   if (nameless.action == Action::kDeny) return NameNeed::kAlways;
   auto decider = policy.rules.end();

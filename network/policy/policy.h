@@ -53,6 +53,9 @@ struct Request {
   // Names that stand for `address`: that our resolver has given it for, or that the guest has said
   // itself (SNI).
   absl::Span<const std::string> names;
+  // More of them, by which a flow was opened: what a rule allows by them stays allowed, and what
+  // one denies may have been another's at the same address.
+  absl::Span<const std::string> opened_by;
 };
 
 struct Verdict {

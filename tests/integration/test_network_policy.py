@@ -357,6 +357,17 @@ def test_a_new_policy_asks_connections_for_the_name_that_they_said(world):
         assert silent.communicate(b"\n", timeout=20)[0] == b"ConnectionResetError\n"
 
 
+def test_a_denied_name_ends_no_connection_of_another_at_its_address(world):
+    with world.guest("public") as guest:
+        for name in ("example.com", "www.example.com"):
+            assert WEB in probe(guest, "dns", name)["ok"]
+        client = held(guest, HELD_TLS, WEB, "example.com")
+        assert client.stdout.readline() == b"up\n"
+        rule = 'rules: "deny www.example.com"'
+        assert "ok" in guest.request(f'id: 1 set_policy {{ preset: "public" {rule} }}')
+        assert client.communicate(b"\n", timeout=20)[0] == b"b'HTTP/1.1'\n"
+
+
 def test_a_name_that_opened_a_flow_holds_as_long_as_the_flow(world):
     rules = ("allow moving.example.com", "allow other.org")
     with world.guest("none", *rules, limits="max_names: 1") as guest:
