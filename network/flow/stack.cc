@@ -384,11 +384,14 @@ PingFlow* Stack::OpenPing(const FlowKey& key, const IpPacket& packet) {
 void Stack::SetPolicy(Policy policy) {
   environment_.audit.SetPolicy(policy);
   environment_.judge.SetPolicy(std::move(policy));
-  std::vector<TcpFlow*> denied;
-  for (const auto& [key, flow] : tcp_) {
-    if (!MayGoOn(key, *flow)) denied.push_back(flow.get());
-  }
-  for (TcpFlow* const flow : denied) {
+  std::vector<TcpFlow*> begun;
+  begun.reserve(tcp_.size());
+  for (const auto& [key, flow] : tcp_) begun.push_back(flow.get());
+  for (TcpFlow* const flow : begun) {
+    if (MayGoOn(*flow)) {
+      flow->InspectAnew();
+      continue;
+    }
     flow->Abort("denied by a new policy");
     OnTcpDone(*flow);
   }
@@ -396,12 +399,13 @@ void Stack::SetPolicy(Policy policy) {
   ping_.clear();  // decided anew with the next one
 }
 
-bool Stack::MayGoOn(const FlowKey& key, TcpFlow& flow) const {
+bool Stack::MayGoOn(const TcpFlow& flow) const {
   if (!flow.incoming()) return flow.to_resolver() || flow.MayGoOn();
   // A client of a published port: whom the guest sees is not who was decided about.
   if (!flow.from_member()) return true;
   return environment_.judge
-             .Decide(Direction::kIn, Protocol::kTcp, key.peer, key.guest_port, absl::Now())
+             .Decide(Direction::kIn, Protocol::kTcp, flow.ends().peer, flow.ends().guest_port,
+                     absl::Now())
              .verdict.action == Action::kAllow;
 }
 

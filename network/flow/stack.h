@@ -88,7 +88,7 @@ class Stack {
   void OnTcpDone(TcpFlow& flow);
   void Sweep();
   // Whether the policy, which is new, lets a connection stand.
-  bool MayGoOn(const FlowKey& key, TcpFlow& flow) const;
+  bool MayGoOn(const TcpFlow& flow) const;
   bool MayGoOn(const FlowKey& key, const UdpFlow& flow) const;
   void Throttle(size_t bytes);
   bool HasRoom(bool connecting) const;

@@ -208,15 +208,34 @@ Judge::Decision TcpFlow::DecideByName() const {
   return environment_.judge.DecideHello(ends.peer, ends.peer_port, hello_, absl::Now(), names_);
 }
 
-bool TcpFlow::MayGoOn() {
-  if (!hello_.server_name.empty()) return DecideByName().verdict.action == Action::kAllow;
+Judge::Decision TcpFlow::DecideByAddress() const {
   const TcpEnds& ends = connection_.ends();
-  const Judge::Decision decision = environment_.judge.Decide(
-      Direction::kOut, Protocol::kTcp, ends.peer, ends.peer_port, absl::Now(), names_);
+  return environment_.judge.Decide(Direction::kOut, Protocol::kTcp, ends.peer, ends.peer_port,
+                                   absl::Now(), names_);
+}
+
+bool TcpFlow::MayGoOn() const {
+  if (!hello_.server_name.empty()) return DecideByName().verdict.action == Action::kAllow;
+  const Judge::Decision decision = DecideByAddress();
   if (decision.verdict.action == Action::kDeny) return false;
-  if (!decision.checks_name || hello_.state == ClientHello::State::kNotTls) return true;
-  if (hello_.state == ClientHello::State::kNeedsMore) return inspection_.policy = true;
+  const bool said_none =
+      hello_.state == ClientHello::State::kNotTls || hello_.state == ClientHello::State::kNeedsMore;
+  if (!decision.checks_name || said_none) return true;
   return DecideByName().verdict.action == Action::kAllow;
+}
+
+void TcpFlow::InspectAnew() {
+  if (hello_.state != ClientHello::State::kNeedsMore) return;
+  inspection_.policy = DecideByAddress().checks_name;
+  if (held_.empty()) return;
+  if (!inspection_.any()) {
+    hello_began_ = absl::InfiniteFuture();
+    return FlushToHost();
+  }
+  // What the host was too slow for waits for the verdict, too.
+  want_write_ = false;
+  UpdateWatch();
+  hello_began_ = std::min(hello_began_, absl::Now());
 }
 
 bool TcpFlow::InspectName() {

@@ -59,9 +59,10 @@ class TcpFlow {
   void OnBatchEnd() { connection_.Acknowledge(); }
   // The link takes frames again.
   void OnDrained();
-  // Whether the policy, which is new, lets what the guest has begun go on: by the names that it was
-  // let pass by. Where none was said yet, it is read for that from now on.
-  bool MayGoOn();
+  // Whether the policy, which is new, lets what the guest has begun go on.
+  bool MayGoOn() const;
+  // What has said no name yet is asked for one, or no longer, as the policy, which is new, has it.
+  void InspectAnew();
   // Ends it on both sides at once; no OnDone.
   void Abort(absl::string_view why);
 
@@ -84,6 +85,7 @@ class TcpFlow {
   // Keeps the name in TLS, also where no policy asks for it: the next one may.
   void ReadHello(Bytes data);
   void Inspect();
+  Judge::Decision DecideByAddress() const;
   Judge::Decision DecideByName() const;
   // False: the policy denies it, and it is over.
   bool InspectName();
