@@ -10,14 +10,17 @@
 
 namespace msb::net {
 
-void Environment::WaitForRoom() {
+bool Environment::WaitForRoom() {
+  if (link->congested()) return true;
+  // Asked once: by a second time there might be room, and nobody to tell.
   const absl::Duration wait = down.Wait(absl::Now());
-  if (wait <= absl::ZeroDuration() || room_timer_armed) return;
-  room_timer_armed = true;
+  if (wait <= absl::ZeroDuration()) return false;
+  if (std::exchange(room_timer_armed, true)) return true;
   loop.After(wait, [this] {
     room_timer_armed = false;
     on_room();
   });
+  return true;
 }
 
 IpAddress Environment::Behind(const IpAddress& destination) const {

@@ -69,8 +69,8 @@ struct Environment {
   void Reply(Frame frame) {
     if (link->takes_answers()) link->Send(std::move(frame));
   }
-  // Promises on_room for the time when the rate allows more; the link promises it by itself.
-  void WaitForRoom();
+  // The same for who waits then: true promises on_room, or the link's on_drained.
+  bool WaitForRoom();
   // The address that the guest's packets to `destination` go to: the gateway stands for the host's
   // loopback.
   IpAddress Behind(const IpAddress& destination) const;

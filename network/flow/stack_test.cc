@@ -148,6 +148,23 @@ TEST_F(StackTest, AnswersBehindADownloadThatFillsTheLink) {
   EXPECT_THAT(answers[2], SizeIs(kEthernetBytes + 20 + 8 + query.size()));
 }
 
+TEST_F(StackTest, TellsWhoWaitsForTheRateThatThereIsRoom) {
+  environment_->down = TokenBucket(1000);
+  EXPECT_FALSE(environment_->WaitForRoom());
+  environment_->down.Take(120, absl::Now());
+  int told = 0;
+  environment_->on_room = [&] {
+    ++told;
+    EXPECT_FALSE(environment_->WaitForRoom());
+    loop_->Stop();
+  };
+  EXPECT_TRUE(environment_->WaitForRoom());
+  EXPECT_TRUE(environment_->WaitForRoom());
+  loop_->After(absl::Seconds(5), [this] { loop_->Stop(); });
+  ASSERT_OK(loop_->Run());
+  EXPECT_EQ(told, 1);
+}
+
 TEST_F(StackTest, LosesWhatALinkHasNoRoomFor) {
   for (int i = 0; i < 100; ++i) {
     environment_->link->Send(BuildRaw({}, 0, std::string(60000, 'x')));

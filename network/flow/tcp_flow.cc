@@ -370,10 +370,9 @@ void TcpFlow::ReadFromHost() {
 
 // False when there is nothing more to read for now.
 bool TcpFlow::ReadSegment() {
-  if (environment_.Congested()) {
+  if (environment_.WaitForRoom()) {
     wait_for_link_ = true;
     want_read_ = false;
-    environment_.WaitForRoom();
     return false;
   }
   const uint32_t room = std::min(connection_.SendRoom(), connection_.segment_bytes());
