@@ -35,7 +35,8 @@ class TcpConnection {
   // Linux's own order of magnitude; a guest that is paused for longer goes on afterwards.
   static constexpr absl::Duration kFirstRetransmit = absl::Milliseconds(300);
   static constexpr absl::Duration kLastRetransmit = absl::Seconds(10);
-  // What the guest may send before it hears of us: at most this much is buffered for a slow host.
+  // What the guest may send before it hears of us: at most this much waits for a slow host, in at
+  // most four times the memory (HeldBytes).
   static constexpr uint32_t kReceiveWindow = 1 << 20;
   // What may be under way to the guest, and so is kept until it is acknowledged.
   static constexpr uint32_t kMaxInFlight = 2 << 20;

@@ -27,8 +27,9 @@ class HeldBytes {
       std::string().swap(bytes_);
       taken_ = 0;
     } else if (taken_ >= size()) {
-      // Moves no more than was taken since the last time, so a byte moves once on average.
-      bytes_.erase(0, taken_);
+      // Moves no more than was taken since the last time, so a byte moves once on average; and into
+      // memory of its own, since a string keeps what it once had.
+      bytes_ = std::string(waiting());
       taken_ = 0;
     }
   }
@@ -36,7 +37,7 @@ class HeldBytes {
   absl::string_view waiting() const { return absl::string_view(bytes_).substr(taken_); }
   size_t size() const { return bytes_.size() - taken_; }
   bool empty() const { return bytes_.empty(); }
-  // Of the memory in use: at most four times what waited at most.
+  // Of the memory in use: at most four times what waits, but for some bytes.
   size_t capacity() const { return bytes_.capacity(); }
 
  private:

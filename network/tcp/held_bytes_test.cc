@@ -45,5 +45,20 @@ TEST(HeldBytesTest, KeepsNoMemoryOfWhatWasTakenWhileMoreWaits) {
   EXPECT_LE(most, 4 * kWaiting);
 }
 
+TEST(HeldBytesTest, GivesMemoryBackBeforeItIsEmpty) {
+  const std::vector<uint8_t> piece(1 << 10);
+  HeldBytes held;
+  while (held.size() < 1 << 20) held.Append(piece);
+  while (held.size() > piece.size()) {
+    held.Take(piece.size());
+    ASSERT_LE(held.capacity(), 4 * held.size());
+  }
+  for (int i = 0; i < 5000; ++i) {  // goes on with little
+    held.Append(piece);
+    held.Take(piece.size());
+    ASSERT_LE(held.capacity(), 4 * held.size());
+  }
+}
+
 }  // namespace
 }  // namespace msb::net
