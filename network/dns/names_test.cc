@@ -147,6 +147,33 @@ TEST(ClientHelloTest, WaitsForTheRestHoweverItIsCut) {
   }
 }
 
+TEST(ClientHelloTest, ReadsEachByteOnceHoweverTheyCome) {
+  // Records of one byte, each byte a segment: as much work as a guest can make of one hello.
+  const std::string message =
+      Hello("\0\x15"s + Vector(2, std::string(30000, '\0')) + Sni("example.com")).substr(5);
+  ClientHelloReader reader;
+  for (const char byte : message) {
+    EXPECT_EQ(reader.hello().state, ClientHello::State::kNeedsMore);
+    for (const char part : "\x16\3\1"s + Vector(2, std::string(1, byte))) {
+      const auto one = static_cast<uint8_t>(part);
+      reader.Read({&one, 1});
+      ASSERT_LE(reader.held_bytes(), message.size());
+    }
+  }
+  EXPECT_EQ(reader.hello().server_name, "example.com");
+  EXPECT_EQ(reader.held_bytes(), 0u);
+}
+
+TEST(ClientHelloTest, TellsWhatItGaveUpOn) {
+  ClientHelloReader nothing, half;
+  nothing.GiveUp();
+  EXPECT_EQ(nothing.hello().state, ClientHello::State::kNotTls);
+  const uint8_t byte = 22;
+  half.Read({&byte, 1});
+  half.GiveUp();
+  EXPECT_EQ(half.hello().state, ClientHello::State::kBroken);
+}
+
 TEST(ClientHelloTest, JoinsRecords) {
   const std::string message = Hello(Sni("example.com")).substr(5);
   const std::string cut =

@@ -23,6 +23,9 @@ namespace {
 constexpr int kSegmentsPerTurn = 16;
 // With something under way, a small remainder of the window waits for the rest.
 constexpr uint32_t kSmallRoom = 8 << 10;
+// Of a hello that no policy asks for, since nothing ends one that never does. Clients send less; a
+// longer one counts as one that cannot be read.
+constexpr size_t kUninspectedHelloBytes = 8 << 10;
 
 // RFC 6528: not to be guessed by a third party.
 uint32_t RandomSequence() {
@@ -173,13 +176,10 @@ void TcpFlow::TakeFromGuest(Bytes data, bool finished) {
 }
 
 void TcpFlow::ReadHello(Bytes data) {
-  hello_bytes_.append(reinterpret_cast<const char*>(data.data()), data.size());
-  hello_ = ParseClientHello(hello_bytes_);
-  if (hello_.state == ClientHello::State::kNeedsMore) {
-    if (!guest_finished_) return;
-    hello_.state = hello_bytes_.empty() ? ClientHello::State::kNotTls : ClientHello::State::kBroken;
-  }
-  std::string().swap(hello_bytes_);
+  hello_reader_.Read(data);
+  const bool too_long = !inspection_.any() && hello_reader_.held_bytes() > kUninspectedHelloBytes;
+  if (guest_finished_ || too_long) hello_reader_.GiveUp();
+  hello_ = hello_reader_.hello();
   const std::string& name = hello_.server_name;
   if (!name.empty() && environment_.judge.IsKnown(target_, name, absl::Now())) {
     names_.push_back(name);

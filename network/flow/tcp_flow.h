@@ -114,7 +114,7 @@ class TcpFlow {
   IpAddress target_;
   std::vector<std::string> names_;  // of the target, known to our resolver when they were used
   ClientHello hello_;               // what the guest began with
-  std::string hello_bytes_;         // of it, while more of them are to come
+  ClientHelloReader hello_reader_;
   HeldBytes held_;  // of the guest, not yet written to the host; bounded by the window
   bool guest_finished_ = false;
   bool host_shut_ = false;  // our FIN is with the host

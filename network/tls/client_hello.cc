@@ -3,7 +3,9 @@
 
 #include "network/tls/client_hello.h"
 
+#include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "network/packet/wire.h"
 #include "network/policy/rule.h"
@@ -15,7 +17,7 @@ constexpr uint8_t kHandshakeRecord = 22;
 constexpr uint8_t kClientHelloMessage = 1;
 constexpr uint16_t kServerNameExtension = 0;
 constexpr uint8_t kHostName = 0;
-constexpr size_t kRecordHeaderBytes = 5;
+constexpr size_t kMessageHeaderBytes = 4;
 constexpr size_t kMaxRecordBytes = 16384;
 
 // Takes vectors with a length before them off the front.
@@ -88,43 +90,66 @@ ClientHello ParseMessage(Bytes message) {
 
 }  // namespace
 
+void ClientHelloReader::End(ClientHello hello) {
+  hello_ = std::move(hello);
+  std::string().swap(message_);
+}
+
+void ClientHelloReader::GiveUp() {
+  if (hello_.state != ClientHello::State::kNeedsMore) return;
+  const bool nothing = header_size_ == 0 && !any_record_;
+  End({.state = nothing ? ClientHello::State::kNotTls : ClientHello::State::kBroken});
+}
+
+void ClientHelloReader::Read(Bytes bytes) {
+  while (!bytes.empty() && hello_.state == ClientHello::State::kNeedsMore) {
+    if (record_left_ > 0) {
+      bytes = ReadMessage(bytes);
+    } else {
+      ReadHeader(bytes[0]);
+      bytes.remove_prefix(1);
+    }
+  }
+}
+
+void ClientHelloReader::ReadHeader(uint8_t byte) {
+  header_[header_size_++] = byte;
+  if (header_[0] != kHandshakeRecord || (header_size_ > 1 && header_[1] != 3)) {
+    return End({.state = any_record_ ? ClientHello::State::kBroken : ClientHello::State::kNotTls});
+  }
+  if (header_size_ < kRecordHeaderBytes) return;
+  header_size_ = 0;
+  any_record_ = true;
+  record_left_ = Load16(&header_[3]);
+  if (record_left_ == 0 || record_left_ > kMaxRecordBytes) {
+    End({.state = ClientHello::State::kBroken});
+  }
+}
+
+// Returns what is left of `bytes`.
+Bytes ClientHelloReader::ReadMessage(Bytes bytes) {
+  const Bytes part = bytes.first(std::min(record_left_, bytes.size()));
+  message_.append(reinterpret_cast<const char*>(part.data()), part.size());
+  record_left_ -= part.size();
+  bytes.remove_prefix(part.size());
+  const Bytes whole(reinterpret_cast<const uint8_t*>(message_.data()), message_.size());
+  if (whole[0] != kClientHelloMessage) {
+    End({.state = ClientHello::State::kBroken});
+  } else if (whole.size() >= kMessageHeaderBytes) {
+    const size_t size = size_t{whole[1]} << 16 | Load16(&whole[2]);
+    if (size > kMaxClientHelloBytes) {
+      End({.state = ClientHello::State::kBroken});
+    } else if (whole.size() >= kMessageHeaderBytes + size) {
+      End(ParseMessage(whole.subspan(kMessageHeaderBytes, size)));
+    }
+  }
+  return bytes;
+}
+
 ClientHello ParseClientHello(absl::string_view text) {
-  ClientHello result;
-  Bytes bytes(reinterpret_cast<const uint8_t*>(text.data()), text.size());
-  if (bytes.empty()) {
-    result.state = ClientHello::State::kNeedsMore;
-    return result;
-  }
-  if (bytes[0] != kHandshakeRecord || (bytes.size() > 1 && bytes[1] != 3)) return result;
-  // The message may be cut into several records.
-  std::string message;
-  result.state = ClientHello::State::kNeedsMore;
-  while (bytes.size() >= kRecordHeaderBytes) {
-    const size_t length = Load16(&bytes[3]);
-    if (bytes[0] != kHandshakeRecord || bytes[1] != 3 || length == 0 || length > kMaxRecordBytes) {
-      result.state = ClientHello::State::kBroken;
-      return result;
-    }
-    bytes.remove_prefix(kRecordHeaderBytes);
-    const Bytes part = bytes.first(std::min(length, bytes.size()));
-    message.append(reinterpret_cast<const char*>(part.data()), part.size());
-    bytes.remove_prefix(part.size());
-    const Bytes whole(reinterpret_cast<const uint8_t*>(message.data()), message.size());
-    if (!whole.empty() && whole[0] != kClientHelloMessage) {
-      result.state = ClientHello::State::kBroken;
-      return result;
-    }
-    if (whole.size() >= 4) {
-      const size_t size = size_t{whole[1]} << 16 | Load16(&whole[2]);
-      if (size > kMaxClientHelloBytes) {
-        result.state = ClientHello::State::kBroken;
-        return result;
-      }
-      if (whole.size() >= 4 + size) return ParseMessage(whole.subspan(4, size));
-    }
-    if (part.size() < length) break;
-  }
-  return result;
+  ClientHelloReader reader;
+  reader.Read({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
+  return reader.hello();
 }
 
 }  // namespace msb::net
