@@ -5,9 +5,10 @@
 // acknowledgements and retransmission. A state machine without sockets and clock: segments go in,
 // segments and bytes come out (docs/adr/0007).
 //
-// The link neither loses nor reorders; only the guest itself drops, when it has no memory. So there
-// is no congestion window, what arrives out of order is dropped and asked for again, and a lost
-// segment of ours is sent again on three duplicate acknowledgements or a time-out.
+// The link does not reorder, and loses only what it has no room for, when the guest takes nothing;
+// else the guest itself drops, when it has no memory. So there is no congestion window, what
+// arrives out of order is dropped and asked for again, and a lost segment of ours is sent again on
+// three duplicate acknowledgements or a time-out.
 
 #ifndef MSB_NETWORK_TCP_CONNECTION_H_
 #define MSB_NETWORK_TCP_CONNECTION_H_
