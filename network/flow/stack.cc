@@ -16,7 +16,6 @@ namespace msb::net {
 namespace {
 
 constexpr uint16_t kDnsPort = 53;
-constexpr size_t kUdpHeaderBytes = 40 + 8;  // with that of IPv6
 constexpr absl::Duration kSweepInterval = absl::Seconds(5);
 // Interfaces come and go; their addresses are the host's own, which no guest reaches unasked.
 constexpr absl::Duration kHostAddressesInterval = absl::Seconds(10);
@@ -323,7 +322,7 @@ void Stack::OnDns(const FlowKey& key, const UdpDatagram& datagram) {
         if (answer.empty()) return;
         Bytes bytes(reinterpret_cast<const uint8_t*>(answer.data()), answer.size());
         std::string cut;
-        if (bytes.size() + kUdpHeaderBytes > environment_.mtu) {
+        if (bytes.size() + kUdpOverheadBytes > environment_.mtu) {
           cut = TruncateDnsAnswer(bytes);
           bytes = {reinterpret_cast<const uint8_t*>(cut.data()), cut.size()};
         }

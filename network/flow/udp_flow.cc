@@ -21,7 +21,6 @@ namespace {
 constexpr size_t kMaxDatagramBytes = 65535;
 constexpr int kDatagramsPerTurn = 32;
 constexpr size_t kQuoteBytes = 128;
-constexpr size_t kHeaderBytes = 40 + 8;
 
 }  // namespace
 
@@ -89,7 +88,7 @@ void UdpFlow::Die() {
 void UdpFlow::ToGuest(Bytes data) {
   active_ = absl::Now();
   // A datagram may be lost; one that the link has no room for is.
-  if (environment_.Congested() || data.size() + kHeaderBytes > environment_.mtu) return;
+  if (environment_.Congested() || data.size() + kUdpOverheadBytes > environment_.mtu) return;
   bytes_down_ += data.size();
   environment_.down.Take(data.size(), active_);
   environment_.link->Send(BuildUdp(environment_.link_addresses, ends_.peer, ends_.peer_port,

@@ -36,6 +36,10 @@ struct Frame {
   size_t size() const { return header_size + payload.size; }
 };
 
+// Of UDP with the longer of its IP headers, that of IPv6: what a datagram takes of an MTU beside
+// its payload.
+inline constexpr size_t kUdpOverheadBytes = 40 + 8;
+
 // The two ends of the link.
 struct LinkAddresses {
   Mac guest_mac{};
