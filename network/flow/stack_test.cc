@@ -165,6 +165,23 @@ TEST_F(StackTest, TellsWhoWaitsForTheRateThatThereIsRoom) {
   EXPECT_EQ(told, 1);
 }
 
+TEST_F(StackTest, CutsADnsAnswerThatIsLongerThanTheLinkTakes) {
+  // The question alone, which is the whole answer where there is no name server.
+  std::vector<uint8_t> query = {0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 40};
+  query.insert(query.end(), 40, 'a');
+  query.insert(query.end(), {0, 0, 1, 0, 1});
+  constexpr size_t kDnsAt = kEthernetBytes + 20 + 8;
+  for (const bool fits : {true, false}) {
+    environment_->mtu = static_cast<uint16_t>(kUdpOverheadBytes + query.size() - (fits ? 0 : 1));
+    FromGuest(BuildUdp({}, environment_->addresses.guest_v4, 1000,
+                       environment_->addresses.gateway_v4, 53, MakePayload(query)));
+    const std::vector<std::string> frames = Received();
+    ASSERT_THAT(frames, ElementsAre(SizeIs(kDnsAt + query.size())));
+    constexpr int kTruncated = 2;
+    EXPECT_EQ((frames[0].at(kDnsAt + 2) & kTruncated) == 0, fits);
+  }
+}
+
 TEST_F(StackTest, LosesWhatALinkHasNoRoomFor) {
   for (int i = 0; i < 100; ++i) {
     environment_->link->Send(BuildRaw({}, 0, std::string(60000, 'x')));

@@ -42,6 +42,16 @@ class FrameStreamTest : public testing::Test {
   int drained_ = 0;
 };
 
+TEST_F(FrameStreamTest, SendsNoFrameThatIsLongerThanOneMayBe) {
+  const auto send = [&](size_t size) {
+    stream_->Send(BuildRaw({}, 0, std::string(size - kEthernetBytes, 'x')));
+  };
+  send(FrameStream::kMaxFrameBytes + 1);
+  EXPECT_EQ(stream_->queued_bytes(), 0u);
+  send(FrameStream::kMaxFrameBytes);
+  EXPECT_EQ(stream_->queued_bytes(), 4 + FrameStream::kMaxFrameBytes);
+}
+
 TEST_F(FrameStreamTest, TellsThatItHasRoomAgainWhoeverMadeIt) {
   // The socket takes the first part of it, and what is left is below the mark.
   FillUntilCongested();
