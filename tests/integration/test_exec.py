@@ -205,7 +205,7 @@ def open_files(pid):
 
 
 def test_a_copy_out_replaces_no_device_and_nothing_before_it_is_whole(box, tmp_path):
-    box.sh("echo new > /tmp/small; head -c 100M /dev/zero | tr '\\0' x > /tmp/large")
+    box.sh("echo new > /tmp/small; truncate -s 1G /tmp/large")
     box.daemon.msbctl("cp", f"{box.name}:/tmp/small", "/dev/null")
     assert pathlib.Path("/dev/null").is_char_device()
     target = tmp_path / "target"
