@@ -9,10 +9,13 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "base/status_macros.h"
 #include "base/syscall.h"
 
@@ -41,6 +44,17 @@ absl::StatusOr<UniqueFd> CreateUnnamed(int directory, const std::string& name,
                                          0600);
                        }));
   return UniqueFd(fd);
+}
+
+// Of this process, by a name that the system has for it: a symlink that means no file.
+std::optional<int> OwnDescriptor(absl::string_view path) {
+  if (path == "/dev/stdout") return STDOUT_FILENO;
+  if (path == "/dev/stderr") return STDERR_FILENO;
+  int number = -1;
+  const bool is_number =
+      absl::ConsumePrefix(&path, "/dev/fd/") || absl::ConsumePrefix(&path, "/proc/self/fd/");
+  if (!is_number || !absl::SimpleAtoi(path, &number) || number < 0) return std::nullopt;
+  return number;
 }
 
 bool IsDeviceOrFifo(mode_t mode) { return S_ISCHR(mode) || S_ISBLK(mode) || S_ISFIFO(mode); }
@@ -89,6 +103,12 @@ absl::StatusOr<std::unique_ptr<LocalFile>> LocalFile::Replace(UniqueFd directory
 }
 
 absl::StatusOr<std::unique_ptr<LocalFile>> LocalFile::Open(const std::string& path) {
+  if (const std::optional<int> number = OwnDescriptor(path)) {
+    MSB_ASSIGN_OR_RETURN(const int copy, Syscall(absl::StrCat("open ", path), [&] {
+                           return ::fcntl(*number, F_DUPFD_CLOEXEC, 3);
+                         }));
+    return std::unique_ptr<LocalFile>(new LocalFile(UniqueFd(), path, "", UniqueFd(copy)));
+  }
   struct stat info {};
   if (::lstat(path.c_str(), &info) == 0 && IsDeviceOrFifo(info.st_mode)) {
     MSB_ASSIGN_OR_RETURN(UniqueFd file, OpenDevice(path));

@@ -28,8 +28,9 @@ class LocalFile {
   // ".msb-", where the file system cannot do without). A file or symlink that has the name keeps it
   // until then.
   static absl::StatusOr<std::unique_ptr<LocalFile>> Replace(UniqueFd directory, std::string name);
-  // At `path`, which a user names: a device or FIFO is written to, as cp does it; all else is as
-  // with Replace. A symlink, too, for it may be one that came out of a sandbox.
+  // At `path`, which a user names: a device, a FIFO or a descriptor of this process (/dev/stdout)
+  // is written to, as cp does it; all else is as with Replace. A symlink, too, for it may be one
+  // that came out of a sandbox.
   static absl::StatusOr<std::unique_ptr<LocalFile>> Open(const std::string& path);
 
   LocalFile(const LocalFile&) = delete;
@@ -44,7 +45,7 @@ class LocalFile {
   LocalFile(UniqueFd directory, std::string name, std::string written_as, UniqueFd file);
   absl::Status GiveName();
 
-  const UniqueFd directory_;  // none: a device or FIFO
+  const UniqueFd directory_;  // none: written to as it is
   const std::string name_;
   std::string written_as_;  // in `directory_`; empty: no name yet, or its own
   const UniqueFd file_;

@@ -172,6 +172,20 @@ TEST_F(LocalFileTest, AFifoIsWrittenThrough) {
   EXPECT_TRUE(std::filesystem::is_fifo(Path("fifo")));
 }
 
+TEST_F(LocalFileTest, ADescriptorOfThisProcessIsWrittenTo) {
+  int ends[2];
+  ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+  const UniqueFd reader(ends[0]), writer_end(ends[1]);
+  for (const char* directory : {"/dev/fd/", "/proc/self/fd/"}) {
+    LocalTreeWriter writer(directory + std::to_string(writer_end.get()));
+    ASSERT_OK(writer.Entry(Top(3)));
+    ASSERT_OK(writer.Data("new"));
+    ASSERT_OK(writer.Finish());
+    char got[8];
+    EXPECT_EQ(::read(reader.get(), got, sizeof(got)), 3);
+  }
+}
+
 // It may be one that an earlier copy out of the sandbox made.
 TEST_F(LocalFileTest, ASymlinkIsReplacedAndNotWrittenThrough) {
   dir_.Write("precious", "mine");
