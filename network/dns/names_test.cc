@@ -184,7 +184,24 @@ TEST(ClientHelloTest, JoinsRecords) {
 TEST(ClientHelloTest, TellsTlsWithoutANameFromWhatIsNoTls) {
   EXPECT_EQ(ParseClientHello(Hello("")).state, ClientHello::State::kWhole);
   EXPECT_EQ(ParseClientHello(Hello("")).server_name, "");
-  EXPECT_EQ(ParseClientHello("GET / HTTP/1.1").state, ClientHello::State::kNotTls);
+  for (const std::string& other :
+       {"GET / HTTP/1.1"s, "\x13"s, "\x19\3\1"s, "\x16\x10"s, "\x80\0\2"s, "\x80\x2e\1\0"s}) {
+    EXPECT_EQ(ParseClientHello(other).state, ClientHello::State::kNotTls);
+  }
+}
+
+// Servers go on behind a warning, and with a version of old: a name must not be hidden so.
+TEST(ClientHelloTest, RefusesWhatSomeServerTakesForABeginning) {
+  const std::string hello = Hello(Sni("example.com"));
+  std::string of_old = hello;
+  of_old[1] = 2;
+  for (const std::string& odd :
+       {"\x15\3\1\0\2\1\x5a"s + hello, "\x14\3\1\0\1\1"s + hello, of_old, "\x80\x2e\1\3\1"s}) {
+    EXPECT_EQ(ParseClientHello(odd).state, ClientHello::State::kBroken);
+  }
+  for (const std::string& few : {"\x15"s, "\x80"s, "\x80\x2e\1"s}) {
+    EXPECT_EQ(ParseClientHello(few).state, ClientHello::State::kNeedsMore);
+  }
 }
 
 TEST(ClientHelloTest, RefusesTwoNamesAndNamesThatAreNone) {

@@ -14,6 +14,12 @@ namespace msb::net {
 namespace {
 
 constexpr uint8_t kHandshakeRecord = 22;
+// From change_cipher_spec to heartbeat.
+constexpr uint8_t kFirstRecordType = 20;
+constexpr uint8_t kLastRecordType = 24;
+// Some servers ask of a first record's version no more than that it is at most this.
+constexpr uint8_t kMaxMajorVersion = 0x0f;
+constexpr uint8_t kTlsMajorVersion = 3;
 constexpr uint8_t kClientHelloMessage = 1;
 constexpr uint16_t kServerNameExtension = 0;
 constexpr uint8_t kHostName = 0;
@@ -88,6 +94,26 @@ ClientHello ParseMessage(Bytes message) {
   return parsed;
 }
 
+enum class RecordKind {
+  kNone,       // no server takes it for TLS
+  kUndecided,  // with so few bytes
+  kHandshake,
+  kOther,  // not how a client begins, but some server may take it and go on
+};
+
+RecordKind KindOf(Bytes header) {
+  if ((header[0] & 0x80) != 0) {  // a hello in the form of SSL 2 (RFC 5246, E.2)
+    if (header.size() > 2 && header[2] != kClientHelloMessage) return RecordKind::kNone;
+    if (header.size() < 4) return RecordKind::kUndecided;
+    return header[3] == kTlsMajorVersion ? RecordKind::kOther : RecordKind::kNone;
+  }
+  if (header[0] < kFirstRecordType || header[0] > kLastRecordType) return RecordKind::kNone;
+  if (header.size() < 2) return RecordKind::kUndecided;
+  if (header[1] > kMaxMajorVersion) return RecordKind::kNone;
+  const bool usual = header[0] == kHandshakeRecord && header[1] == kTlsMajorVersion;
+  return usual ? RecordKind::kHandshake : RecordKind::kOther;
+}
+
 }  // namespace
 
 void ClientHelloReader::End(ClientHello hello) {
@@ -114,8 +140,10 @@ void ClientHelloReader::Read(Bytes bytes) {
 
 void ClientHelloReader::ReadHeader(uint8_t byte) {
   header_[header_size_++] = byte;
-  if (header_[0] != kHandshakeRecord || (header_size_ > 1 && header_[1] != 3)) {
-    return End({.state = any_record_ ? ClientHello::State::kBroken : ClientHello::State::kNotTls});
+  const RecordKind kind = KindOf({header_, header_size_});
+  if (kind == RecordKind::kNone && !any_record_) return End({.state = ClientHello::State::kNotTls});
+  if (kind == RecordKind::kNone || kind == RecordKind::kOther) {
+    return End({.state = ClientHello::State::kBroken});
   }
   if (header_size_ < kRecordHeaderBytes) return;
   header_size_ = 0;

@@ -17,10 +17,10 @@ namespace msb::net {
 
 struct ClientHello {
   enum class State {
-    kNotTls,     // something else: no byte of it can begin a handshake
+    kNotTls,     // something else, which no server takes for the beginning of a handshake
     kNeedsMore,  // so far it may be one
     kWhole,
-    kBroken,  // begins like one, and is none
+    kBroken,  // begins like one, and is none, or is one in a form that no client of today sends
   };
   State state = State::kNotTls;
   std::string server_name;  // lower case; empty: it names none
