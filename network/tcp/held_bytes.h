@@ -29,7 +29,7 @@ class HeldBytes {
     } else if (taken_ >= size()) {
       // Moves no more than was taken since the last time, so a byte moves once on average; and into
       // memory of its own, since a string keeps what it once had.
-      bytes_ = std::string(waiting());
+      std::string(waiting()).swap(bytes_);
       taken_ = 0;
     }
   }
