@@ -22,13 +22,17 @@ constexpr size_t kLeastBytes = 4096;
 
 }  // namespace
 
-// A small file needs no large buffer, whose pages would all be touched.
+// A small file needs no large buffer, whose pages would all be touched, and no aligned one, for
+// which the heap grows and shrinks with each file.
 BulkReader::BulkReader(int fd, std::string path, uint64_t most)
     : fd_(fd),
       path_(std::move(path)),
       capacity_(std::max<size_t>(kLeastBytes, std::min<uint64_t>(most, kMaxDataBytes))) {
-  if (most > kCachedBytes && BeginToReadAhead()) capacity_ = kPieceBytes;
-  taken_ = NewPiece(capacity_);
+  if (most > kCachedBytes && BeginToReadAhead()) {
+    taken_ = NewPiece();
+  } else {
+    small_.reset(new char[capacity_]);
+  }
 }
 
 BulkReader::~BulkReader() { End(); }
@@ -67,8 +71,8 @@ absl::StatusOr<absl::string_view> BulkReader::Next(size_t most) {
 
 absl::Status BulkReader::TakePiece() {
   if (!thread_) {
-    MSB_ASSIGN_OR_RETURN(const size_t size, Read(taken_.get(), capacity_));
-    left_ = {taken_.get(), size};
+    MSB_ASSIGN_OR_RETURN(const size_t size, Read(small_.get(), capacity_));
+    left_ = {small_.get(), size};
     return absl::OkStatus();
   }
   absl::MutexLock lock(&mutex_, absl::Condition(this, &BulkReader::IsRead));

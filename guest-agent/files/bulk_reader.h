@@ -53,9 +53,10 @@ class BulkReader {
 
   const int fd_;
   const std::string path_;
-  size_t capacity_;
+  const size_t capacity_;          // of small_
+  std::unique_ptr<char[]> small_;  // where nothing is read ahead
   Piece taken_;
-  absl::string_view left_;  // of taken_
+  absl::string_view left_;  // of the one of both that there is
   std::optional<pthread_t> thread_;
 
   absl::Mutex mutex_;

@@ -17,7 +17,7 @@ constexpr std::align_val_t kAlignment{4096};
 
 void FreePiece::operator()(char* bytes) const { ::operator delete(bytes, kAlignment); }
 
-Piece NewPiece(size_t size) { return Piece(static_cast<char*>(::operator new(size, kAlignment))); }
+Piece NewPiece() { return Piece(static_cast<char*>(::operator new(kPieceBytes, kAlignment))); }
 
 bool SetDirect(int fd, bool direct) {
   const int flags = ::fcntl(fd, F_GETFL);

@@ -19,7 +19,7 @@ struct FreePiece {
   void operator()(char* bytes) const;
 };
 using Piece = std::unique_ptr<char[], FreePiece>;
-Piece NewPiece(size_t size = kPieceBytes);
+Piece NewPiece();
 
 // False when nothing has changed: the file system cannot, or it is so already.
 bool SetDirect(int fd, bool direct);
