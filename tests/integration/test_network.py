@@ -168,6 +168,11 @@ def test_a_dead_msb_net_is_a_dead_link_and_nothing_more(make, daemon, hello):
     os.kill(box.companion("net"), signal.SIGKILL)
     box.sh("until [ $(cat /sys/class/net/eth0/carrier) = 0 ]; do :; done", timeout=30)
     assert daemon.state(box.name) == "running"
+    began = time.monotonic()
+    while (end := daemon.inspect(box.name)["companions"][0])["state"] != "ended":
+        assert time.monotonic() - began < 20
+        time.sleep(0.1)
+    assert (end["name"], end["reason"]) == ("net", "COMPANION_DIED") and "signal 9" in end["detail"]
     assert fetch(box, hello.port).returncode != 0
     daemon.msbctl("net", "restart", box.name)
     box.sh("until [ $(cat /sys/class/net/eth0/carrier) = 1 ]; do :; done", timeout=30)
