@@ -5,7 +5,6 @@
 
 #include <fcntl.h>
 #include <sys/epoll.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,10 +14,10 @@
 #include <string>
 #include <utility>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "base/error.h"
 #include "base/status_macros.h"
+#include "base/temporary_name.h"
 #include "base/unique_fd.h"
 #include "guest-agent/files/bulk_writer.h"
 #include "guest-agent/files/file_error.h"
@@ -65,12 +64,7 @@ class Replacement {
 absl::StatusOr<Replacement> MakeReplacement(const std::string& target) {
   const SplitPath split = Split(target);
   while (true) {
-    char random[8];
-    if (::getrandom(random, sizeof(random), 0) != sizeof(random)) {
-      return FileError("name a file beside", target);
-    }
-    const std::string path = Join(
-        split.directory, absl::StrCat(".msb-", absl::BytesToHexString({random, sizeof(random)})));
+    const std::string path = Join(split.directory, TemporaryName());
     UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (fd.valid()) return Replacement(target, path, std::move(fd));
     if (errno != EEXIST) return FileError("create a file beside", target);

@@ -5,29 +5,21 @@
 
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <optional>
 #include <utility>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "base/status_macros.h"
 #include "base/syscall.h"
+#include "base/temporary_name.h"
 
 namespace msb {
 namespace {
-
-absl::StatusOr<std::string> RandomName() {
-  char random[8];
-  MSB_RETURN_IF_ERROR(
-      Syscall("getrandom", [&] { return ::getrandom(random, sizeof(random), 0); }).status());
-  return absl::StrCat(".msb-", absl::BytesToHexString({random, sizeof(random)}));
-}
 
 // In `directory`, to become `name`. Where its file system has no files without a name, `written_as`
 // is the one that it has until then.
@@ -37,7 +29,7 @@ absl::StatusOr<UniqueFd> CreateUnnamed(int directory, const std::string& name,
   if (unnamed.valid()) return unnamed;
   const bool needs_name = errno == EOPNOTSUPP || errno == EISDIR || errno == ENOENT;
   if (!needs_name) return absl::ErrnoToStatus(errno, absl::StrCat("create ", name));
-  MSB_ASSIGN_OR_RETURN(written_as, RandomName());
+  written_as = TemporaryName();
   MSB_ASSIGN_OR_RETURN(const int fd, Syscall(absl::StrCat("create ", name), [&] {
                          return ::openat(directory, written_as.c_str(),
                                          O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
@@ -154,7 +146,7 @@ absl::Status LocalFile::GiveName() {
     };
     if (link(name_) == 0) return absl::OkStatus();
     if (errno != EEXIST) return absl::ErrnoToStatus(errno, absl::StrCat("create ", name_));
-    MSB_ASSIGN_OR_RETURN(std::string other, RandomName());
+    std::string other = TemporaryName();
     if (link(other) != 0) return absl::ErrnoToStatus(errno, absl::StrCat("create ", name_));
     written_as_ = std::move(other);
   }

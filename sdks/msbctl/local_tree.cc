@@ -160,6 +160,19 @@ absl::Status ReadLocalTree(const std::string& top, const EntrySink& entry, const
   return TreeReader(entry, data).Read({AT_FDCWD, top, ""});
 }
 
+absl::Status ReadLocalFile(int fd, const std::string& path, const DataSink& data) {
+  std::string chunk;
+  while (true) {
+    chunk.resize(kChunkBytes);
+    MSB_ASSIGN_OR_RETURN(const ssize_t got, Syscall(absl::StrCat("read ", path), [&] {
+                           return ::read(fd, chunk.data(), chunk.size());
+                         }));
+    if (got == 0) return absl::OkStatus();
+    chunk.resize(static_cast<size_t>(got));
+    if (!data(chunk)) return EndedByReceiver();
+  }
+}
+
 uint64_t LocalTreeBytes(const std::string& top) {
   uint64_t total = 0;
   const EntrySink add = [&](const msb::v1::TreeEntry& entry) {

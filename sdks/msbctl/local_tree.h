@@ -31,6 +31,9 @@ using EntrySink = std::function<bool(const msb::v1::TreeEntry&)>;
 using DataSink = std::function<bool(std::string& data)>;
 absl::Status ReadLocalTree(const std::string& top, const EntrySink& entry, const DataSink& data);
 
+// Hands all of a file to `data`, as long as it turns out to be: those of proc do not say.
+absl::Status ReadLocalFile(int fd, const std::string& path, const DataSink& data);
+
 // Bytes of the regular files that ReadLocalTree would hand out.
 uint64_t LocalTreeBytes(const std::string& top);
 

@@ -5,7 +5,6 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <cstdio>
 #include <memory>
@@ -24,7 +23,6 @@
 namespace msb {
 namespace {
 
-constexpr size_t kChunkBytes = 256 << 10;
 constexpr absl::string_view kStreamAdvice =
     "for a stream write msbctl exec SANDBOX -- cat FILE, or msbctl exec -i SANDBOX -- sh -c 'cat > "
     "FILE'";
@@ -85,20 +83,18 @@ absl::Status EndOfStream(Writer& writer, grpc::ClientContext& context, const abs
   return failed_here ? read : Client::Outcome(status, context);
 }
 
-// Sends the file in `request` messages, as long as it turns out to be: those of proc do not say.
-template <typename Send>
-absl::Status SendContent(int fd, const std::string& path, const Send& send) {
-  msb::v1::WriteFileRequest request;
-  std::string& chunk = *request.mutable_data();
-  while (true) {
-    chunk.resize(kChunkBytes);
-    MSB_ASSIGN_OR_RETURN(const ssize_t got, Syscall(absl::StrCat("read ", path), [&] {
-                           return ::read(fd, chunk.data(), chunk.size());
-                         }));
-    if (got == 0) return absl::OkStatus();
-    chunk.resize(static_cast<size_t>(got));
-    if (!send(request)) return absl::CancelledError("the receiver ended the transfer");
-  }
+// Content as `request`s, counted and shown. The string goes into the message and comes back, so
+// that no byte is copied.
+template <typename Writer, typename Request>
+DataSink Sending(Writer& writer, Request& request, Progress& progress, uint64_t total) {
+  return [&writer, &request, &progress, total, sent = uint64_t{0}](std::string& data) mutable {
+    sent += data.size();
+    progress.SetBytes(sent, total);
+    request.mutable_data()->swap(data);
+    const bool goes_on = writer.Write(request);
+    request.mutable_data()->swap(data);
+    return goes_on;
+  };
 }
 
 absl::Status SendFile(Client& client, const CopyOptions& options, const Place& to,
@@ -125,13 +121,10 @@ absl::Status SendFile(Client& client, const CopyOptions& options, const Place& t
   open.mutable_modified_at()->set_seconds(info.st_mtim.tv_sec);
   open.mutable_modified_at()->set_nanos(static_cast<int32_t>(info.st_mtim.tv_nsec));
   writer->Write(request);
-  uint64_t sent = 0;
+  msb::v1::WriteFileRequest content;
   const absl::Status read =
-      SendContent(file.get(), options.from, [&](const msb::v1::WriteFileRequest& data) {
-        sent += data.data().size();
-        progress.SetBytes(sent, static_cast<uint64_t>(info.st_size));
-        return writer->Write(data);
-      });
+      ReadLocalFile(file.get(), options.from,
+                    Sending(*writer, content, progress, static_cast<uint64_t>(info.st_size)));
   return EndOfStream(*writer, *context, read);
 }
 
@@ -147,23 +140,14 @@ absl::Status SendTree(Client& client, const CopyOptions& options, const Place& t
   request.mutable_open()->set_keep_owner(options.keep_owner);
   writer->Write(request);
   const uint64_t total = LocalTreeBytes(options.from);
-  uint64_t sent = 0;
   msb::v1::WriteTreeRequest content;
-  content.mutable_data();
   const absl::Status read = ReadLocalTree(
       options.from,
       [&](const msb::v1::TreeEntry& entry) {
         *request.mutable_entry() = entry;
         return writer->Write(request);
       },
-      [&](std::string& data) {
-        sent += data.size();
-        progress.SetBytes(sent, total);
-        content.mutable_data()->swap(data);
-        const bool goes_on = writer->Write(content);
-        content.mutable_data()->swap(data);
-        return goes_on;
-      });
+      Sending(*writer, content, progress, total));
   return EndOfStream(*writer, *context, read);
 }
 
