@@ -173,7 +173,7 @@ Judge::Decision Judge::DecideHello(const IpAddress& address, uint16_t port,
 bool Judge::MayAnswerWith(const IpAddress& address) const {
   if (IsUnspecified(address)) return false;
   const GroupSet groups = GroupsOf(address);
-  if (groups.Has(Group::kPublic) && !groups.Has(Group::kHost)) return true;
+  if (groups.IsOfOthers()) return true;
   if (policy_.preset == Preset::kAll) return true;
   // Some rule opens it by address, on some port.
   return std::any_of(policy_.rules.begin(), policy_.rules.end(), [&](const Rule& rule) {

@@ -78,6 +78,8 @@ class GroupSet {
   bool Has(Group group) const { return (bits_ & 1u << static_cast<int>(group)) != 0; }
   void AddAll(GroupSet other) { bits_ |= other.bits_; }
   bool empty() const { return bits_ == 0; }
+  // Where names lead, as their owners like: an address of the Internet that is not this host's.
+  bool IsOfOthers() const { return Has(Group::kPublic) && !Has(Group::kHost); }
 
  private:
   uint32_t bits_ = 0;

@@ -41,11 +41,6 @@ bool MatchesTarget(const Rule& rule, const Request& request) {
   return false;
 }
 
-// Where names lead, as their owners like: no rule with a name opens any other address.
-bool IsPublic(const Request& request) {
-  return request.groups.Has(Group::kPublic) && !request.groups.Has(Group::kHost);
-}
-
 // But for whom the rule is about.
 bool IsOfKind(const Rule& rule, const Request& request) {
   if (rule.direction != request.direction) return false;
@@ -56,7 +51,8 @@ bool IsOfKind(const Rule& rule, const Request& request) {
 
 bool Matches(const Rule& rule, const Request& request) {
   if (!IsOfKind(rule, request)) return false;
-  if (rule.target.is_name() && rule.action == Action::kAllow && !IsPublic(request)) return false;
+  const bool opens_by_name = rule.target.is_name() && rule.action == Action::kAllow;
+  if (opens_by_name && !request.groups.IsOfOthers()) return false;
   return MatchesTarget(rule, request);
 }
 
@@ -66,7 +62,7 @@ Action ByPreset(Preset preset, const Request& request) {
   // Who names a network at its creation means to reach it.
   if (request.groups.Has(Group::kMembers)) return Action::kAllow;
   if (preset == Preset::kNone) return Action::kDeny;
-  return IsPublic(request) ? Action::kAllow : Action::kDeny;
+  return request.groups.IsOfOthers() ? Action::kAllow : Action::kDeny;
 }
 
 }  // namespace
@@ -140,7 +136,7 @@ NameNeed NeedOfName(const Policy& policy, Request request) {
     return rule.action == Action::kDeny && rule.target.is_name() && IsOfKind(rule, request);
   });
   if (!denied) return NameNeed::kNone;
-  return IsPublic(request) ? NameNeed::kAlways : NameNeed::kIfSaid;
+  return request.groups.IsOfOthers() ? NameNeed::kAlways : NameNeed::kIfSaid;
 }
 
 Verdict EvaluateLookup(const Policy& policy, absl::string_view name) {
