@@ -2,24 +2,20 @@
 # Copyright 2026 The microsandbox authors
 # SPDX-License-Identifier: Apache-2.0
 #
-# Collects Debian's qemu-system-x86_64, its loader, libraries, TCG module and the firmware of
-# `-M microvm` in one folder that a jail with an otherwise empty root can bind-mount read-only.
-# Prints the folder.
+# Collects our qemu-system-x86_64 (build.sh), its loader, libraries and the firmware of `-M microvm`
+# in one folder that a jail with an otherwise empty root can bind-mount read-only. Prints the folder.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=deploy/lib/cache.sh
 source "$here/../lib/cache.sh"
 
-need qemu-system-x86_64 qemu-system-x86 ldd libc-bin
-QEMU=$(command -v qemu-system-x86_64)
+need ldd libc-bin
+QEMU=$("$here/build.sh")/qemu-system-x86_64
 LOADER=$(readlink -f /lib64/ld-linux-x86-64.so.2)
-MULTIARCH=$(basename "$(dirname "$LOADER")")
-readonly QEMU LOADER MULTIARCH
-# TCG is a module in Debian. QEMU looks for it in ../lib/MULTIARCH/qemu, seen from its binary.
-readonly MODULES=/usr/lib/$MULTIARCH/qemu
+readonly QEMU LOADER
 readonly FIRMWARE=/usr/share/qemu
-# microvm without ACPI starts qboot, with ACPI bios-microvm; the other two load a kernel from there.
-readonly FIRMWARE_FILES=(qboot.rom bios-microvm.bin pvh.bin linuxboot_dma.bin)
+# What microvm without ACPI starts.
+readonly FIRMWARE_FILES=(qboot.rom)
 # What msb-vmm asks of it. A QEMU without one of them is an error here, not at the first sandbox.
 readonly DEVICES=(vhost-user-vsock-device vhost-user-blk vhost-user-rng vhost-user-fs-device
   virtio-net-device virtio-balloon-device)
@@ -50,13 +46,12 @@ verify() {
 
 build_closure() {
   local out=$1 library file
-  mkdir -p "$out/bin" "$out/lib/$MULTIARCH/qemu" "$out/share"
+  mkdir -p "$out/bin" "$out/lib" "$out/share"
   cp --reflink=auto "$QEMU" "$out/bin/qemu-system-x86_64"
-  cp --reflink=auto "$MODULES/accel-tcg-x86_64.so" "$out/lib/$MULTIARCH/qemu/"
   cp --reflink=auto "$LOADER" "$out/lib/"
   while IFS= read -r library; do
     cp --reflink=auto --dereference "$library" "$out/lib/"
-  done < <(libraries "$QEMU" "$MODULES/accel-tcg-x86_64.so")
+  done < <(libraries "$QEMU")
   for file in "${FIRMWARE_FILES[@]}"; do
     cp --dereference "$FIRMWARE/$file" "$out/share/"
   done
@@ -66,9 +61,8 @@ build_closure() {
 }
 
 key=$({
-  package_version qemu-system-x86
   package_version qemu-system-data
-  libraries "$QEMU" "$MODULES/accel-tcg-x86_64.so" | xargs sha256sum
-  sha256sum "$LOADER"
+  libraries "$QEMU" | xargs sha256sum
+  sha256sum "$QEMU" "$LOADER"
 } | hash_inputs "$here/build-closure.sh")
 cached qemu "$key" build_closure

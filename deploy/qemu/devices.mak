@@ -1,0 +1,8 @@
+# What the machines of the engine qemu have (vmm/qemu/command_line.cc).
+CONFIG_MICROVM=y
+CONFIG_VIRTIO_BALLOON=y
+CONFIG_VIRTIO_NET=y
+CONFIG_VHOST_USER_BLK=y
+CONFIG_VHOST_USER_FS=y
+CONFIG_VHOST_USER_RNG=y
+CONFIG_VHOST_USER_VSOCK=y
