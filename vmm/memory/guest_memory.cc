@@ -94,7 +94,7 @@ void SortByAddress(std::vector<GuestMemory::Region>& regions) {
 
 absl::StatusOr<GuestMemory> GuestMemory::Allocate(absl::Span<const GuestRange> ranges) {
   MSB_RETURN_IF_ERROR(CheckRanges({ranges.begin(), ranges.end()}));
-  GuestMemory memory(Backing::kAnonymous);  // unmaps what is there when a later step fails
+  GuestMemory memory(Backing::kPrivate);  // unmaps what is there when a later step fails
   for (const GuestRange& range : ranges) {
     MSB_ASSIGN_OR_RETURN(uint8_t* const host,
                          Map(range.size, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
@@ -118,6 +118,23 @@ absl::StatusOr<GuestMemory> GuestMemory::MapShared(std::vector<FilePart> parts) 
   }
   SortByAddress(memory.regions_);
   return memory;  // the mappings hold the files; the descriptors close here
+}
+
+absl::StatusOr<GuestMemory> GuestMemory::MapPrivate(UniqueFd file,
+                                                    absl::Span<const GuestRange> ranges) {
+  MSB_RETURN_IF_ERROR(CheckRanges({ranges.begin(), ranges.end()}));
+  GuestMemory memory(Backing::kPrivate);
+  FilePart part{.fd = std::move(file)};
+  for (const GuestRange& range : ranges) {
+    part.range = range;
+    MSB_RETURN_IF_ERROR(CheckFileHolds(part));
+    MSB_ASSIGN_OR_RETURN(uint8_t* const host, Map(range.size, MAP_PRIVATE | MAP_NORESERVE,
+                                                  part.fd.get(), part.file_offset));
+    memory.regions_.push_back({range, host});
+    part.file_offset += range.size;
+  }
+  SortByAddress(memory.regions_);
+  return memory;
 }
 
 GuestMemory::GuestMemory(GuestMemory&& other) noexcept
@@ -161,7 +178,7 @@ absl::Status GuestMemory::Discard(absl::Span<uint8_t> bytes) const {
   const uintptr_t end = (start + bytes.size()) / kPageBytes * kPageBytes;
   if (first >= end) return absl::OkStatus();
   // Only MADV_REMOVE takes pages out of a shared file too.
-  const int advice = backing_ == Backing::kAnonymous ? MADV_DONTNEED : MADV_REMOVE;
+  const int advice = backing_ == Backing::kPrivate ? MADV_DONTNEED : MADV_REMOVE;
   const auto discarded = Syscall("discard guest memory", [&] {
     return ::madvise(reinterpret_cast<void*>(first), end - first, advice);
   });

@@ -41,6 +41,10 @@ class GuestMemory {
   };
   static absl::StatusOr<GuestMemory> MapShared(std::vector<FilePart> parts);
 
+  // `ranges`, as in Allocate, of `file` one behind the other, in their order: what the machine
+  // writes goes into pages of its own. The file must not shrink or change later.
+  static absl::StatusOr<GuestMemory> MapPrivate(UniqueFd file, absl::Span<const GuestRange> ranges);
+
   GuestMemory(GuestMemory&& other) noexcept;
   GuestMemory& operator=(GuestMemory&& other) noexcept;
   ~GuestMemory();
@@ -77,7 +81,8 @@ class GuestMemory {
   }
 
   // Gives the whole pages within `bytes`, which came from Bytes, back to the host; they read as
-  // zeroes until they are written again. Also of the file, where memory is shared. kHostError.
+  // zeroes, or as what stands in the file of MapPrivate, until they are written again. Also of the
+  // file, where memory is shared. kHostError.
   absl::Status Discard(absl::Span<uint8_t> bytes) const;
 
   // Fills `target` with the bytes of `fd` from `file_offset` on. kDataLoss when the file ends
@@ -85,7 +90,7 @@ class GuestMemory {
   absl::Status ReadFrom(int fd, uint64_t file_offset, GuestRange target) const;
 
  private:
-  enum class Backing { kAnonymous, kSharedFile };
+  enum class Backing { kPrivate, kSharedFile };
   explicit GuestMemory(Backing backing) : backing_(backing) {}
   void Unmap();
 
