@@ -181,6 +181,11 @@ bool QemuProcess::OnErrorOutput() {
   return true;
 }
 
+std::string QemuProcess::ErrorOutput() {
+  OnErrorOutput();
+  return tail_.Text();
+}
+
 void QemuProcess::OnExited() {
   // Its last words; it can add no more, so that they are finite.
   while (OnErrorOutput()) {

@@ -61,6 +61,9 @@ class QemuProcess {
   QemuProcess& operator=(const QemuProcess&) = delete;
   ~QemuProcess() { Kill(); }
 
+  // The end of what it has written to stdout and stderr so far, in one line.
+  std::string ErrorOutput();
+
   // SIGKILL, and waits for the end. Does nothing for a process that has ended.
   void Kill();
 

@@ -7,9 +7,11 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/descriptors.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/status_macros.h"
@@ -45,6 +47,21 @@ void TellEvent(const rapidjson::Value& message, QmpObserver& observer) {
   }
 }
 
+// How a transfer of state has ended, if that is what an event says.
+std::optional<absl::Status> TransferEnd(const rapidjson::Value& message) {
+  if (Text(Member(&message, "event")) != "MIGRATION") return std::nullopt;
+  const absl::string_view status = Text(Member(Member(&message, "data"), "status"));
+  if (status == "completed") return absl::OkStatus();
+  if (status == "failed") return NotQmp("the transfer of the machine's state failed");
+  return std::nullopt;
+}
+
+// x-ignore-shared: memory that others have mapped stays where it is. events: MIGRATION says how it
+// goes on.
+constexpr char kTransferCapabilities[] =
+    R"({"capabilities":[{"capability":"x-ignore-shared","state":true},)"
+    R"({"capability":"events","state":true}]})";
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<QmpClient>> QmpClient::Create(EventLoop& loop, UniqueFd socket,
@@ -70,27 +87,60 @@ void QmpClient::SetLink(absl::string_view name, Link link, Done done) {
       std::move(done));
 }
 
-void QmpClient::Execute(absl::string_view command, absl::string_view arguments, Done done) {
+void QmpClient::SaveState(UniqueFd file, Done done) {
+  BeginTransfer(std::move(done));
+  Execute("migrate-set-capabilities", kTransferCapabilities, TransferStep());
+  Execute("getfd", R"({"fdname":"state"})", TransferStep(), std::move(file));
+  Execute("migrate", R"({"uri":"fd:state"})", TransferStep());
+}
+
+void QmpClient::RestoreState(int fd, Done done) {
+  BeginTransfer(std::move(done));
+  Execute("migrate-set-capabilities", kTransferCapabilities, TransferStep());
+  Execute("migrate-incoming", absl::StrCat(R"({"uri":"fd:)", fd, R"("})"), TransferStep());
+}
+
+void QmpClient::BeginTransfer(Done done) {
+  if (transfer_ != nullptr) return done(NotQmp("a transfer of state is under way"));
+  transfer_ = std::move(done);
+}
+
+// `done` may begin another.
+void QmpClient::EndTransfer(const absl::Status& status) {
+  if (const Done done = std::exchange(transfer_, nullptr); done != nullptr) done(status);
+}
+
+QmpClient::Done QmpClient::TransferStep() {
+  return [this](const absl::Status& status) {
+    if (!status.ok()) EndTransfer(status);
+  };
+}
+
+void QmpClient::Execute(absl::string_view command, absl::string_view arguments, Done done,
+                        UniqueFd attached) {
   if (!socket_.valid()) return done(absl::UnavailableError("QMP: QEMU is gone"));
   const uint64_t id = next_id_++;
   std::string line = absl::StrCat("{\"execute\":\"", command, "\",\"id\":", id);
   if (!arguments.empty()) absl::StrAppend(&line, ",\"arguments\":", arguments);
   absl::StrAppend(&line, "}\n");
   pending_[id] = std::move(done);
+  Command whole{.line = std::move(line), .attached = std::move(attached)};
   if (!greeted_) {
-    waiting_.push_back(std::move(line));
+    waiting_.push_back(std::move(whole));
     return;
   }
-  Send(line);
+  Send(whole);
 }
 
-void QmpClient::Send(const std::string& line) {
+void QmpClient::Send(const Command& command) {
   if (!socket_.valid()) return;
-  const absl::StatusOr<ssize_t> sent = Syscall("send QMP command", [&] {
-    return ::send(socket_.get(), line.data(), line.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-  });
-  // A few short commands fill no socket whose reader lives.
-  if (sent.ok() && static_cast<size_t>(*sent) == line.size()) return;
+  const int attached = command.attached.get();
+  const auto descriptors =
+      command.attached.valid() ? absl::MakeConstSpan(&attached, 1) : absl::Span<const int>();
+  // Without waiting: a few short commands fill no socket whose reader lives.
+  const absl::Status sent =
+      WriteWithDescriptors(socket_.get(), command.line, descriptors, absl::InfinitePast());
+  if (sent.ok()) return;
   // The end is told by the event loop: a caller of ours does not expect it inside its call.
   ::shutdown(socket_.get(), SHUT_RDWR);
 }
@@ -133,13 +183,14 @@ absl::Status QmpClient::HandleLine(absl::string_view line) {
   if (message.HasParseError() || !message.IsObject()) return NotQmp("line that is no JSON object");
   if (message.HasMember("QMP")) {
     if (std::exchange(greeted_, true)) return NotQmp("second greeting");
-    Send("{\"execute\":\"qmp_capabilities\"}\n");
-    for (const std::string& waiting : std::exchange(waiting_, {})) Send(waiting);
+    Send({.line = "{\"execute\":\"qmp_capabilities\"}\n"});
+    for (const Command& waiting : std::exchange(waiting_, {})) Send(waiting);
     observer_.OnQmpReady();
     return absl::OkStatus();
   }
   if (message.HasMember("event")) {
     TellEvent(message, observer_);
+    if (const auto end = TransferEnd(message)) EndTransfer(*end);
     return absl::OkStatus();
   }
   const rapidjson::Value* id = Member(&message, "id");
@@ -158,6 +209,7 @@ void QmpClient::End(absl::Status why) {
   loop_.Unwatch(socket_.get());
   socket_.Reset();
   for (auto& [id, done] : std::exchange(pending_, {})) done(why);
+  EndTransfer(why);
   observer_.OnQmpEnd(std::move(why));
 }
 

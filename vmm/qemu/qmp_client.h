@@ -63,15 +63,31 @@ class QmpClient {
   enum class Link { kDown, kUp };
   void SetLink(absl::string_view name, Link link, Done done);
 
+  // Writes the state of a stopped machine into `file`, without the memory, which is shared (see
+  // command_line.h). `done` when it is all there.
+  void SaveState(UniqueFd file, Done done);
+  // Into a QEMU that was started to wait for it, from a descriptor that it has inherited under this
+  // number. The machine stands afterwards, as it was saved.
+  void RestoreState(int fd, Done done);
+
   // Takes what has come, without waiting: for the time when QEMU is known to have exited.
   void Drain();
 
  private:
   QmpClient(EventLoop& loop, UniqueFd socket, QmpObserver& observer)
       : loop_(loop), socket_(std::move(socket)), observer_(observer) {}
+  struct Command {
+    std::string line;
+    UniqueFd attached = {};  // goes with it
+  };
   // `arguments` is JSON, or empty.
-  void Execute(absl::string_view command, absl::string_view arguments, Done done);
-  void Send(const std::string& line);
+  void Execute(absl::string_view command, absl::string_view arguments, Done done,
+               UniqueFd attached = {});
+  void Send(const Command& command);
+  // A "migration" of QEMU's is under way from its command on until an event says how it went.
+  void BeginTransfer(Done done);
+  void EndTransfer(const absl::Status& status);
+  Done TransferStep();
   bool OnReadable();
   absl::StatusOr<bool> ReadOnce();
   absl::Status HandleLine(absl::string_view line);
@@ -82,7 +98,8 @@ class QmpClient {
   QmpObserver& observer_;
   std::string received_;
   bool greeted_ = false;
-  std::deque<std::string> waiting_;  // until QEMU has greeted
+  std::deque<Command> waiting_;  // until QEMU has greeted
+  Done transfer_;                // null: none is under way
   uint64_t next_id_ = 1;
   std::map<uint64_t, Done> pending_;
 };

@@ -5,6 +5,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include <memory>
@@ -101,6 +102,51 @@ TEST_F(QmpClientTest, TellsEventsAndIgnoresOthers) {
   EXPECT_EQ(shutdown_, "guest-reset");
   EXPECT_EQ(balloon_, 4096u);
   EXPECT_FALSE(ended_.has_value());
+}
+
+TEST_F(QmpClientTest, ASavedStateIsThereWhenTheEventSaysSo) {
+  std::optional<absl::Status> saved;
+  Say(kGreeting);
+  client_->SaveState(UniqueFd(::memfd_create("state", MFD_CLOEXEC)),
+                     [&](absl::Status status) { saved = std::move(status); });
+  Hear();  // as far as the descriptor
+  EXPECT_THAT(Hear(), ::testing::HasSubstr("\"fd:state\""));
+
+  Say("{\"return\": {}, \"id\": 1}\r\n{\"return\": {}, \"id\": 2}\r\n"
+      "{\"event\": \"MIGRATION\", \"data\": {\"status\": \"active\"}}\r\n"
+      "{\"return\": {}, \"id\": 3}\r\n");
+  EXPECT_FALSE(saved.has_value());
+  Say("{\"event\": \"MIGRATION\", \"data\": {\"status\": \"completed\"}}\r\n");
+
+  ASSERT_TRUE(saved.has_value());
+  EXPECT_OK(*saved);
+}
+
+TEST_F(QmpClientTest, ATransferEndsWithItsFirstFailure) {
+  std::optional<absl::Status> restored;
+  Say(kGreeting);
+  client_->RestoreState(12, [&](absl::Status status) { restored = std::move(status); });
+  EXPECT_THAT(Hear(), ::testing::HasSubstr("\"uri\":\"fd:12\""));
+
+  Say("{\"return\": {}, \"id\": 1}\r\n"
+      "{\"id\": 2, \"error\": {\"class\": \"GenericError\", \"desc\": \"no such fd\"}}\r\n"
+      "{\"event\": \"MIGRATION\", \"data\": {\"status\": \"failed\"}}\r\n");
+
+  ASSERT_TRUE(restored.has_value());
+  EXPECT_THAT(*restored, HasReason(Reason::kQemuError));
+  EXPECT_THAT(restored->message(), ::testing::HasSubstr("no such fd"));
+}
+
+TEST_F(QmpClientTest, ATransferUnderWayEndsWhenQemuHangsUp) {
+  std::optional<absl::Status> restored;
+  Say(kGreeting);
+  client_->RestoreState(12, [&](absl::Status status) { restored = std::move(status); });
+  Hear();
+  qemu_.Reset();
+  client_->Drain();
+
+  ASSERT_TRUE(restored.has_value());
+  EXPECT_TRUE(absl::IsUnavailable(*restored));
 }
 
 TEST_F(QmpClientTest, SurvivesEventsThatLackWhatTheyShouldHave) {
