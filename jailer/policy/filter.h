@@ -21,6 +21,8 @@ namespace msb {
 enum class SeccompPolicy {
   kKvmLoop,   // msb-vmm's event loop, engine kvm
   kQemuLoop,  // msb-vmm's event loop, engine qemu, once QEMU runs
+  kKvmSave,   // the two of machines that are to be saved as boot snapshots
+  kQemuSave,
   kVcpu,
   kDisk,
   kQemu,        // a whole process, from its exec on

@@ -40,9 +40,11 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 constexpr SeccompPolicy kThreads[] = {SeccompPolicy::kKvmLoop, SeccompPolicy::kQemuLoop,
+                                      SeccompPolicy::kKvmSave, SeccompPolicy::kQemuSave,
                                       SeccompPolicy::kVcpu,    SeccompPolicy::kDisk,
                                       SeccompPolicy::kSecrets, SeccompPolicy::kFileServer};
 constexpr SeccompPolicy kAll[] = {SeccompPolicy::kKvmLoop, SeccompPolicy::kQemuLoop,
+                                  SeccompPolicy::kKvmSave, SeccompPolicy::kQemuSave,
                                   SeccompPolicy::kVcpu,    SeccompPolicy::kDisk,
                                   SeccompPolicy::kQemu,    SeccompPolicy::kNet,
                                   SeccompPolicy::kSecrets, SeccompPolicy::kFileServer};

@@ -74,6 +74,7 @@ extern const RuleSet kEveryThreadRules;
 extern const RuleSet kVmmLoopRules;
 extern const RuleSet kKvmLoopRules;
 extern const RuleSet kQemuLoopRules;
+extern const RuleSet kSaveRules;
 extern const RuleSet kVcpuRules;
 extern const RuleSet kDiskRules;
 extern const RuleSet kQemuRules;
@@ -92,6 +93,12 @@ struct PolicyText {
 inline const PolicyText kPolicyTexts[] = {
     {SeccompPolicy::kKvmLoop, "kKvmLoop", {&kEveryThreadRules, &kVmmLoopRules, &kKvmLoopRules}},
     {SeccompPolicy::kQemuLoop, "kQemuLoop", {&kEveryThreadRules, &kVmmLoopRules, &kQemuLoopRules}},
+    {SeccompPolicy::kKvmSave,
+     "kKvmSave",
+     {&kEveryThreadRules, &kVmmLoopRules, &kKvmLoopRules, &kSaveRules}},
+    {SeccompPolicy::kQemuSave,
+     "kQemuSave",
+     {&kEveryThreadRules, &kVmmLoopRules, &kQemuLoopRules, &kSaveRules}},
     {SeccompPolicy::kVcpu, "kVcpu", {&kEveryThreadRules, &kVcpuRules}},
     {SeccompPolicy::kDisk, "kDisk", {&kEveryThreadRules, &kDiskRules}},
     {SeccompPolicy::kQemu, "kQemu", {&kQemuRules}},

@@ -3,18 +3,51 @@
 
 #include "vmm/kvm/kvm_machine.h"
 
+#include <unistd.h>
+
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "base/check.h"
 #include "base/error.h"
+#include "base/frames.h"
 #include "base/status_macros.h"
+#include "base/syscall.h"
 #include "vmm/boot/address_map.h"
 #include "vmm/boot/linux_boot.h"
 #include "vmm/kvm/boot_registers.h"
 #include "vmm/kvm/cpuid.h"
+#include "vmm/memory/memory_image.h"
 
 namespace msb {
+
+namespace {
+
+constexpr size_t kMaxStateBytes = 1 << 20;  // 8 KiB a vCPU
+// A regular file: it is read at once or not at all.
+constexpr absl::Duration kStateTimeout = absl::Seconds(10);
+
+absl::Status WriteState(int file, const KvmMachineState& state) {
+  std::string frame;
+  AppendFrame(EncodeMachineState(state), frame);
+  MSB_ASSIGN_OR_RETURN(const ssize_t written, Syscall("write the machine's state", [&] {
+                         return ::pwrite(file, frame.data(), frame.size(), 0);
+                       }));
+  if (static_cast<size_t>(written) == frame.size()) return absl::OkStatus();
+  return MakeError(Reason::kHostError, "no room for the machine's state");
+}
+
+absl::StatusOr<KvmMachineState> ReadState(int file, uint32_t vcpus) {
+  MSB_ASSIGN_OR_RETURN(const std::optional<std::string> frame,
+                       ReadFrame(file, absl::Now() + kStateTimeout, kMaxStateBytes));
+  MSB_ASSIGN_OR_RETURN(KvmMachineState state, DecodeMachineState(frame.value_or("")));
+  if (state.vcpus.size() == vcpus) return state;
+  return MakeError(Reason::kStateInvalid,
+                   absl::StrCat("the state of ", state.vcpus.size(), " vCPUs, for ", vcpus));
+}
+
+}  // namespace
 
 KvmMachine::KvmMachine(EventLoop& loop, MachineObserver& observer, KvmMachineConfig config)
     : loop_(loop), observer_(observer), config_(std::move(config)) {}
@@ -27,12 +60,14 @@ absl::Status KvmMachine::Start() {
   MSB_RETURN_IF_ERROR(LoadGuest());
   MSB_RETURN_IF_ERROR(CreateVm());
   MSB_RETURN_IF_ERROR(CreateVcpus());
+  if (saved_.has_value()) MSB_RETURN_IF_ERROR(RestoreState());
   return StartThreads();
 }
 
 std::vector<MmioWindow> KvmMachine::Windows() const {
   std::vector<MmioWindow> windows;
-  for (size_t i = 0; i < config_.devices.size(); ++i) {
+  const size_t places = HasEmptyPlaces() ? kMaxDevices : config_.devices.size();
+  for (size_t i = 0; i < places; ++i) {
     const uint64_t start = address_map::kVirtioMmioStart + i * address_map::kVirtioMmioBytes;
     windows.push_back(
         {{GuestAddress{start}, address_map::kVirtioMmioBytes}, address_map::kVirtioInterrupts[i]});
@@ -40,9 +75,14 @@ std::vector<MmioWindow> KvmMachine::Windows() const {
   return windows;
 }
 
+absl::StatusOr<GuestMemory> KvmMachine::MakeMemory() {
+  const std::vector<GuestRange> ranges = address_map::RamRanges(config_.memory_mib);
+  if (!config_.restore.has_value()) return GuestMemory::Allocate(ranges);
+  return MapMemoryImage(std::move(config_.restore->memory), ranges);
+}
+
 absl::Status KvmMachine::CreateMemory() {
-  MSB_ASSIGN_OR_RETURN(GuestMemory memory,
-                       GuestMemory::Allocate(address_map::RamRanges(config_.memory_mib)));
+  MSB_ASSIGN_OR_RETURN(GuestMemory memory, MakeMemory());
   memory_.emplace(std::move(memory));
   if (!config_.balloon.has_value()) return absl::OkStatus();
   balloon_ = std::make_unique<BalloonDevice>(loop_, *memory_, config_.balloon->options);
@@ -55,6 +95,10 @@ absl::Status KvmMachine::LoadGuest() {
     return MakeError(Reason::kVmSpecInvalid,
                      absl::StrCat(config_.devices.size(), " virtio devices, the machine has ",
                                   kMaxDevices, " interrupt lines for them"));
+  }
+  if (config_.restore.has_value()) {
+    MSB_ASSIGN_OR_RETURN(saved_, ReadState(config_.restore->state.get(), config_.vcpus));
+    return absl::OkStatus();
   }
   MSB_ASSIGN_OR_RETURN(std::string command_line,
                        BuildCommandLine({.emulated_ring0 = config_.emulated_ring0,
@@ -94,6 +138,9 @@ absl::Status KvmMachine::PlugDevices() {
     }
     transports_.push_back(std::move(transport));
   }
+  for (size_t i = config_.devices.size(); i < windows.size(); ++i) {
+    mmio_.Add(ToUint64(windows[i].range.start), windows[i].range.size, empty_place_);
+  }
   MSB_ASSIGN_OR_RETURN(
       board_, LegacyBoard::Create(
                   loop_, ports_,
@@ -112,21 +159,36 @@ absl::Status KvmMachine::PlugDevices() {
 }
 
 absl::Status KvmMachine::CreateVcpus() {
+  MSB_ASSIGN_OR_RETURN(const kvm::CpuidTable supported, kvm_->SupportedCpuid());
+  VcpuThread::Observer& observer = *this;
+  for (uint32_t id = 0; id < config_.vcpus; ++id) {
+    MSB_ASSIGN_OR_RETURN(Vcpu vcpu, vm_->CreateVcpu(id));
+    // All of them exist before the state of any is restored.
+    if (!saved_.has_value()) MSB_RETURN_IF_ERROR(SetUpVcpu(vcpu, supported));
+    threads_.push_back(std::make_unique<VcpuThread>(
+        std::move(vcpu), VcpuSurroundings{&ports_, &mmio_, &*memory_, config_.seccomp}, observer));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status KvmMachine::SetUpVcpu(Vcpu& vcpu, const kvm::CpuidTable& supported) const {
   const CpuidOptions options{
       .vcpus = config_.vcpus,
       .tsc_deadline_timer = kvm_->HasExtension(KVM_CAP_TSC_DEADLINE_TIMER),
       .emulated_ring0 = config_.emulated_ring0,
   };
-  MSB_ASSIGN_OR_RETURN(const kvm::CpuidTable supported, kvm_->SupportedCpuid());
-  VcpuThread::Observer& observer = *this;
-  for (uint32_t id = 0; id < config_.vcpus; ++id) {
-    MSB_ASSIGN_OR_RETURN(Vcpu vcpu, vm_->CreateVcpu(id));
-    MSB_RETURN_IF_ERROR(vcpu.SetCpuid(GuestCpuid(supported, id, options)));
-    MSB_RETURN_IF_ERROR(SetFirmwareState(vcpu));
-    if (id == 0) MSB_RETURN_IF_ERROR(SetBootRegisters(vcpu, entry_));
-    threads_.push_back(std::make_unique<VcpuThread>(
-        std::move(vcpu), VcpuSurroundings{&ports_, &mmio_, &*memory_, config_.seccomp}, observer));
+  MSB_RETURN_IF_ERROR(vcpu.SetCpuid(GuestCpuid(supported, vcpu.id(), options)));
+  MSB_RETURN_IF_ERROR(SetFirmwareState(vcpu));
+  return vcpu.id() == 0 ? SetBootRegisters(vcpu, entry_) : absl::OkStatus();
+}
+
+absl::Status KvmMachine::RestoreState() {
+  for (size_t i = 0; i < threads_.size(); ++i) {
+    MSB_RETURN_IF_ERROR(RestoreVcpu(threads_[i]->vcpu(), saved_->vcpus[i]));
   }
+  MSB_RETURN_IF_ERROR(RestoreVm(*vm_, saved_->vm));
+  MSB_RETURN_IF_ERROR(board_->serial().Restore(saved_->serial));
+  saved_.reset();
   return absl::OkStatus();
 }
 
@@ -145,6 +207,34 @@ void KvmMachine::Pause(Done done) {
 void KvmMachine::Resume(Done done) {
   transitions_.push_back({Transition::Kind::kResume, std::move(done)});
   BeginNextTransition();
+}
+
+void KvmMachine::SaveBootSnapshot(Done done) {
+  if (!config_.save.has_value()) {
+    return done(MakeError(Reason::kInternalBug, "the machine was not made to be saved"));
+  }
+  Pause([this, done = std::move(done)](const absl::Status& paused) {
+    done(paused.ok() ? WriteSnapshot() : paused);
+  });
+}
+
+absl::StatusOr<KvmMachineState> KvmMachine::State() {
+  MSB_ASSIGN_OR_RETURN(const std::vector<uint32_t> supported, kvm_->SupportedMsrs());
+  const std::vector<uint32_t> msrs = MsrsToSave(supported);
+  KvmMachineState state;
+  for (const auto& thread : threads_) {
+    MSB_ASSIGN_OR_RETURN(VcpuState vcpu, SaveVcpu(thread->vcpu(), msrs));
+    state.vcpus.push_back(std::move(vcpu));
+  }
+  MSB_ASSIGN_OR_RETURN(state.vm, SaveVm(*vm_));
+  state.serial = board_->serial().Save();
+  return state;
+}
+
+absl::Status KvmMachine::WriteSnapshot() {
+  MSB_ASSIGN_OR_RETURN(const KvmMachineState state, State());
+  MSB_RETURN_IF_ERROR(WriteState(config_.save->state.get(), state));
+  return WriteMemoryImage(*memory_, config_.save->memory.get());
 }
 
 void KvmMachine::BeginNextTransition() {

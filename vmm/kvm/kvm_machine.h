@@ -30,10 +30,12 @@
 #include "vmm/boot/file_placement.h"
 #include "vmm/bus/bus.h"
 #include "vmm/devices/virtio/balloon_device.h"
+#include "vmm/devices/virtio/empty_place.h"
 #include "vmm/devices/virtio/mmio_transport.h"
 #include "vmm/devices/virtio/virtio_device.h"
 #include "vmm/kvm/kvm.h"
 #include "vmm/kvm/legacy_board.h"
+#include "vmm/kvm/machine_state.h"
 #include "vmm/kvm/vcpu_thread.h"
 #include "vmm/machine/machine.h"
 #include "vmm/memory/guest_memory.h"
@@ -44,6 +46,9 @@ struct KvmMachineConfig {
   UniqueFd kvm;  // /dev/kvm
   uint32_t vcpus = 1;
   uint32_t memory_mib = 0;
+  // Where the machine is to be saved; or the one that it goes on from, which has a kernel.
+  std::optional<BootSnapshotFiles> save;
+  std::optional<BootSnapshotFiles> restore;
   UniqueFd kernel;     // vmlinux
   UniqueFd initramfs;  // may be invalid: none
   FilePlacement placement = FilePlacement::kMap;
@@ -81,6 +86,7 @@ class KvmMachine final : public Machine, private VcpuThread::Observer {
   absl::Status Start() override;
   void Pause(Done done) override;
   void Resume(Done done) override;
+  void SaveBootSnapshot(Done done) override;
   void Stop() override;
   absl::Status SetBalloon(uint32_t mib) override;
   // Of the vCPUs and the balloon; the devices know the rest.
@@ -100,9 +106,18 @@ class KvmMachine final : public Machine, private VcpuThread::Observer {
   absl::Status CreateVm();
   absl::Status PlugDevices();
   absl::Status CreateVcpus();
+  absl::Status RestoreState();
   absl::Status StartThreads();
 
+  // Of the devices, and of the empty places behind them.
   std::vector<MmioWindow> Windows() const;
+  // A boot snapshot knows nothing of devices: its machine has all places, whatever is in them.
+  bool HasEmptyPlaces() const { return config_.save.has_value() || config_.restore.has_value(); }
+  absl::StatusOr<GuestMemory> MakeMemory();
+  absl::Status SetUpVcpu(Vcpu& vcpu, const kvm::CpuidTable& supported) const;
+  // Of a paused machine.
+  absl::StatusOr<KvmMachineState> State();
+  absl::Status WriteSnapshot();
   void BeginNextTransition();
   void FinishTransition();
   void Unpark();
@@ -123,6 +138,8 @@ class KvmMachine final : public Machine, private VcpuThread::Observer {
   // What is posted to the loop may come to it after the machine is gone.
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 
+  EmptyPlace empty_place_;
+  std::optional<KvmMachineState> saved_;  // what the machine goes on from, until it does
   Bus ports_;
   Bus mmio_;
   std::optional<Kvm> kvm_;

@@ -6,6 +6,8 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <array>
 #include <memory>
@@ -21,8 +23,10 @@
 namespace msb {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 constexpr uint8_t kReady = 3;
 constexpr uint8_t kShuttingDown = 4;
@@ -170,6 +174,56 @@ TEST_F(KvmMachineTest, PausesAndResumesAsOftenAsAsked) {
     EXPECT_OK(resumed);
   }
   RunUntilMark(1);
+}
+
+UniqueFd EmptyFile() { return UniqueFd(::memfd_create("snapshot", MFD_CLOEXEC)); }
+
+// Counts in memory for ever; one that goes on from a snapshot counts on from there.
+TEST_F(KvmMachineTest, GoesOnWhereItWasSavedAnyNumberOfTimes) {
+  const UniqueFd memory = EmptyFile(), state = EmptyFile();
+  config_.save = {.memory = UniqueFd(::dup(memory.get())), .state = UniqueFd(::dup(state.get()))};
+  Start(MSB_TINY_GUEST(chatter));
+  RunUntilMark(kReady);
+  absl::Status saved = absl::UnknownError("not called");
+  machine_->SaveBootSnapshot(StopLoop(&saved));
+  ASSERT_OK(loop_->Run());
+  ASSERT_OK(saved);
+  machine_->Stop();
+
+  for (int round = 0; round < 2; ++round) {
+    marks_.clear();
+    KvmMachineConfig config;
+    config.kvm = UniqueFd(::open("/dev/kvm", O_RDWR | O_CLOEXEC));
+    config.memory_mib = 64;
+    config.boot_mark = [this](uint8_t stage) { OnMark(stage); };
+    config.devices = {&device_};  // that the snapshot has not
+    // The state's own offset is at its beginning.
+    const std::string path = absl::StrCat("/proc/self/fd/", state.get());
+    config.restore = {.memory = UniqueFd(::dup(memory.get())),
+                      .state = UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC))};
+    machine_ = std::make_unique<KvmMachine>(*loop_, *this, std::move(config));
+    ASSERT_OK(machine_->Start());
+    RunUntilMark(1);
+    EXPECT_FALSE(why_.has_value());
+    // It does not begin again.
+    EXPECT_THAT(marks_, Not(Contains(kReady)));
+    machine_->Stop();
+  }
+}
+
+TEST_F(KvmMachineTest, AStateThatIsNoneIsRefused) {
+  UniqueFd memory = EmptyFile();
+  ASSERT_EQ(::ftruncate(memory.get(), 64 << 20), 0);
+  config_.restore = {.memory = std::move(memory), .state = EmptyFile()};
+  machine_ = std::make_unique<KvmMachine>(*loop_, *this, std::move(config_));
+  EXPECT_THAT(machine_->Start(), HasReason(Reason::kStateInvalid));
+}
+
+TEST_F(KvmMachineTest, AnEmptyPlaceIsADeviceWithoutAnId) {
+  config_.save = {.memory = EmptyFile(), .state = EmptyFile()};
+  Start(MSB_TINY_GUEST(mmio_value_to_console));
+  RunUntilMark(kReady);
+  EXPECT_EQ(console_, "virt");  // the magic value of the first place
 }
 
 TEST_F(KvmMachineTest, KeepsTheOrderOfPausesAndResumes) {

@@ -84,6 +84,10 @@ absl::Status DeviceSet::AddVsock(EventLoop& loop, const msb::vmm::v1::VmSpec& sp
   absl::Status ready = SetNonBlocking(listener.get());
   vsock_ = std::make_unique<VsockDevice>(loop, spec.vsock().guest_cid());
   vsock_->RegisterHostService(MarkService::kPort, mark_service_);
+  if (spec.has_restore()) {
+    MSB_ASSIGN_OR_RETURN(boot_service_, BootService::Create(loop, spec.command_line()));
+    vsock_->RegisterHostService(BootService::kPort, *boot_service_);
+  }
   if (ready.ok()) ready = vsock_->Listen(std::move(listener));
   if (!ready.ok()) return WithReason(Reason::kHostError, "vsock.listener_fd", ready);
   return absl::OkStatus();

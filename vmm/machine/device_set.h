@@ -23,6 +23,7 @@
 #include "vmm/devices/virtio/net/net_device.h"
 #include "vmm/devices/virtio/rng_device.h"
 #include "vmm/devices/virtio/virtio_device.h"
+#include "vmm/devices/virtio/vsock/boot_service.h"
 #include "vmm/devices/virtio/vsock/mark_service.h"
 #include "vmm/devices/virtio/vsock/vsock_device.h"
 #include "vmm/machine/spec_descriptors.h"
@@ -63,7 +64,8 @@ class DeviceSet {
     std::unique_ptr<BlockDevice> device;
   };
   std::vector<NamedDisk> disks_;
-  MarkService mark_service_;  // outlives the vsock device
+  MarkService mark_service_;                   // outlives the vsock device
+  std::unique_ptr<BootService> boot_service_;  // the same
   std::unique_ptr<VsockDevice> vsock_;
   std::unique_ptr<RngDevice> rng_;
   std::vector<std::unique_ptr<FsDevice>> file_systems_;

@@ -3,15 +3,29 @@
 
 #include "vmm/machine/engine.h"
 
+#include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "vmm/kvm/kvm_machine.h"
+#include "vmm/machine/boot_snapshot.h"
 #include "vmm/qemu/qemu_machine.h"
 
 namespace msb {
 namespace {
 
 using msb::vmm::v1::VmSpec;
+
+std::string CommandLineOf(const VmSpec& spec) {
+  if (!spec.has_save()) return spec.command_line();
+  return absl::StrCat(spec.command_line(), " ", kWaitForDevicesWord);
+}
+
+template <typename Config>
+void SetSnapshots(const VmSpec& spec, EngineParts& parts, Config& config) {
+  if (spec.has_save()) config.save = std::move(parts.save);
+  if (spec.has_restore()) config.restore = std::move(parts.restore);
+}
 
 std::unique_ptr<Machine> MakeKvmMachine(EventLoop& loop, MachineObserver& observer,
                                         const VmSpec& spec, EngineParts parts) {
@@ -21,7 +35,8 @@ std::unique_ptr<Machine> MakeKvmMachine(EventLoop& loop, MachineObserver& observ
   config.memory_mib = spec.memory_mib();
   config.kernel = std::move(parts.kernel);
   config.initramfs = std::move(parts.initramfs);
-  config.command_line = spec.command_line();
+  config.command_line = CommandLineOf(spec);
+  SetSnapshots(spec, parts, config);
   config.emulated_ring0 = spec.kvm().emulated_ring0();
   config.devices = parts.devices->devices();
   config.seccomp = parts.seccomp;
@@ -44,7 +59,8 @@ std::unique_ptr<Machine> MakeQemuMachine(EventLoop& loop, MachineObserver& obser
   config.memory_mib = spec.memory_mib();
   config.kernel = std::move(parts.kernel);
   config.initramfs = std::move(parts.initramfs);
-  config.command_line = spec.command_line();
+  config.command_line = CommandLineOf(spec);
+  SetSnapshots(spec, parts, config);
   config.directory = spec.qemu().directory();
   config.accelerator =
       spec.qemu().accelerator() == "kvm" ? QemuAccelerator::kKvm : QemuAccelerator::kTcg;

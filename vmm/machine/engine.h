@@ -24,7 +24,9 @@ namespace msb {
 struct EngineParts {
   UniqueFd kernel;
   UniqueFd initramfs;
-  UniqueFd kvm;                  // engine kvm
+  UniqueFd kvm;            // engine kvm
+  BootSnapshotFiles save;  // as the spec says
+  BootSnapshotFiles restore;
   DeviceSet* devices = nullptr;  // outlives the machine
   Seccomp seccomp = Seccomp::kInForce;
   std::function<void(absl::string_view)> console;

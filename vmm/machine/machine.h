@@ -13,6 +13,7 @@
 #include <functional>
 
 #include "absl/status/status.h"
+#include "base/unique_fd.h"
 #include "msb/vmm/v1/control.pb.h"
 
 namespace msb {
@@ -28,6 +29,12 @@ class MachineObserver {
   virtual void OnEnded(absl::Status why) = 0;
 };
 
+// A saved machine (BootSnapshot, vm_spec.proto).
+struct BootSnapshotFiles {
+  UniqueFd memory;
+  UniqueFd state;
+};
+
 class Machine {
  public:
   using Done = std::function<void(absl::Status)>;
@@ -38,6 +45,8 @@ class Machine {
   // `done` when no instruction of the guest runs any more. Of a paused machine: succeeds.
   virtual void Pause(Done done) = 0;
   virtual void Resume(Done done) = 0;
+  // Of a machine that was made to be saved, and runs: stops it for good and writes what it is.
+  virtual void SaveBootSnapshot(Done done) = 0;
   // Ends the machine at once; returns when nothing of it runs.
   virtual void Stop() = 0;
 

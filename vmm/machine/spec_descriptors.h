@@ -10,6 +10,7 @@
 
 #include "base/unique_fd.h"
 #include "msb/vmm/v1/vm_spec.pb.h"
+#include "vmm/machine/machine.h"
 
 namespace msb {
 
@@ -25,7 +26,9 @@ struct SpecDescriptors {
         net(Named(spec.net().fd())),
         net_listener(Named(spec.net().listener_fd())),
         console(Named(spec.console().fd())),
-        exit_event(Named(spec.exit_event_fd())) {
+        exit_event(Named(spec.exit_event_fd())),
+        save(Named(spec.save())),
+        restore(Named(spec.restore())) {
     for (const msb::vmm::v1::Disk& disk : spec.disks()) {
       std::vector<UniqueFd>& files = disks.emplace_back();
       files.emplace_back(disk.fd());
@@ -45,11 +48,16 @@ struct SpecDescriptors {
   UniqueFd net_listener;
   UniqueFd console;
   UniqueFd exit_event;
+  BootSnapshotFiles save;
+  BootSnapshotFiles restore;
   std::vector<std::vector<UniqueFd>> disks;  // each of one file or more
   std::vector<UniqueFd> file_systems;
 
  private:
   static UniqueFd Named(int number) { return number == 0 ? UniqueFd() : UniqueFd(number); }
+  static BootSnapshotFiles Named(const msb::vmm::v1::BootSnapshot& files) {
+    return {.memory = Named(files.memory_fd()), .state = Named(files.state_fd())};
+  }
 };
 
 }  // namespace msb

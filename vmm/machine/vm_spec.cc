@@ -143,6 +143,7 @@ absl::Status CheckDevices(const VmSpec& spec, Descriptors& descriptors) {
 absl::Status CheckPlaces(const VmSpec& spec) {
   const size_t wanted = static_cast<size_t>(spec.disks_size() + spec.file_systems_size()) +
                         spec.has_vsock() + spec.has_net() + spec.rng() + spec.balloon().enabled();
+  if (spec.has_save() && wanted > 0) return Invalid("save", "a boot snapshot has no devices");
   const bool qemu = spec.engine() == msb::vmm::v1::ENGINE_QEMU;
   const size_t places = qemu ? kMaxQemuDevices : std::size(address_map::kVirtioInterrupts);
   if (wanted <= places) return absl::OkStatus();
@@ -157,15 +158,37 @@ absl::Status CheckDirectory(absl::string_view field, absl::string_view path) {
   return Invalid(field, "an absolute path is needed");
 }
 
+absl::Status CheckSnapshotFiles(const std::string& field, const msb::vmm::v1::BootSnapshot& files,
+                                Descriptors& descriptors) {
+  MSB_RETURN_IF_ERROR(
+      descriptors.Check(absl::StrCat(field, ".memory_fd"), files.memory_fd(), Presence::kRequired));
+  return descriptors.Check(absl::StrCat(field, ".state_fd"), files.state_fd(), Presence::kRequired);
+}
+
+// The kernel and its initramfs, or the snapshot that holds both.
+absl::Status CheckBoot(const VmSpec& spec, Descriptors& descriptors) {
+  if (spec.has_restore()) {
+    if (spec.has_save())
+      return Invalid("restore", "a machine that is saved begins with its kernel");
+    if (spec.kernel_fd() != 0 || spec.initramfs_fd() != 0) {
+      return Invalid("restore", "its machine has kernel and initramfs");
+    }
+    // Else nothing would tell the guest what it is to be.
+    if (!spec.has_vsock()) return Invalid("restore", "vsock is needed");
+    return CheckSnapshotFiles("restore", spec.restore(), descriptors);
+  }
+  MSB_RETURN_IF_ERROR(descriptors.Check("kernel_fd", spec.kernel_fd(), Presence::kRequired));
+  const bool optional = spec.engine() == msb::vmm::v1::ENGINE_KVM;
+  MSB_RETURN_IF_ERROR(descriptors.Check("initramfs_fd", spec.initramfs_fd(),
+                                        optional ? Presence::kOptional : Presence::kRequired));
+  return spec.has_save() ? CheckSnapshotFiles("save", spec.save(), descriptors) : absl::OkStatus();
+}
+
 absl::Status CheckEngine(const VmSpec& spec, Descriptors& descriptors) {
   switch (spec.engine()) {
     case msb::vmm::v1::ENGINE_KVM:
-      MSB_RETURN_IF_ERROR(
-          descriptors.Check("initramfs_fd", spec.initramfs_fd(), Presence::kOptional));
       return descriptors.Check("kvm.kvm_fd", spec.kvm().kvm_fd(), Presence::kRequired);
     case msb::vmm::v1::ENGINE_QEMU:
-      MSB_RETURN_IF_ERROR(
-          descriptors.Check("initramfs_fd", spec.initramfs_fd(), Presence::kRequired));
       MSB_RETURN_IF_ERROR(CheckDirectory("qemu.directory", spec.qemu().directory()));
       if (spec.qemu().accelerator() != "tcg" && spec.qemu().accelerator() != "kvm") {
         return Invalid("qemu.accelerator", "tcg and kvm are allowed");
@@ -183,7 +206,7 @@ absl::Status ValidateSpec(const VmSpec& spec) {
   MSB_RETURN_IF_ERROR(CheckText("id", spec.id(), kMaxIdBytes));
   MSB_RETURN_IF_ERROR(CheckRange("vcpus", spec.vcpus(), 1, kMaxVcpus));
   MSB_RETURN_IF_ERROR(CheckRange("memory_mib", spec.memory_mib(), kMinMemoryMib, kMaxMemoryMib));
-  MSB_RETURN_IF_ERROR(descriptors.Check("kernel_fd", spec.kernel_fd(), Presence::kRequired));
+  MSB_RETURN_IF_ERROR(CheckBoot(spec, descriptors));
   MSB_RETURN_IF_ERROR(descriptors.Check("control_fd", spec.control_fd(), Presence::kRequired));
   MSB_RETURN_IF_ERROR(
       descriptors.Check("exit_event_fd", spec.exit_event_fd(), Presence::kOptional));

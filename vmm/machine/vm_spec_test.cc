@@ -67,6 +67,32 @@ TEST_F(VmSpecTest, AcceptsTheWholeAndTheLeast) {
   EXPECT_OK(ValidateSpec(spec_));
 }
 
+TEST_F(VmSpecTest, AMachineThatGoesOnHasASnapshotInsteadOfAKernel) {
+  spec_.set_kernel_fd(0);
+  spec_.set_initramfs_fd(0);
+  spec_.mutable_restore()->set_memory_fd(Fd());
+  spec_.mutable_restore()->set_state_fd(Fd());
+  EXPECT_OK(ValidateSpec(spec_));
+  ExpectInvalid("restore", [&](VmSpec& spec) { spec.set_kernel_fd(Fd()); });
+  ExpectInvalid("restore", [](VmSpec& spec) { spec.clear_vsock(); });
+  ExpectInvalid("restore", [](VmSpec& spec) { *spec.mutable_save() = spec.restore(); });
+  ExpectInvalid("restore.state_fd", [](VmSpec& spec) { spec.mutable_restore()->clear_state_fd(); });
+  ExpectInvalid("restore.memory_fd",
+                [](VmSpec& spec) { spec.mutable_restore()->set_memory_fd(999); });
+}
+
+TEST_F(VmSpecTest, AMachineThatIsSavedHasAKernelAndNoDevices) {
+  spec_.mutable_save()->set_memory_fd(Fd());
+  spec_.mutable_save()->set_state_fd(Fd());
+  ExpectInvalid("save", [](VmSpec&) {});
+  spec_.clear_disks();
+  spec_.clear_vsock();
+  spec_.clear_balloon();
+  EXPECT_OK(ValidateSpec(spec_));
+  ExpectInvalid("kernel_fd", [](VmSpec& spec) { spec.clear_kernel_fd(); });
+  ExpectInvalid("save.memory_fd", [](VmSpec& spec) { spec.mutable_save()->set_memory_fd(0); });
+}
+
 TEST_F(VmSpecTest, AcceptsTheEndsOfTheRanges) {
   spec_.set_vcpus(32);
   spec_.set_memory_mib(1048576);

@@ -87,6 +87,8 @@ absl::Status Vmm::Build() {
   parts.kernel = std::move(descriptors_.kernel);
   parts.initramfs = std::move(descriptors_.initramfs);
   parts.kvm = std::move(descriptors_.kvm);
+  parts.save = std::move(descriptors_.save);
+  parts.restore = std::move(descriptors_.restore);
   parts.devices = devices_.get();
   parts.seccomp = seccomp_;
   parts.console = [this](absl::string_view bytes) { OnConsole(bytes); };
@@ -108,8 +110,11 @@ absl::Status Vmm::ConfineLoop() const {
     MSB_LOG(kWarning) << "seccomp is off: a guest that takes over this process has one wall less";
     return absl::OkStatus();
   }
-  return ConfineThread(spec_.engine() == msb::vmm::v1::ENGINE_QEMU ? SeccompPolicy::kQemuLoop
-                                                                   : SeccompPolicy::kKvmLoop);
+  const bool qemu = spec_.engine() == msb::vmm::v1::ENGINE_QEMU;
+  if (spec_.has_save()) {
+    return ConfineThread(qemu ? SeccompPolicy::kQemuSave : SeccompPolicy::kKvmSave);
+  }
+  return ConfineThread(qemu ? SeccompPolicy::kQemuLoop : SeccompPolicy::kKvmLoop);
 }
 
 absl::Status Vmm::BuildConsole() {
@@ -165,7 +170,16 @@ void Vmm::RecordStage(const BootMark& mark) {
   boot_timer_.reset();
 }
 
+void Vmm::SaveIfAgentWaits(absl::string_view console) {
+  if (!spec_.has_save() || end_.has_value() || !waiting_agent_.Sees(console)) return;
+  machine_->SaveBootSnapshot([this](const absl::Status& saved) {
+    if (!saved.ok()) return End(WithReason(Reason::kHostError, "save the boot snapshot", saved));
+    End(MakeError(Reason::kStoppedByRequest, "the boot snapshot is saved"));
+  });
+}
+
 void Vmm::OnConsole(absl::string_view bytes) {
+  SaveIfAgentWaits(bytes);
   if (!console_.has_value()) return;
   const absl::Status written = console_->Append(bytes);
   if (written.ok() || std::exchange(console_failed_, true)) return;

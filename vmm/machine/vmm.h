@@ -26,6 +26,7 @@
 #include "vmm/control/control_target.h"
 #include "vmm/control/event_journal.h"
 #include "vmm/devices/virtio/vsock/mark_service.h"
+#include "vmm/machine/boot_snapshot.h"
 #include "vmm/machine/console_log.h"
 #include "vmm/machine/device_set.h"
 #include "vmm/machine/machine.h"
@@ -70,6 +71,7 @@ class Vmm final : public ControlTarget, public MachineObserver, public BootMarkO
   void OnBootTimeout();
   void RecordStage(const msb::agent::v1::BootMark& mark);
   void OnConsole(absl::string_view bytes);
+  void SaveIfAgentWaits(absl::string_view console);
   // The first reason is the one that counts.
   void End(absl::Status why);
   void Conclude();
@@ -84,6 +86,7 @@ class Vmm final : public ControlTarget, public MachineObserver, public BootMarkO
   std::unique_ptr<ControlServer> control_;
   std::optional<ConsoleLog> console_;
   bool console_failed_ = false;
+  WaitingAgentDetector waiting_agent_;  // of a machine that is to be saved
   std::unique_ptr<DeviceSet> devices_;  // outlives the machine
   std::unique_ptr<Machine> machine_;
   std::optional<EventLoop::TimerId> boot_timer_;

@@ -22,8 +22,22 @@ absl::Status SpecError(absl::string_view detail) {
 
 // Places on the machine's virtio buses. Of interrupts 5 to 12 the first transports share theirs
 // with the real-time clock (8): the last one is taken first.
-std::string BusOf(size_t place) {
-  return absl::StrCat(",bus=virtio-mmio-bus.", kMaxQemuDevices - 1 - place);
+size_t BusNumber(size_t place) { return kMaxQemuDevices - 1 - place; }
+
+std::string BusOf(size_t place) { return absl::StrCat(",bus=virtio-mmio-bus.", BusNumber(place)); }
+
+// In the order of the places, and so of virtio-mmio.0 and its followers in the guest.
+std::string PlacesForKernel() {
+  constexpr uint64_t kWindows = 0xfeb00000;  // include/hw/i386/microvm.h
+  constexpr size_t kWindowBytes = 512;
+  constexpr size_t kFirstInterrupt = 5;
+  std::string words;
+  for (size_t place = 0; place < kMaxQemuDevices; ++place) {
+    const size_t bus = BusNumber(place);
+    absl::StrAppend(&words, " virtio_mmio.device=", kWindowBytes, "@0x",
+                    absl::Hex(kWindows + bus * kWindowBytes), ":", kFirstInterrupt + bus);
+  }
+  return words;
 }
 
 absl::StatusOr<std::string> FrontEndOf(const QemuCommandLineInput::VhostUser& end) {
@@ -100,6 +114,21 @@ std::string Cpu(const QemuCommandLineInput& input) {
       ",pcid=off");
 }
 
+// Shared, so that our devices reach it; given by the host page by page.
+std::string Memory(const QemuCommandLineInput& input) {
+  const std::string size = absl::StrCat(",id=ram,share=on,size=", input.memory_mib, "M");
+  if (input.memory_fd < 0) return "memory-backend-memfd" + size;
+  return absl::StrCat("memory-backend-file", size, ",mem-path=/proc/self/fd/", input.memory_fd);
+}
+
+void AppendKernel(const QemuCommandLineInput& input, std::vector<std::string>& line) {
+  line.insert(line.end(), {"-kernel", absl::StrCat("/proc/self/fd/", input.kernel_fd), "-append",
+                           input.kernel_command_line});
+  if (input.initramfs_fd >= 0) {
+    line.insert(line.end(), {"-initrd", absl::StrCat("/proc/self/fd/", input.initramfs_fd)});
+  }
+}
+
 // A place for each vhost-user device, then the balloon.
 absl::Status AppendDevices(const QemuCommandLineInput& input, std::vector<std::string>& line) {
   const size_t devices = input.vhost_user.size() + (input.balloon.has_value() ? 1 : 0);
@@ -158,15 +187,12 @@ absl::StatusOr<std::vector<std::string>> BuildQemuCommandLine(const QemuCommandL
   line.insert(line.end(), {"-M", Machine(), "-accel", Accelerator(input)});
   line.insert(line.end(), {"-cpu", Cpu(input), "-smp", absl::StrCat(input.vcpus), "-m",
                            absl::StrCat(input.memory_mib, "M")});
-  // Shared, so that our devices reach it; given by the host page by page.
-  line.insert(line.end(),
-              {"-object",
-               absl::StrCat("memory-backend-memfd,id=ram,share=on,size=", input.memory_mib, "M")});
+  line.insert(line.end(), {"-object", Memory(input)});
   line.insert(line.end(), {"-global", "virtio-mmio.force-legacy=false"});
-  line.insert(line.end(), {"-kernel", absl::StrCat("/proc/self/fd/", input.kernel_fd), "-append",
-                           input.kernel_command_line});
-  if (input.initramfs_fd >= 0) {
-    line.insert(line.end(), {"-initrd", absl::StrCat("/proc/self/fd/", input.initramfs_fd)});
+  if (input.incoming) {
+    line.insert(line.end(), {"-incoming", "defer"});
+  } else {
+    AppendKernel(input, line);
   }
   line.insert(line.end(), {"-chardev", absl::StrCat("socket,id=qmp,fd=", input.monitor_fd), "-mon",
                            "chardev=qmp,mode=control"});
@@ -193,6 +219,7 @@ absl::StatusOr<std::string> BuildQemuGuestCommandLine(const GuestCommandLineInpu
   if (input.tsc_khz.has_value()) {
     absl::StrAppend(&line, " tsc=reliable tsc_early_khz=", *input.tsc_khz);
   }
+  if (input.name_empty_places) absl::StrAppend(&line, PlacesForKernel());
   if (!input.extra.empty()) absl::StrAppend(&line, " ", input.extra);
   if (line.size() > kMaxQemuGuestCommandLineBytes) {
     return SpecError(absl::StrCat("command_line: ", line.size(),

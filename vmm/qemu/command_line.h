@@ -28,6 +28,10 @@ struct QemuCommandLineInput {
   int kernel_fd = -1;
   int initramfs_fd = -1;  // -1: none
   std::string kernel_command_line;
+  // A memory file that is there already; -1: QEMU makes one.
+  int memory_fd = -1;
+  // Waits for the state of a saved machine: there is no kernel to load.
+  bool incoming = false;
   int monitor_fd = -1;  // connected sockets from here on
   int console_fd = -1;
   // The device at the other end of each vhost-user socket, in the order in which the guest finds
@@ -77,6 +81,9 @@ struct GuestCommandLineInput {
   std::optional<uint64_t> tsc_khz;
   // The spec's own words, behind ours: the later word wins in Linux.
   std::string extra;
+  // Also names the places of the machine, which are empty now: a boot snapshot's guest finds
+  // devices there later. QEMU itself names those that hold one.
+  bool name_empty_places = false;
 };
 
 // The kernel's command line, without what QEMU adds. kVmSpecInvalid when it is too long, or `extra`

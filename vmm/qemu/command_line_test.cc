@@ -75,6 +75,36 @@ TEST(QemuCommandLineTest, SharesAllOfTheGuestsMemory) {
               ElementsAre("memory-backend-memfd,id=ram,share=on,size=512M"));
 }
 
+TEST(QemuCommandLineTest, TakesAMemoryFileThatIsThere) {
+  QemuCommandLineInput input = Input();
+  input.memory_fd = 11;
+  ASSERT_OK_AND_ASSIGN(const auto line, BuildQemuCommandLine(input));
+
+  EXPECT_THAT(ValuesOf(line, "-object"),
+              ElementsAre("memory-backend-file,id=ram,share=on,size=512M,"
+                          "mem-path=/proc/self/fd/11"));
+}
+
+TEST(QemuCommandLineTest, AMachineThatWaitsForItsStateHasNoKernel) {
+  QemuCommandLineInput input = Input();
+  input.incoming = true;
+  ASSERT_OK_AND_ASSIGN(const auto line, BuildQemuCommandLine(input));
+
+  EXPECT_THAT(ValuesOf(line, "-incoming"), ElementsAre("defer"));
+  for (const char* option : {"-kernel", "-initrd", "-append"}) {
+    EXPECT_THAT(line, Not(Contains(option)));
+  }
+}
+
+TEST(QemuCommandLineTest, NamesEmptyPlacesInTheOrderInWhichTheyAreFilled) {
+  ASSERT_OK_AND_ASSIGN(const std::string line,
+                       BuildQemuGuestCommandLine({.extra = "quiet", .name_empty_places = true}));
+
+  EXPECT_THAT(line, testing::HasSubstr(" virtio_mmio.device=512@0xfeb00e00:12"
+                                       " virtio_mmio.device=512@0xfeb00c00:11"));
+  EXPECT_THAT(line, testing::EndsWith(" virtio_mmio.device=512@0xfeb00000:5 quiet"));
+}
+
 TEST(QemuCommandLineTest, GivesEachDeviceAPlaceInOrder) {
   QemuCommandLineInput input = Input();
   input.vhost_user = {{.device = DeviceId::kVsock, .fd = 20},

@@ -23,6 +23,7 @@
 #include "base/unix_socket.h"
 #include "vmm/devices/virtio/spec/fs.h"
 #include "vmm/devices/virtio/spec/net.h"
+#include "vmm/memory/memory_image.h"
 
 namespace msb {
 namespace {
@@ -44,7 +45,10 @@ std::optional<QemuCommandLineInput::VhostUser::FileSystem> FileSystemOf(
 }  // namespace
 
 QemuMachine::QemuMachine(EventLoop& loop, MachineObserver& observer, QemuMachineConfig config)
-    : loop_(loop), observer_(observer), config_(std::move(config)) {}
+    : loop_(loop),
+      observer_(observer),
+      config_(std::move(config)),
+      incoming_(config_.restore.has_value()) {}
 
 absl::Status QemuMachine::Start() {
   QemuCommandLineInput input{.directory = config_.directory,
@@ -61,12 +65,16 @@ absl::Status QemuMachine::Start() {
   MSB_RETURN_IF_ERROR(ServeConsole());
   QmpObserver& qmp_observer = *this;
   MSB_ASSIGN_OR_RETURN(qmp_, QmpClient::Create(loop_, std::move(monitor), qmp_observer));
-  MSB_ASSIGN_OR_RETURN(
-      input.kernel_command_line,
-      BuildQemuGuestCommandLine({.tsc_khz = tsc_.Khz(), .extra = config_.command_line}));
-  MSB_ASSIGN_OR_RETURN(const std::vector<std::string> arguments, BuildQemuCommandLine(input));
-  std::vector<int> descriptors = {config_.kernel.get()};
-  if (config_.initramfs.valid()) descriptors.push_back(config_.initramfs.get());
+  if (config_.save.has_value() || config_.restore.has_value()) {
+    MSB_ASSIGN_OR_RETURN(memory_, MakeMemoryFile(config_.memory_mib * kMiB));
+  }
+  MSB_ASSIGN_OR_RETURN(const std::vector<std::string> arguments,
+                       BuildCommandLine(std::move(input)));
+  std::vector<int> descriptors;
+  for (const UniqueFd* file : {&config_.kernel, &config_.initramfs, &memory_}) {
+    if (file->valid()) descriptors.push_back(file->get());
+  }
+  if (incoming_) descriptors.push_back(config_.restore->state.get());
   for (const UniqueFd& end : inherited_) descriptors.push_back(end.get());
   absl::StatusOr<std::unique_ptr<QemuProcess>> process = QemuProcess::Spawn(
       loop_, {.arguments = arguments, .inherited = descriptors, .seccomp = config_.seccomp},
@@ -77,9 +85,47 @@ absl::Status QemuMachine::Start() {
   config_.kernel.Reset();
   config_.initramfs.Reset();
   if (config_.balloon.has_value() && config_.balloon->size_mib > 0) {
-    return SetBalloon(config_.balloon->size_mib);
+    MSB_RETURN_IF_ERROR(SetBalloon(config_.balloon->size_mib));
   }
+  return incoming_ ? GoOnFromSnapshot() : absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<std::string>> QemuMachine::BuildCommandLine(QemuCommandLineInput input) {
+  input.memory_fd = memory_.get();
+  input.incoming = incoming_;
+  if (!input.incoming) {
+    MSB_ASSIGN_OR_RETURN(
+        input.kernel_command_line,
+        BuildQemuGuestCommandLine({.tsc_khz = tsc_.Khz(),
+                                   .extra = config_.command_line,
+                                   .name_empty_places = config_.save.has_value()}));
+  }
+  return BuildQemuCommandLine(input);
+}
+
+// QEMU is on its way up meanwhile, and reads no memory before it goes on.
+absl::Status QemuMachine::GoOnFromSnapshot() {
+  MSB_RETURN_IF_ERROR(ReadMemoryImage(config_.restore->memory.get(), memory_.get()));
+  qmp_->RestoreState(config_.restore->state.get(),
+                     [this](const absl::Status& status) { OnStateRestored(status); });
+  memory_.Reset();
+  config_.restore.reset();
   return absl::OkStatus();
+}
+
+void QemuMachine::OnStateRestored(const absl::Status& status) {
+  if (ended_) return;
+  if (!status.ok()) {
+    // That QEMU hung up is told, with its reason, by the end of the process.
+    if (absl::IsUnavailable(status)) return;
+    return End(MakeError(Reason::kQemuError, absl::StrCat("the boot snapshot: ", status.message(),
+                                                          ": ", process_->ErrorOutput())));
+  }
+  observer_.OnMachineReady();
+  qmp_->Continue([this](const absl::Status& continued) {
+    if (continued.ok() || absl::IsUnavailable(continued)) return;
+    End(WithReason(Reason::kQemuError, "the boot snapshot", continued));
+  });
 }
 
 // A pair of connected sockets: our end, and the number of QEMU's.
@@ -195,6 +241,19 @@ void QemuMachine::Resume(Done done) {
   qmp_->Continue(std::move(done));
 }
 
+void QemuMachine::SaveBootSnapshot(Done done) {
+  if (ended_ || qmp_ == nullptr) return done(absl::UnavailableError("the machine has ended"));
+  if (!config_.save.has_value()) {
+    return done(MakeError(Reason::kInternalBug, "the machine was not made to be saved"));
+  }
+  qmp_->Stop([this, done = std::move(done)](const absl::Status& stopped) {
+    if (!stopped.ok()) return done(stopped);
+    qmp_->SaveState(std::move(config_.save->state), [this, done](const absl::Status& saved) {
+      done(saved.ok() ? WriteMemoryImage(memory_.get(), config_.save->memory.get()) : saved);
+    });
+  });
+}
+
 absl::Status QemuMachine::SetBalloon(uint32_t mib) {
   if (!config_.balloon.has_value()) {
     return MakeError(Reason::kUnsupportedByEngine, "the machine was made without a balloon");
@@ -229,7 +288,10 @@ void QemuMachine::Stop() {
   console_.Reset();
 }
 
-void QemuMachine::OnQmpReady() { observer_.OnMachineReady(); }
+void QemuMachine::OnQmpReady() {
+  // A machine that goes on from a snapshot is ready when it has its state.
+  if (!incoming_) observer_.OnMachineReady();
+}
 
 // An enumerator of QEMU's own; but QEMU is not trusted with a log line.
 void QemuMachine::OnQmpShutdown(absl::string_view reason) {

@@ -35,6 +35,9 @@ namespace msb {
 struct QemuMachineConfig {
   uint32_t vcpus = 1;
   uint32_t memory_mib = 0;
+  // Where the machine is to be saved; or the one that it goes on from, which has a kernel.
+  std::optional<BootSnapshotFiles> save;
+  std::optional<BootSnapshotFiles> restore;
   UniqueFd kernel;           // vmlinux
   UniqueFd initramfs;        // may be invalid: none
   std::string command_line;  // the spec's own words
@@ -66,6 +69,7 @@ class QemuMachine final : public Machine, private QmpObserver {
   absl::Status Start() override;
   void Pause(Done done) override;
   void Resume(Done done) override;
+  void SaveBootSnapshot(Done done) override;
   void Stop() override;
   absl::Status SetBalloon(uint32_t mib) override;
   // Of the balloon; the devices know the rest.
@@ -77,6 +81,10 @@ class QemuMachine final : public Machine, private QmpObserver {
   void OnQmpBalloonChange(uint64_t bytes) override;
   void OnQmpEnd(absl::Status why) override;
 
+  absl::StatusOr<std::vector<std::string>> BuildCommandLine(QemuCommandLineInput input);
+  // Steps of going on from a saved machine, which QEMU takes while it starts.
+  absl::Status GoOnFromSnapshot();
+  void OnStateRestored(const absl::Status& status);
   absl::StatusOr<int> Connect(UniqueFd& ours);
   absl::Status ServeDevices(QemuCommandLineInput& input);
   absl::Status Serve(VirtioDevice& device, UniqueFd socket);
@@ -97,6 +105,7 @@ class QemuMachine final : public Machine, private QmpObserver {
   QemuMachineConfig config_;
   HostTscMeter tsc_;
   std::vector<UniqueFd> inherited_;  // QEMU's ends of the sockets, until it has them
+  UniqueFd memory_;                  // of a machine that is saved, or goes on from one
   UniqueFd console_;
   UniqueFd net_listener_;  // until QEMU has connected
   vhost_user::MemoryTables memory_tables_;
@@ -105,6 +114,7 @@ class QemuMachine final : public Machine, private QmpObserver {
   std::unique_ptr<QemuProcess> process_;
   std::string shutdown_reason_;  // QEMU's word for it
   uint64_t balloon_bytes_ = 0;   // what the guest has given
+  const bool incoming_;          // goes on from a snapshot
   bool ended_ = false;
 };
 

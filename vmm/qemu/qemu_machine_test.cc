@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -219,6 +220,81 @@ TEST_F(QemuMachineTest, DoesNotStartWithoutQemu) {
 
   EXPECT_THAT(*ended_, HasReason(Reason::kQemuError));
   EXPECT_THAT(std::string(ended_->message()), ::testing::HasSubstr("could not be executed"));
+}
+
+UniqueFd FileOf(absl::string_view bytes) {
+  UniqueFd file(::memfd_create("file", MFD_CLOEXEC));
+  EXPECT_EQ(::pwrite(file.get(), bytes.data(), bytes.size(), 0),
+            static_cast<ssize_t>(bytes.size()));
+  return file;
+}
+
+UniqueFd MemoryImage(uint64_t mib) {
+  UniqueFd file(::memfd_create("image", MFD_CLOEXEC));
+  EXPECT_EQ(::ftruncate(file.get(), static_cast<off_t>(mib << 20)), 0);
+  return file;
+}
+
+TEST_F(QemuMachineTest, GoesOnFromASnapshotAndIsReadyThen) {
+  QemuMachineConfig config = Config("");
+  config.kernel.Reset();
+  config.initramfs.Reset();
+  config.restore = BootSnapshotFiles{.memory = MemoryImage(256), .state = FileOf("4444")};
+  on_ready_ = [this] { loop_->Stop(); };
+  Start(std::move(config));
+
+  Run();
+
+  EXPECT_TRUE(ready_);
+  EXPECT_FALSE(ended_.has_value());
+}
+
+TEST_F(QemuMachineTest, SaysThatAStateIsBroken) {
+  QemuMachineConfig config = Config("");
+  config.restore = BootSnapshotFiles{.memory = MemoryImage(256), .state = FileOf("333")};
+  Start(std::move(config));
+
+  Run();
+
+  EXPECT_FALSE(ready_);
+  EXPECT_THAT(*ended_, HasReason(Reason::kQemuError));
+  EXPECT_THAT(ended_->message(), ::testing::HasSubstr("boot snapshot"));
+}
+
+TEST_F(QemuMachineTest, RefusesAnImageOfAnotherSize) {
+  QemuMachineConfig config = Config("");
+  config.restore = BootSnapshotFiles{.memory = MemoryImage(128), .state = FileOf("4444")};
+  machine_ = std::make_unique<QemuMachine>(*loop_, *this, std::move(config));
+
+  EXPECT_THAT(machine_->Start(), HasReason(Reason::kStateInvalid));
+}
+
+TEST_F(QemuMachineTest, SavesTheMemoryBesideTheState) {
+  QemuMachineConfig config = Config("serve");
+  UniqueFd memory(::memfd_create("memory", MFD_CLOEXEC));
+  const UniqueFd seen(::dup(memory.get()));
+  config.save = BootSnapshotFiles{.memory = std::move(memory), .state = FileOf("")};
+  absl::Status saved = absl::UnknownError("not called");
+  on_ready_ = [&] {
+    machine_->SaveBootSnapshot([&](absl::Status status) {
+      saved = std::move(status);
+      loop_->Stop();
+    });
+  };
+  Start(std::move(config));
+
+  Run();
+
+  EXPECT_OK(saved);
+  EXPECT_EQ(::lseek(seen.get(), 0, SEEK_END), off_t{256} << 20);
+}
+
+TEST_F(QemuMachineTest, SavesNoMachineThatWasNotMadeForIt) {
+  Start(Config("serve"));
+  absl::Status saved;
+  machine_->SaveBootSnapshot([&](absl::Status status) { saved = std::move(status); });
+
+  EXPECT_THAT(saved, HasReason(Reason::kInternalBug));
 }
 
 }  // namespace

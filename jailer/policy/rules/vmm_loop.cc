@@ -46,10 +46,19 @@ constexpr Rule kWithQemu[] = {
     {"fstat", "the same, as the C library does it"},
 };
 
+// A machine that is saved as a boot snapshot: its guest is our own kernel and agent, nobody else's.
+constexpr Rule kToSave[] = {
+    {"lseek", "looks for the memory that the guest has touched"},
+    {"fstat", "its size"},
+    {"newfstatat", "the same"},
+    {"ioctl", "reads the state of vCPUs and VM", ArgumentCheck{1, 0xff00, KVMIO << 8}},
+};
+
 }  // namespace
 
 const RuleSet kVmmLoopRules = kRules;
 const RuleSet kKvmLoopRules = kWithKvm;
 const RuleSet kQemuLoopRules = kWithQemu;
+const RuleSet kSaveRules = kToSave;
 
 }  // namespace msb
