@@ -3,8 +3,9 @@
 
 // msb-agent: pid 1 of the guest.
 //
-// As pid 1 it takes its parameters from the kernel's command line (boot/README.md). As any other
-// process it serves the same protocol on a Unix socket, for tests:
+// As pid 1 it takes its parameters from the kernel's command line or, behind a boot snapshot, from
+// the host (boot/README.md). As any other process it serves the same protocol on a Unix socket, for
+// tests:
 //
 //   msb-agent --listen-unix PATH
 
@@ -24,6 +25,7 @@
 #include "base/version.h"
 #include "guest-agent/agent.h"
 #include "guest-agent/boot/boot_marks.h"
+#include "guest-agent/boot/boot_snapshot.h"
 #include "guest-agent/boot/guest_stats.h"
 #include "guest-agent/boot/init_guest.h"
 #include "guest-agent/boot/network.h"
@@ -51,9 +53,22 @@ void PrepareProcess() {
   ::setrlimit(RLIMIT_NOFILE, &descriptors);
 }
 
-absl::Status BootAndServe(msb::BootMarks& marks) {
-  MSB_ASSIGN_OR_RETURN(const msb::BootParameters parameters, msb::PrepareInitramfs());
+// Of a guest that goes on from a boot snapshot, the host's; its boot begins here.
+absl::StatusOr<msb::BootParameters> PrepareBoot(msb::BootMarks& marks) {
+  MSB_ASSIGN_OR_RETURN(msb::BootParameters parameters, msb::PrepareInitramfs());
+  if (parameters.source == msb::BootParameters::Source::kCommandLine) {
+    marks.Connect();
+    return parameters;
+  }
+  MSB_RETURN_IF_ERROR(msb::AwaitDevices());
+  marks.Clear();
+  marks.Add(BootMark::STAGE_AGENT_STARTED);
   marks.Connect();
+  return msb::ReceiveBootParameters();
+}
+
+absl::Status BootAndServe(msb::BootMarks& marks) {
+  MSB_ASSIGN_OR_RETURN(const msb::BootParameters parameters, PrepareBoot(marks));
   MSB_ASSIGN_OR_RETURN(msb::UniqueFd writable_layer, msb::SwitchToImage(parameters));
   marks.Add(BootMark::STAGE_ROOT_MOUNTED);
   MSB_RETURN_IF_ERROR(msb::MountSystem());

@@ -53,6 +53,10 @@ absl::Status Set(absl::string_view name, absl::string_view value, BootParameters
     MSB_ASSIGN_OR_RETURN(parameters.overlay, ParseOverlay(value));
     return absl::OkStatus();
   }
+  if (name == "parameters" && value == "host") {
+    parameters.source = BootParameters::Source::kHost;
+    return absl::OkStatus();
+  }
   if (name == "layers") {
     MSB_ASSIGN_OR_RETURN(parameters.layer_blocks, ParseLayers(value));
     return absl::OkStatus();

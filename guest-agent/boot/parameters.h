@@ -1,8 +1,8 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What the host tells the agent at boot, on the kernel's command line (boot/README.md lists the
-// words).
+// What the host tells the agent at boot, on the kernel's command line or behind a boot snapshot
+// (boot/README.md lists the words).
 
 #ifndef MSB_GUEST_AGENT_BOOT_PARAMETERS_H_
 #define MSB_GUEST_AGENT_BOOT_PARAMETERS_H_
@@ -25,6 +25,12 @@ struct BootParameters {
     kTmpfs,
   };
 
+  enum class Source {
+    kCommandLine,  // these are the parameters
+    kHost,         // of a boot snapshot: the host has them for each guest that goes on from it
+  };
+
+  Source source = Source::kCommandLine;
   std::string root = "/dev/vda";
   std::string root_type = "erofs";
   // Sizes of the file systems that `root` holds one after the other, the lowest first. Empty: it

@@ -61,5 +61,12 @@ TEST(ParametersTest, RefusesWhatItDoesNotKnow) {
   }
 }
 
+TEST(ParametersTest, TheHostMayHaveThemInstead) {
+  EXPECT_EQ(ParseBootParameters("quiet")->source, BootParameters::Source::kCommandLine);
+  EXPECT_EQ(ParseBootParameters("quiet msb.parameters=host")->source,
+            BootParameters::Source::kHost);
+  EXPECT_THAT(ParseBootParameters("msb.parameters=guest"), HasReason(Reason::kInvalidArgument));
+}
+
 }  // namespace
 }  // namespace msb
