@@ -157,6 +157,16 @@ Check CheckImageStore(const Config& config, const Images& images) {
                    "msbctl image prune, or raise images.store_mib");
 }
 
+Check CheckSnapshots(const Config& config, const BootSnapshots& snapshots) {
+  if (config.boot_snapshots.max_count == 0) {
+    return MakeCheck("boot-snapshots", Check::RESULT_OK, "off: every start boots its kernel");
+  }
+  const std::vector<std::string> kept = snapshots.List();
+  return MakeCheck("boot-snapshots", Check::RESULT_OK,
+                   kept.empty() ? "none yet: the first start of each kind of machine makes one"
+                                : absl::StrJoin(kept, ", "));
+}
+
 Check CheckGroup(const Config& config) {
   const std::string& group = config.daemon.socket_group;
   if (group.empty()) {
@@ -172,7 +182,7 @@ Check CheckGroup(const Config& config) {
 }  // namespace
 
 void Diagnose(const Config& config, const EngineFacts& engines, const Images& images,
-              const std::function<void(Check)>& report) {
+              const BootSnapshots& snapshots, const std::function<void(Check)>& report) {
   const std::string& assets = config.daemon.assets_directory;
   report(CheckPrivilege());
   report(CheckKvm(engines));
@@ -187,6 +197,7 @@ void Diagnose(const Config& config, const EngineFacts& engines, const Images& im
   report(CheckImages(config));
   report(CheckDisk(config));
   report(CheckImageStore(config, images));
+  report(CheckSnapshots(config, snapshots));
   report(CheckGroup(config));
 }
 

@@ -12,12 +12,13 @@
 #include "supervisor/config/config.h"
 #include "supervisor/images/images.h"
 #include "supervisor/launch/engine_choice.h"
+#include "supervisor/sandbox/boot_snapshots.h"
 
 namespace msb {
 
 // Hands each check to `report` as it ends. Blocks.
 void Diagnose(const Config& config, const EngineFacts& engines, const Images& images,
-              const std::function<void(msb::v1::Check)>& report);
+              const BootSnapshots& snapshots, const std::function<void(msb::v1::Check)>& report);
 
 }  // namespace msb
 

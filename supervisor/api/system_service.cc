@@ -45,7 +45,7 @@ class DiagnoseCall final : public QueuedCall<grpc::ServerWriteReactor<api::Check
     }
     const SandboxContext& sandboxes = house.registry.context();
     sandboxes.workers.Run([call, &sandboxes] {
-      Diagnose(sandboxes.config, sandboxes.engines, sandboxes.images,
+      Diagnose(sandboxes.config, sandboxes.engines, sandboxes.images, sandboxes.snapshots,
                [&](api::Check check) { call->Push(std::move(check)); });
       call->End(absl::OkStatus());
     });

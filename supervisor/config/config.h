@@ -152,6 +152,11 @@ struct MountsConfig {
   uint32_t threads = 0;
 };
 
+struct BootSnapshotsConfig {
+  uint32_t max_count = 0;  // 0: none
+  absl::Duration delay;
+};
+
 struct EventsConfig {
   uint32_t kept = 0;
 };
@@ -166,6 +171,7 @@ struct Config {
   SecretsConfig secrets;
   ImagesConfig images;
   MountsConfig mounts;
+  BootSnapshotsConfig boot_snapshots;
   EventsConfig events;
 };
 

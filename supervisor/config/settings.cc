@@ -300,14 +300,28 @@ std::vector<Setting> JailSettings() {
        "system call, for a developer with `strace` at his own host."},
       {"jail", "base_uid", int64_t{1'880'000'000},
        NumberSetting{MSB_FIELD(jail.base_uid), 1, 4'294'000'000},
-       "First of 196609 user ids: of 65536 VMMs, of two processes beside each, and of image "
-       "jobs. Two daemons on one host need two ranges."},
+       "First of 196610 user ids: of 65536 VMMs, of two processes beside each, of image jobs, and "
+       "of what makes boot snapshots. Two daemons on one host need two ranges."},
       {"jail", "kvm_overhead_mib", int64_t{64},
        NumberSetting{MSB_FIELD(jail.kvm_overhead_mib), 16, 65536},
        "Memory that a VMM may take beside its guest's, MiB."},
       {"jail", "qemu_overhead_mib", int64_t{384},
        NumberSetting{MSB_FIELD(jail.qemu_overhead_mib), 64, 65536},
        "The same with engine `qemu`, whose translated code counts."},
+  };
+}
+
+std::vector<Setting> BootSnapshotSettings() {
+  return {
+      {"boot_snapshots", "max_count", int64_t{8},
+       NumberSetting{MSB_FIELD(boot_snapshots.max_count), 0, 1024},
+       "Snapshots of booted machines that are kept (docs/boot-snapshots.md), one for each engine, "
+       "number of CPUs and size of memory: some 25 MiB of disk each. The least recently used goes. "
+       "0: each start boots its kernel."},
+      {"boot_snapshots", "delay", "2s",
+       DurationSetting{MSB_FIELD(boot_snapshots.delay), absl::ZeroDuration(), absl::Hours(1)},
+       "From a start that had to boot to the making of the snapshot for later ones, which takes as "
+       "much time of one CPU as that boot."},
   };
 }
 
@@ -347,9 +361,9 @@ std::string DurationText(absl::Duration duration) {
 absl::Span<const Setting> AllSettings() {
   static const auto& all = *new std::vector<Setting>([] {
     std::vector<Setting> settings;
-    for (auto&& part :
-         {DaemonSettings(), SandboxSettings(), NetworkSettings(), SecretSettings(), MountSettings(),
-          LimitSettings(), AgentSettings(), JailSettings(), ImageSettings(), EventSettings()}) {
+    for (auto&& part : {DaemonSettings(), SandboxSettings(), NetworkSettings(), SecretSettings(),
+                        MountSettings(), LimitSettings(), AgentSettings(), JailSettings(),
+                        ImageSettings(), BootSnapshotSettings(), EventSettings()}) {
       settings.insert(settings.end(), part.begin(), part.end());
     }
     return settings;

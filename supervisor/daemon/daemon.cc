@@ -64,6 +64,8 @@ absl::Status Daemon::StartThreads() {
 }
 
 absl::Status Daemon::RecoverSandboxes() {
+  MSB_ASSIGN_OR_RETURN(snapshots_, BootSnapshots::Open(*launcher_, BootSnapshotOptionsOf(
+                                                                       config_, engines_, *data_)));
   std::vector<EventLoop*> io_loops;
   for (const auto& thread : io_) io_loops.push_back(&thread->loop());
   registry_ = std::make_unique<Registry>(SandboxContext{.config = config_,
@@ -75,7 +77,8 @@ absl::Status Daemon::RecoverSandboxes() {
                                                         .launcher = *launcher_,
                                                         .engines = engines_,
                                                         .events = events_,
-                                                        .images = *images_});
+                                                        .images = *images_,
+                                                        .snapshots = *snapshots_});
   absl::Status recovered;
   absl::Notification done;
   house_->loop().Post([&] {
@@ -95,6 +98,7 @@ Daemon::~Daemon() {
   for (const auto& thread : io_) thread->Stop();
   api_.reset();
   registry_.reset();
+  snapshots_.reset();
   images_.reset();
 }
 

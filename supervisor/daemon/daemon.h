@@ -54,6 +54,7 @@ class Daemon {
   std::unique_ptr<LoopThread> house_;
   std::vector<std::unique_ptr<LoopThread>> io_;
   std::unique_ptr<WorkerPool> workers_;
+  std::unique_ptr<BootSnapshots> snapshots_;
   std::unique_ptr<Registry> registry_;
   std::unique_ptr<ApiServer> api_;
 };

@@ -12,6 +12,11 @@ namespace {
 
 constexpr size_t kInstanceBytes = 12;
 
+// Tells this daemon from others on the host: it has its data directory for itself.
+std::string InstanceOf(const Config& config) {
+  return std::string(HexOf(Sha256(config.daemon.data_directory)).substr(0, kInstanceBytes));
+}
+
 }  // namespace
 
 std::string QemuDirectory(const Config& config) {
@@ -37,12 +42,26 @@ LaunchOptions LaunchOptionsOf(const Config& config, const EngineFacts& engines) 
   return options;
 }
 
+BootSnapshots::Options BootSnapshotOptionsOf(const Config& config, const EngineFacts& engines,
+                                             const DataDirectory& data) {
+  BootSnapshots::Options options;
+  options.directory = data.boot_snapshots();
+  options.id = absl::StrCat("boot-snapshot-", InstanceOf(config));
+  options.max_count = config.boot_snapshots.max_count;
+  options.delay = config.boot_snapshots.delay;
+  options.boot_timeout = config.sandbox.start_timeout;
+  options.programs = {config.daemon.vmm};
+  if (engines.qemu_problem.empty()) {
+    options.programs.push_back(QemuDirectory(config) + "/bin/qemu-system-x86_64");
+  }
+  options.host = engines.kvm.state == KvmState::kEmulated ? "kvm emulates ring 0" : "";
+  return options;
+}
+
 ImageJobOptions ImageJobOptionsOf(const Config& config) {
   ImageJobOptions options;
   options.program = config.daemon.image;
-  // A daemon has its data directory for itself.
-  options.instance =
-      std::string(HexOf(Sha256(config.daemon.data_directory)).substr(0, kInstanceBytes));
+  options.instance = InstanceOf(config);
   options.memory_mib = config.images.memory_mib;
   options.cpu_milli = config.images.cpu_milli;
   options.pids_max = config.images.pids_max;

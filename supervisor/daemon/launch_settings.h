@@ -12,12 +12,17 @@
 #include "supervisor/launch/engine_choice.h"
 #include "supervisor/launch/image_jobs.h"
 #include "supervisor/launch/launch_options.h"
+#include "supervisor/sandbox/boot_snapshots.h"
+#include "supervisor/store/data_directory.h"
 
 namespace msb {
 
 std::string QemuDirectory(const Config& config);
 
 LaunchOptions LaunchOptionsOf(const Config& config, const EngineFacts& engines);
+
+BootSnapshots::Options BootSnapshotOptionsOf(const Config& config, const EngineFacts& engines,
+                                             const DataDirectory& data);
 
 ImageJobOptions ImageJobOptionsOf(const Config& config);
 

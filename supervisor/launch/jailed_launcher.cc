@@ -30,7 +30,8 @@ namespace {
 constexpr uint32_t kFirstGuestCid = 3;  // VIRTIO 1.2, 5.10.4: 0, 1 and 2 are reserved
 constexpr uint32_t kLowestBaseUid = 1000;
 constexpr uint32_t kHighestBaseUid = static_cast<uint32_t>(INT32_MAX) - kUserIds;
-static_assert(CompanionUser(kMaxSlots - 1, kOwnUsers - 1) + 1 == kUserIds);
+static_assert(CompanionUser(kMaxSlots - 1, kOwnUsers - 1) + 1 == kSnapshotUser);
+static_assert(kSnapshotUser + 1 == kUserIds);
 constexpr size_t kMaxRuntimeRootBytes = 50;
 
 absl::Status CheckOptions(const LaunchOptions& options) {

@@ -66,11 +66,15 @@ struct LaunchOptions {
 inline constexpr uint32_t kMaxSlots = 65'536;
 
 // The user ids of a daemon, as distances from base_uid: of the VMM in a slot, of its companions
-// (CompanionSpec.own_user), and of all image jobs. That one has files which outlive a daemon, and
-// so stays where it was when a sandbox had one companion's user.
+// (CompanionSpec.own_user), of all image jobs, and of what makes boot snapshots. That of image jobs
+// has files which outlive a daemon, and so stays where it was when a sandbox had one companion's
+// user.
 inline constexpr uint32_t kImageJobsUser = 2 * kMaxSlots;
-inline constexpr uint32_t kUserIds = 3 * kMaxSlots + 1;
-constexpr uint32_t VmmUser(uint32_t slot) { return slot; }
+// A VMM that makes a boot snapshot has a slot of its own, and no companions.
+inline constexpr uint32_t kSnapshotSlot = kMaxSlots;
+inline constexpr uint32_t kSnapshotUser = 3 * kMaxSlots + 1;
+inline constexpr uint32_t kUserIds = 3 * kMaxSlots + 2;
+constexpr uint32_t VmmUser(uint32_t slot) { return slot == kSnapshotSlot ? kSnapshotUser : slot; }
 constexpr uint32_t CompanionUser(uint32_t slot, uint32_t own_user) {
   return own_user == 0 ? kMaxSlots + slot : kImageJobsUser + 1 + slot;
 }

@@ -31,6 +31,17 @@ struct LaunchDisk {
   std::vector<std::string> more_paths = {};
 };
 
+// Opened files of a machine that has booted and waits for its devices (docs/boot-snapshots.md).
+struct LaunchSnapshot {
+  enum class Use {
+    kSave,     // the machine is one of these: it writes the files and ends
+    kRestore,  // the machine goes on from them, instead of booting the kernel
+  };
+  Use use = Use::kRestore;
+  UniqueFd memory;
+  UniqueFd state;  // with an offset of its own
+};
+
 struct LaunchSpec {
   std::string id;     // of the sandbox
   uint32_t slot = 0;  // unique among sandboxes that are not removed; makes the uid and the CID
@@ -60,6 +71,7 @@ struct LaunchSpec {
   // Started before the VMM, in no order. The VMM has its side of the link with the one of
   // index i as descriptor VmmFdOfCompanion(i) (vmm_inputs.h); MakeVmSpec tells it what for.
   std::vector<CompanionSpec> companions;
+  std::shared_ptr<const LaunchSnapshot> snapshot;  // null: boots its kernel, as usual
 };
 
 // Where the parts of a sandbox's VMM are. A function of the configuration and the sandbox's id and

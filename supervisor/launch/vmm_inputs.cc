@@ -141,6 +141,31 @@ absl::Status CheckDisks(const LaunchSpec& spec) {
   return absl::OkStatus();
 }
 
+bool Saves(const LaunchSpec& spec) {
+  return spec.snapshot != nullptr && spec.snapshot->use == LaunchSnapshot::Use::kSave;
+}
+
+bool Restores(const LaunchSpec& spec) { return spec.snapshot != nullptr && !Saves(spec); }
+
+absl::StatusOr<UniqueFd> Duplicate(const UniqueFd& file) {
+  MSB_ASSIGN_OR_RETURN(const int fd, Syscall("duplicate a descriptor", [&] {
+                         return ::fcntl(file.get(), F_DUPFD_CLOEXEC, 0);
+                       }));
+  return UniqueFd(fd);
+}
+
+// The kernel and its initramfs, or the snapshot that holds both, or all of them to make one.
+absl::Status OpenBoot(const LaunchSpec& spec, VmmInputs& inputs) {
+  if (!Restores(spec)) {
+    MSB_ASSIGN_OR_RETURN(inputs.fds[kKernelFd], OpenAsset("kernel", spec.kernel_path));
+    MSB_ASSIGN_OR_RETURN(inputs.fds[kInitramfsFd], OpenAsset("initramfs", spec.initramfs_path));
+  }
+  if (spec.snapshot == nullptr) return absl::OkStatus();
+  MSB_ASSIGN_OR_RETURN(inputs.fds[kSnapshotMemoryFd], Duplicate(spec.snapshot->memory));
+  MSB_ASSIGN_OR_RETURN(inputs.fds[kSnapshotStateFd], Duplicate(spec.snapshot->state));
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status CheckLaunchSpec(const LaunchSpec& spec) {
@@ -148,7 +173,8 @@ absl::Status CheckLaunchSpec(const LaunchSpec& spec) {
     return MakeError(Reason::kInvalidArgument,
                      absl::StrCat("a sandbox's id is 1 to ", kMaxIdBytes, " of A-Za-z0-9_.-"));
   }
-  if (spec.slot >= kMaxSlots) {
+  const bool makes_snapshot = Saves(spec) && spec.slot == kSnapshotSlot;
+  if (spec.slot >= kMaxSlots && !makes_snapshot) {
     return MakeError(Reason::kLimitExceeded, absl::StrCat("at most ", kMaxSlots, " sandboxes"));
   }
   if (spec.engine != pb::ENGINE_KVM && spec.engine != pb::ENGINE_QEMU) {
@@ -172,8 +198,7 @@ absl::Status CheckLaunchSpec(const LaunchSpec& spec) {
 absl::StatusOr<VmmInputs> OpenVmmInputs(const LaunchSpec& spec, const LaunchPlan& plan,
                                         const LaunchOptions& options, RuntimeFiles files) {
   VmmInputs inputs;
-  MSB_ASSIGN_OR_RETURN(inputs.fds[kKernelFd], OpenAsset("kernel", spec.kernel_path));
-  MSB_ASSIGN_OR_RETURN(inputs.fds[kInitramfsFd], OpenAsset("initramfs", spec.initramfs_path));
+  MSB_RETURN_IF_ERROR(OpenBoot(spec, inputs));
   MSB_RETURN_IF_ERROR(OpenDisks(spec, inputs));
   if (spec.engine == pb::ENGINE_KVM) {
     MSB_ASSIGN_OR_RETURN(inputs.fds[kKvmFd], OpenKvm());
@@ -189,16 +214,20 @@ absl::StatusOr<VmmInputs> OpenVmmInputs(const LaunchSpec& spec, const LaunchPlan
   return inputs;
 }
 
-pb::VmSpec MakeVmSpec(const LaunchSpec& spec, const LaunchPlan& plan, const LaunchOptions& options,
-                      const std::vector<uint64_t>& layer_bytes) {
-  pb::VmSpec message;
-  message.set_id(spec.id);
-  message.set_engine(spec.engine);
-  message.set_vcpus(spec.vcpus);
-  message.set_memory_mib(spec.memory_mib);
-  message.set_kernel_fd(kKernelFd);
-  message.set_initramfs_fd(kInitramfsFd);
-  message.set_command_line(GuestCommandLine(spec, layer_bytes));
+namespace {
+
+void SetBoot(const LaunchSpec& spec, pb::VmSpec& message) {
+  if (!Restores(spec)) {
+    message.set_kernel_fd(kKernelFd);
+    message.set_initramfs_fd(kInitramfsFd);
+  }
+  if (spec.snapshot == nullptr) return;
+  pb::BootSnapshot& files = Saves(spec) ? *message.mutable_save() : *message.mutable_restore();
+  files.set_memory_fd(kSnapshotMemoryFd);
+  files.set_state_fd(kSnapshotStateFd);
+}
+
+void SetDevices(const LaunchSpec& spec, const LaunchPlan& plan, pb::VmSpec& message) {
   int disk_fd = kFirstDiskFd;
   int more_fd = kFirstMoreFd;
   for (const LaunchDisk& disk : spec.disks) {
@@ -226,6 +255,20 @@ pb::VmSpec MakeVmSpec(const LaunchSpec& spec, const LaunchPlan& plan, const Laun
   message.mutable_balloon()->set_deflate_on_oom(true);
   message.mutable_balloon()->set_free_page_reporting(true);
   message.set_rng(true);
+}
+
+}  // namespace
+
+pb::VmSpec MakeVmSpec(const LaunchSpec& spec, const LaunchPlan& plan, const LaunchOptions& options,
+                      const std::vector<uint64_t>& layer_bytes) {
+  pb::VmSpec message;
+  message.set_id(spec.id);
+  message.set_engine(spec.engine);
+  message.set_vcpus(spec.vcpus);
+  message.set_memory_mib(spec.memory_mib);
+  message.set_command_line(GuestCommandLine(spec, layer_bytes));
+  SetBoot(spec, message);
+  if (!Saves(spec)) SetDevices(spec, plan, message);
   message.mutable_console()->set_fd(kConsoleFd);
   message.mutable_console()->set_limit_bytes(spec.console_limit_bytes);
   message.set_control_fd(kControlFd);

@@ -14,6 +14,7 @@
 #include "supervisor/images/images.h"
 #include "supervisor/launch/engine_choice.h"
 #include "supervisor/launch/launcher.h"
+#include "supervisor/sandbox/boot_snapshots.h"
 #include "supervisor/store/data_directory.h"
 #include "supervisor/store/sandbox_store.h"
 #include "supervisor/threads/worker_pool.h"
@@ -32,6 +33,7 @@ struct SandboxContext {
   const EngineFacts& engines;  // measured when the daemon started
   EventRing& events;
   Images& images;
+  BootSnapshots& snapshots;
 };
 
 }  // namespace msb

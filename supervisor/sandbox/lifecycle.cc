@@ -17,8 +17,10 @@ using msb::v1::SandboxState;
 bool MayFollow(SandboxState from, SandboxState to) {
   switch (from) {
     case SANDBOX_STATE_CREATING:
-    case SANDBOX_STATE_STOPPING:
       return IsAtRest(to);
+    case SANDBOX_STATE_STOPPING:
+      // A machine that did not come up from its boot snapshot is booted instead.
+      return IsAtRest(to) || to == SANDBOX_STATE_STARTING;
     case SANDBOX_STATE_STOPPED:
     case SANDBOX_STATE_FAILED:
       return to == SANDBOX_STATE_STARTING;

@@ -202,7 +202,9 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
 
   // sandbox_start.cc
   void OnFilesMade(absl::Status status);
+  void BeginLaunch(Leftovers leftovers);
   void Launch(Leftovers leftovers);
+  void BootInstead(const MachineShape& shape, const EndVerdict& verdict, Leftovers leftovers);
   void OnLaunched(absl::StatusOr<LaunchOutcome> outcome);
   void Mark(absl::string_view stage, absl::Time when);
   absl::Status ServeVmm();
@@ -251,6 +253,10 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   std::optional<Run> run_;
   SecretValues secret_values_;  // known to this life of the daemon
   Turns network_turns_;
+  // Of the run that starts: the shape of the boot snapshot that it goes on from, until its agent
+  // has said a word; or of the one that it lacks.
+  std::optional<MachineShape> unproven_snapshot_;
+  std::optional<MachineShape> missed_snapshot_;
   bool launching_ = false;  // a worker is at it
   bool clearing_ = false;   // a worker is at it
   bool removed_ = false;

@@ -82,6 +82,10 @@ void Sandbox::Start(Done done, SecretValues values) {
   start_waiters_.push_back(std::move(done));
   Mark("journalled", MonotonicNow());
   Announce(from, record_.state);
+  BeginLaunch(before.has_vmm ? Leftovers::kClearFirst : Leftovers::kNone);
+}
+
+void Sandbox::BeginLaunch(Leftovers leftovers) {
   verdict_.reset();
   start_error_ = absl::OkStatus();
   start_timer_.Set(context_.config.sandbox.start_timeout, [this] {
@@ -89,7 +93,17 @@ void Sandbox::Start(Done done, SecretValues values) {
                         absl::StrCat("the agent was not ready within ",
                                      absl::FormatDuration(context_.config.sandbox.start_timeout))));
   });
-  Launch(before.has_vmm ? Leftovers::kClearFirst : Leftovers::kNone);
+  Launch(leftovers);
+}
+
+// A machine that does not come up from its snapshot is no reason not to start.
+void Sandbox::BootInstead(const MachineShape& shape, const EndVerdict& verdict,
+                          Leftovers leftovers) {
+  context_.snapshots.GiveUp(shape, verdict.detail);
+  record_.has_vmm = true;
+  record_.start_stages.clear();
+  SetState(msb::v1::SANDBOX_STATE_STARTING);
+  BeginLaunch(leftovers);
 }
 
 void Sandbox::Launch(Leftovers leftovers) {
@@ -108,6 +122,7 @@ void Sandbox::Launch(Leftovers leftovers) {
 void Sandbox::OnLaunched(absl::StatusOr<LaunchOutcome> outcome) {
   launching_ = false;
   if (!outcome.ok()) return FailStart(outcome.status());
+  (outcome->from_snapshot ? unproven_snapshot_ : missed_snapshot_) = std::move(outcome->shape);
   record_.pid = outcome->vmm.process.pid;
   record_.start_time_ticks = outcome->vmm.process.start_time_ticks;
   record_.engine = outcome->engine.engine == msb::vmm::v1::ENGINE_KVM ? msb::v1::ENGINE_KVM
@@ -156,8 +171,9 @@ void Sandbox::OnVmEvent(const VmEvent& event) {
       static_cast<int64_t>(std::min<uint64_t>(event.monotonic_ns(), INT64_MAX)));
   switch (event.kind()) {
     case VmEvent::KIND_MACHINE_READY:
-      return Mark("machine_ready", when);
+      return Mark(unproven_snapshot_ ? "machine_restored" : "machine_ready", when);
     case VmEvent::KIND_AGENT_STARTED:
+      unproven_snapshot_.reset();
       return Mark("agent_started", when);
     case VmEvent::KIND_ROOT_MOUNTED:
       return Mark("root_mounted", when);
@@ -218,6 +234,8 @@ void Sandbox::OnAgentAnswered(absl::Status status) {
   opening_execs_.clear();
   SetState(msb::v1::SANDBOX_STATE_RUNNING);
   ArmTimers();
+  if (missed_snapshot_)
+    context_.snapshots.MakeLater(*std::exchange(missed_snapshot_, std::nullopt));
   Answer(start_waiters_, absl::OkStatus());
 }
 
@@ -244,7 +262,7 @@ void Sandbox::Recover() {
   if (!IsAtRest(state())) return Adopt();
   if (!record_.has_vmm) return;
   MSB_LOG(kWarning) << "sandbox " << record_.id << " left parts of a VMM behind";
-  record_.has_vmm = !ClearUpVmm(context_, plan_).clean_up.ok();
+  record_.has_vmm = !ClearUpVmm(context_.launcher, plan_).clean_up.ok();
   if (const absl::Status status = Journal(); !status.ok()) {
     MSB_LOG(kError) << "sandbox " << record_.id << ": " << status.message();
   }

@@ -127,12 +127,14 @@ void Sandbox::EndRun() {
       run_->agent->Close(MakeError(Reason::kSandboxStopped, "the sandbox has stopped"));
     }
   }
-  RunBlocking([&context = context_, plan = plan_] { return ClearUpVmm(context, plan); },
+  RunBlocking([&context = context_, plan = plan_] { return ClearUpVmm(context.launcher, plan); },
               &Sandbox::OnCleared);
 }
 
 void Sandbox::OnCleared(VmmEnd end) {
   clearing_ = false;
+  missed_snapshot_.reset();
+  const std::optional<MachineShape> fell_from = std::exchange(unproven_snapshot_, std::nullopt);
   run_.reset();
   running_execs_.clear();
   opening_execs_.clear();
@@ -141,6 +143,10 @@ void Sandbox::OnCleared(VmmEnd end) {
   for (auto& port : *record_.spec.mutable_network()->mutable_ports()) port.set_bound_port(0);
   record_.pid = 0;
   record_.companions.clear();
+  if (fell_from && verdict.failed && stop_waiters_.empty() && !start_waiters_.empty()) {
+    return BootInstead(*fell_from, verdict,
+                       record_.has_vmm ? Leftovers::kClearFirst : Leftovers::kNone);
+  }
   record_.stopped_at = absl::Now();
   SetState(verdict.failed ? msb::v1::SANDBOX_STATE_FAILED : msb::v1::SANDBOX_STATE_STOPPED,
            verdict.reason, verdict.detail);

@@ -155,6 +155,9 @@ absl::StatusOr<LaunchOutcome> LaunchVmm(const SandboxContext& context, const San
   spec.console_limit_bytes = uint64_t{context.config.limits.console_log_kib} * 1024;
   AddNetwork(context.config, record.spec, spec);
   AddFileServer(context.config, context.data, record, spec);
+  outcome.shape = ShapeOf(spec);
+  spec.snapshot = context.snapshots.Find(outcome.shape);
+  outcome.from_snapshot = spec.snapshot != nullptr;
   MSB_ASSIGN_OR_RETURN(outcome.vmm, context.launcher.Launch(spec));
   absl::Status status = BringSecrets(context, record, secrets);
   if (status.ok()) status = PublishPorts(context, record, outcome);
@@ -165,14 +168,14 @@ absl::StatusOr<LaunchOutcome> LaunchVmm(const SandboxContext& context, const San
   return outcome;
 }
 
-VmmEnd ClearUpVmm(const SandboxContext& context, const LaunchPlan& plan) {
+VmmEnd ClearUpVmm(Launcher& launcher, const LaunchPlan& plan) {
   VmmEnd end;
   // Both go with CleanUp.
-  if (const auto usage = context.launcher.ReadUsage(plan); usage.ok()) {
+  if (const auto usage = launcher.ReadUsage(plan); usage.ok()) {
     end.oom_killed = usage->oom_killed;
   }
   end.exit_event = ReadExitEvent(plan.exit_event);
-  const absl::StatusOr<std::optional<int>> cleaned = context.launcher.CleanUp(plan);
+  const absl::StatusOr<std::optional<int>> cleaned = launcher.CleanUp(plan);
   end.clean_up = cleaned.status();
   if (cleaned.ok()) end.wait_status = *cleaned;
   if (!end.clean_up.ok()) {

@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "msb/vmm/v1/control.pb.h"
+#include "supervisor/sandbox/boot_snapshots.h"
 #include "supervisor/sandbox/context.h"
 #include "supervisor/sandbox/image_config.h"
 #include "supervisor/sandbox/secrets.h"
@@ -30,6 +31,8 @@ struct LaunchOutcome {
   EngineChoice engine;
   ImageConfig image;
   std::vector<uint32_t> bound_ports;  // in the order of the specification
+  MachineShape shape;
+  bool from_snapshot = false;
 };
 enum class Leftovers { kNone, kClearFirst };
 // Chooses the engine, looks at the assets, starts the VMM.
@@ -44,7 +47,7 @@ struct VmmEnd {
   absl::Status clean_up;
 };
 // Kills what is left of the VMM and removes all that Launch made, but the logs.
-VmmEnd ClearUpVmm(const SandboxContext& context, const LaunchPlan& plan);
+VmmEnd ClearUpVmm(Launcher& launcher, const LaunchPlan& plan);
 
 // Clears up, deletes logs, disk and folder.
 absl::Status RemoveSandboxFiles(const SandboxContext& context, const SandboxRecord& record);

@@ -29,8 +29,8 @@ absl::Status MakeParentDirectories(const std::string& path);
 absl::Status RemoveTree(const std::string& path);
 
 // data_directory/: msbd.lock, state.db, sandboxes/<id>/disk.ext4, volumes/<name>/disk.ext4 or
-// volumes/<name>/files/, which is its owner's, images/ (supervisor/images). Readable by the
-// daemon's user alone.
+// volumes/<name>/files/, which is its owner's, images/ (supervisor/images), boot-snapshots/
+// (supervisor/sandbox/boot_snapshots.h). Readable by the daemon's user alone.
 class DataDirectory {
  public:
   // kConfigInvalid when another daemon has the lock.
@@ -38,6 +38,7 @@ class DataDirectory {
 
   std::string database() const { return path_ + "/state.db"; }
   std::string images() const { return path_ + "/images"; }
+  std::string boot_snapshots() const { return path_ + "/boot-snapshots"; }
   std::string sandboxes() const { return path_ + "/sandboxes"; }
   std::string OfSandbox(absl::string_view id) const;
   std::string DiskOf(absl::string_view id) const;

@@ -64,6 +64,15 @@ def initramfs(directory, program):
     return archive
 
 
+def await_boot_snapshot(daemon, name="qemu-1-512", limit=60):
+    """Until starts of machines of that shape go on from one."""
+    deadline = time.monotonic() + limit
+    while name not in daemon.msbctl("doctor", check=False).stdout.decode():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"no boot snapshot {name} within {limit} s")
+        time.sleep(0.1)
+
+
 # What our engine tells QEMU (vmm/qemu/command_line.cc), for measures that are not about it.
 OUR_CPU = "max,erms=off,fsrm=off,smap=off,pku=off,mpx=off,pcid=off"
 

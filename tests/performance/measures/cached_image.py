@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import subprocess
 
-from figures import compare, seconds
+from figures import await_boot_snapshot, compare, seconds
 from hand_made_images import HandMade
 from layer_images import Layer
 
@@ -32,6 +32,7 @@ def measure(daemon, directory, runs):
     default = daemon.command("run", "--engine", "qemu", "--", "true")
     for command in (cached, default):
         seconds(command, env=daemon.environment)
+    await_boot_snapshot(daemon)
     pairs = [(seconds(cached, env=daemon.environment), seconds(default, env=daemon.environment))
              for _ in range(runs)]
     return compare([a for a, _ in pairs], [b for _, b in pairs], "s", "at most 1.1")

@@ -17,6 +17,8 @@ DaemonFixture::DaemonFixture() : config_(DefaultConfig()), launcher_(dir_.path()
   config_.daemon.runtime_directory = dir_.path() + "/run";
   config_.sandbox.disk_mib = 16;
   engines_.kvm.state = KvmState::kHardware;
+  snapshot_options_.directory = data() + "/boot-snapshots";
+  snapshot_options_.id = "boot-snapshot-test";
   std::filesystem::create_directories(dir_.path() + "/run");
   MakeAssets();
 }
@@ -39,6 +41,7 @@ void DaemonFixture::Up() {
   store_.emplace(*SandboxStore::Open(data_->database()));
   events_ = std::make_unique<EventRing>(config_.events.kept);
   images_ = *Images::Open(config_, data_->images(), image_jobs_, *events_);
+  snapshots_ = *BootSnapshots::Open(launcher_, snapshot_options_);
   loop_ = *LoopThread::Start("house");
   io_ = *LoopThread::Start("io");
   workers_ = std::make_unique<WorkerPool>(2);
@@ -51,7 +54,8 @@ void DaemonFixture::Up() {
                                                         .launcher = launcher_,
                                                         .engines = engines_,
                                                         .events = *events_,
-                                                        .images = *images_});
+                                                        .images = *images_,
+                                                        .snapshots = *snapshots_});
   const absl::Status recovered = Await<absl::Status>([&](std::function<void(absl::Status)> done) {
     loop_->loop().Post([this, done] { done(registry_->Recover()); });
   });
@@ -64,6 +68,7 @@ void DaemonFixture::Crash() {
   workers_->Stop();
   io_->Stop();
   registry_.reset();
+  snapshots_.reset();
   images_.reset();
   workers_.reset();
   io_.reset();

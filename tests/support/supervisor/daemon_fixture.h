@@ -38,6 +38,9 @@ class DaemonFixture {
   EventRing& events() { return *events_; }
   FakeImageJobs& image_jobs() { return image_jobs_; }
   Images& images() { return *images_; }
+  // None are made or used unless this says so before Up.
+  BootSnapshots::Options& snapshot_options() { return snapshot_options_; }
+  BootSnapshots& snapshots() { return *snapshots_; }
   Registry& registry() { return *registry_; }
   const SandboxContext& context() { return registry_->context(); }
   std::string assets() const { return dir_.path() + "/assets"; }
@@ -88,6 +91,8 @@ class DaemonFixture {
   std::unique_ptr<LoopThread> io_;
   std::unique_ptr<WorkerPool> workers_;
   std::unique_ptr<Images> images_;
+  BootSnapshots::Options snapshot_options_;
+  std::unique_ptr<BootSnapshots> snapshots_;
   std::unique_ptr<Registry> registry_;
 };
 
