@@ -76,6 +76,7 @@ std::string IdOf(const std::string& command) {
 
 // Answers each line until the other end hangs up.
 void Serve(int monitor) {
+  const bool incoming = !ValueOf("-incoming").empty();
   FILE* const lines = ::fdopen(monitor, "r");
   char line[4096];
   while (std::fgets(line, sizeof(line), lines) != nullptr) {
@@ -90,7 +91,7 @@ void Serve(int monitor) {
                        "}}\r\n");
     } else if (command.find("migrate-set-capabilities") != std::string::npos ||
                command.find("getfd") != std::string::npos ||
-               command.find("\"cont\"") != std::string::npos) {
+               (incoming && command.find("\"cont\"") != std::string::npos)) {
       Say(monitor, "{\"return\": {}, \"id\": " + IdOf(command) + "}\r\n");
     } else if (command.find("\"migrate") != std::string::npos) {
       // From here or to here: a state of four bytes is one, whatever they are.
