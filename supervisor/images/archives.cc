@@ -134,11 +134,13 @@ struct Unpacked {
   std::vector<ManifestFound> images;
 };
 
-absl::StatusOr<Unpacked> FollowLoad(const ImageHouse& house, const Staging& staging, ImageJob& job,
-                                    uint64_t max_blob_bytes) {
+absl::StatusOr<Unpacked> FollowLoad(const Staging& staging, const StoreSpace::Share& share,
+                                    ImageJob& job, uint64_t max_blob_bytes) {
   Unpacked unpacked;
   while (true) {
     MSB_ASSIGN_OR_RETURN(const JobEvent event, job.Next());
+    // At least ten times a second while it writes.
+    MSB_RETURN_IF_ERROR(share.Follow());
     if (event.has_manifest()) {
       if (unpacked.images.size() == kMaxImages) {
         return MakeError(Reason::kImageTooLarge,
@@ -155,7 +157,6 @@ absl::StatusOr<Unpacked> FollowLoad(const ImageHouse& house, const Staging& stag
         return MakeError(Reason::kImageJobFailed, "msb-image sent what is no digest");
       }
       MSB_RETURN_IF_ERROR(staging.TakeBlob(event.blob_done(), max_blob_bytes));
-      MSB_RETURN_IF_ERROR(CheckStoreSize(house, 0));
       unpacked.blobs.insert(event.blob_done());
     } else if (event.has_done()) {
       return unpacked;
@@ -180,8 +181,10 @@ absl::StatusOr<Unpacked> Unpack(const ImageHouse& house, const Staging& staging,
   request.max_file_bytes =
       std::max(house.config.max_blob_mib, house.config.max_layer_mib) * kBytesPerMib;
   // Nobody knows what the archive will take until all of it is written.
-  MSB_RETURN_IF_ERROR(CheckStoreSize(house, 0));
-  const uint64_t room = RoomInStore(house);
+  MSB_ASSIGN_OR_RETURN(const StoreSpace::Share share,
+                       house.space.Reserve(0, [&] { return staging.FetchedBytes(); }));
+  MSB_RETURN_IF_ERROR(share.Follow());
+  const uint64_t room = share.Room();
   const bool is_short = room < request.spec.limits().max_image_bytes();
   if (is_short) {
     // 0 would be no limit there.
@@ -191,7 +194,7 @@ absl::StatusOr<Unpacked> Unpack(const ImageHouse& house, const Staging& staging,
   MSB_ASSIGN_OR_RETURN(std::unique_ptr<ImageJob> job, house.jobs.Start(request, cancel));
   pipe.read_end.Reset();
   Feeder feeder(source, std::move(pipe.write_end), cancel);
-  absl::StatusOr<Unpacked> unpacked = FollowLoad(house, staging, *job, request.max_file_bytes);
+  absl::StatusOr<Unpacked> unpacked = FollowLoad(staging, share, *job, request.max_file_bytes);
   // A job that was given up must not live on: the feeder waits for it to read.
   job.reset();
   const absl::Status fed = feeder.Finish();

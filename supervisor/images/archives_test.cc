@@ -5,6 +5,7 @@
 
 #include "supervisor/images/archives.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -16,6 +17,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -23,6 +25,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/synchronization/notification.h"
 #include "base/error.h"
+#include "base/unique_fd.h"
 #include "supervisor/config/settings.h"
 #include "supervisor/images/images.h"
 #include "tests/support/matchers.h"
@@ -188,6 +191,44 @@ TEST_F(ArchivesTest, AnArchiveMayTakeWhatTheStoreHasLeft) {
   EXPECT_LE(all_files, 8 * kMib);
   EXPECT_GT(all_files, 7 * kMib);
   EXPECT_EQ(largest_file, all_files);
+}
+
+TEST_F(ArchivesTest, TwoArchivesShareWhatTheStoreHasLeft) {
+  config_.images.store_mib = 8;
+  Open();
+  absl::Notification first_wrote;
+  absl::Notification second_ended;
+  std::atomic<int> begun = 0;
+  jobs_.set_script([&](const ImageJobRequest& request, std::vector<Step> honest) {
+    if (!request.spec.has_load()) return honest;
+    const bool is_first = ++begun == 1;
+    const int folder = request.fds.at(request.spec.load().blob_directory_fd());
+    const Step write = [folder]() -> absl::StatusOr<msb::image::v1::JobEvent> {
+      const std::string bytes(5 * kMib, 'x');
+      const UniqueFd file(::openat(folder, "new-0", O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+      EXPECT_EQ(::write(file.get(), bytes.data(), bytes.size()), ssize_t{5 * kMib});
+      msb::image::v1::JobEvent event;
+      event.mutable_progress()->set_done_bytes(bytes.size());
+      return event;
+    };
+    const Step after = [&, is_first, write]() -> absl::StatusOr<msb::image::v1::JobEvent> {
+      if (is_first) {
+        first_wrote.Notify();
+        second_ended.WaitForNotification();
+      }
+      return write();
+    };
+    honest.insert(honest.begin(), {write, after});
+    return honest;
+  });
+  absl::StatusOr<msb::v1::LoadImageResponse> first = absl::UnknownError("");
+  std::thread loader([&] { first = LoadTool(); });
+  first_wrote.WaitForNotification();
+  const absl::Status second = Load(ArchiveOf("other:1", MakeFakeImage({"other"}))).status();
+  second_ended.Notify();
+  loader.join();
+  EXPECT_THAT(second, HasReason(Reason::kNoSpace));
+  EXPECT_OK(first);
 }
 
 TEST_F(ArchivesTest, AnArchiveIsNotBegunWhenTheStoreIsFull) {

@@ -25,7 +25,6 @@ namespace msb {
 namespace {
 
 constexpr unsigned kPrivateMode = 0700;
-constexpr uint64_t kStatBlockBytes = 512;  // stat(2)
 constexpr const char* kFolders[] = {
     "", "/blobs", "/blobs/sha256", "/layers", "/layers/sha256", "/staging", "/trash"};
 

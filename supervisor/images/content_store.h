@@ -86,6 +86,9 @@ class ContentStore {
   std::string path_;
 };
 
+inline constexpr uint64_t kStatBlockBytes = 512;  // of st_blocks: stat(2)
+inline constexpr uint64_t kBytesPerMib = 1u << 20;
+
 // Bytes that files below `path` take of the disk; 0 for what cannot be read.
 uint64_t DiskUsage(const std::string& path);
 

@@ -5,9 +5,6 @@
 
 #include <sys/statvfs.h>
 
-#include <algorithm>
-#include <limits>
-
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "base/error.h"
@@ -75,23 +72,6 @@ msb::image::v1::Limits JobLimitsOf(const ImagesConfig& config) {
   limits.set_max_attempts(config.max_attempts);
   limits.set_max_compression_ratio(config.max_compression_ratio);
   return limits;
-}
-
-absl::Status CheckStoreSize(const ImageHouse& house, uint64_t more) {
-  if (house.config.store_mib == 0) return absl::OkStatus();
-  const uint64_t used = house.content.UsedBytes();
-  if (used + more <= house.config.store_mib * kBytesPerMib) return absl::OkStatus();
-  return MakeError(
-      Reason::kNoSpace,
-      absl::StrCat("the store has ", used / kBytesPerMib, " MiB and would need ",
-                   more / kBytesPerMib, " more; images.store_mib = ", house.config.store_mib,
-                   "; msbctl image prune frees what nobody needs"));
-}
-
-uint64_t RoomInStore(const ImageHouse& house) {
-  if (house.config.store_mib == 0) return std::numeric_limits<uint64_t>::max();
-  const uint64_t limit = house.config.store_mib * kBytesPerMib;
-  return limit - std::min(limit, house.content.UsedBytes());
 }
 
 std::string DescribeRoom(const ImageHouse& house, uint64_t room) {

@@ -20,6 +20,7 @@
 #include "supervisor/images/content_store.h"
 #include "supervisor/images/manifest.h"
 #include "supervisor/images/staging.h"
+#include "supervisor/images/store_space.h"
 #include "supervisor/launch/image_jobs.h"
 #include "supervisor/threads/worker_pool.h"
 
@@ -50,20 +51,15 @@ struct ImageHouse {
   ImageJobs& jobs;
   WorkerPool& unpackers;
   StagingFolders& folders;
+  StoreSpace& space;
 };
 
-inline constexpr uint64_t kBytesPerMib = 1u << 20;
 // Of manifest, index and configuration: as much as msb-image takes.
 inline constexpr size_t kMaxDocumentBytes = 4u << 20;
 
 ManifestLimits ManifestLimitsOf(const ImagesConfig& config);
 msb::image::v1::Limits JobLimitsOf(const ImagesConfig& config);
 
-// kImageTooLarge when the store with `more` bytes would be over its limit.
-absl::Status CheckStoreSize(const ImageHouse& house, uint64_t more);
-
-// What the store may still take, as far as that limit goes.
-uint64_t RoomInStore(const ImageHouse& house);
 // Why a job that was given `room` bytes of the store may not have more.
 std::string DescribeRoom(const ImageHouse& house, uint64_t room);
 

@@ -82,13 +82,15 @@ Images::Images(const Config& config, std::unique_ptr<const ContentStore> content
       content_(std::move(content)),
       catalog_(std::move(catalog)),
       folders_(content_->staging(), KeptOf(config.images)),
+      space_(config.images, *content_),
       unpackers_(config.images.parallel_unpacks),
       house_{.config = config.images,
              .content = *content_,
              .catalog = *catalog_,
              .jobs = jobs,
              .unpackers = unpackers_,
-             .folders = folders_},
+             .folders = folders_,
+             .space = space_},
       operations_(config.images.parallel_jobs) {}
 
 Images::~Images() {

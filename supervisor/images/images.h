@@ -100,6 +100,7 @@ class Images {
   const std::unique_ptr<const ContentStore> content_;
   const std::unique_ptr<ImageCatalog> catalog_;
   StagingFolders folders_;
+  StoreSpace space_;
   absl::Mutex mutex_;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
   std::map<std::string, std::shared_ptr<Pull>> pulls_ ABSL_GUARDED_BY(mutex_);

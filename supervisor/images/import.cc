@@ -79,7 +79,8 @@ absl::Status Import::TakeManifest(const msb::image::v1::ManifestFound& found) {
         absl::StrCat("the image has ", bytes / kBytesPerMib, " MiB of layers; at most ",
                      house_.config.max_image_mib, " are taken (images.max_image_mib)"));
   }
-  MSB_RETURN_IF_ERROR(CheckStoreSize(house_, bytes));
+  MSB_ASSIGN_OR_RETURN(downloads_,
+                       house_.space.Reserve(bytes, [this] { return staging_.FetchedBytes(); }));
   MSB_RETURN_IF_ERROR(staging_.PutBlob(digest, found.manifest()));
   digest_ = std::move(digest);
   for (const BlobDescriptor& layer : manifest_.layers) {
@@ -157,8 +158,8 @@ absl::StatusOr<msb::v1::Image> Import::Finish(const Caller& caller, std::vector<
   if (layers_.empty()) {
     return MakeError(Reason::kImageJobFailed, "msb-image ended without the configuration");
   }
+  downloads_ = {};  // all is there, and moves
   MSB_RETURN_IF_ERROR(builds_.Wait());
-  MSB_RETURN_IF_ERROR(CheckStoreSize(house_, 0));
   MSB_RETURN_IF_ERROR(Publish());
   ImageRecord record{.digest = digest_,
                      .config_digest = manifest_.config.digest,

@@ -63,6 +63,7 @@ class Import {
   std::string digest_;
   ImageManifest manifest_;
   std::vector<LayerKey> layers_;  // once the configuration is there
+  StoreSpace::Share downloads_;   // what the manifest says will come
   LayerBuilds builds_;
 };
 

@@ -27,6 +27,12 @@ constexpr int kErofsFd = kFirstImageJobFd + 1;
 // What a file system needs beside the data of its files.
 constexpr uint64_t kErofsSlackBytes = 256 * kBytesPerMib;
 
+// 0 when that is not known.
+uint64_t DiskBytes(int fd) {
+  struct stat info {};
+  return ::fstat(fd, &info) == 0 ? static_cast<uint64_t>(info.st_blocks) * kStatBlockBytes : 0;
+}
+
 }  // namespace
 
 LayerBuilds::~LayerBuilds() { Wait().IgnoreError(); }
@@ -71,19 +77,19 @@ absl::Status LayerBuilds::Build(const LayerKey& key) {
                                : house_.content.BlobPath(key.blob_digest);
   const UniqueFd tar(::open(blob.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   if (!tar.valid()) return StoreError("the image store", absl::ErrnoToStatus(errno, blob));
-  MSB_ASSIGN_OR_RETURN(const Room room, FindRoom());
   MSB_ASSIGN_OR_RETURN(const UniqueFd erofs, staging_.NewLayer(key));
   // Half a file system is of use to nobody, while its blob stays for the next attempt.
   const absl::Cleanup drop = [&] { staging_.DropLayer(key); };  // not what is kept by then
-  MSB_RETURN_IF_ERROR(RunJob(key, tar.get(), erofs.get(), room));
+  MSB_ASSIGN_OR_RETURN(const StoreSpace::Share share,
+                       house_.space.Reserve(0, [&] { return DiskBytes(erofs.get()); }));
+  MSB_RETURN_IF_ERROR(share.Follow());
+  MSB_RETURN_IF_ERROR(RunJob(key, tar.get(), erofs.get(), share));
   MSB_RETURN_IF_ERROR(CountLayer(erofs.get()));
   // The job is gone: nobody writes any more.
   return staging_.KeepLayer(key, erofs);
 }
 
-absl::StatusOr<LayerBuilds::Room> LayerBuilds::FindRoom() const {
-  MSB_RETURN_IF_ERROR(CheckStoreSize(house_, 0));
-  const uint64_t in_store = RoomInStore(house_);
+LayerBuilds::Room LayerBuilds::FindRoom(uint64_t in_store) const {
   const uint64_t of_image = house_.config.max_image_mib * kBytesPerMib;
   absl::MutexLock lock(&mutex_);
   const uint64_t in_image = of_image - std::min(of_image, built_bytes_);
@@ -109,7 +115,9 @@ absl::Status LayerBuilds::CountLayer(int erofs_fd) {
                    house_.config.max_image_mib, " are taken (images.max_image_mib)"));
 }
 
-absl::Status LayerBuilds::RunJob(const LayerKey& key, int tar_fd, int erofs_fd, const Room& room) {
+absl::Status LayerBuilds::RunJob(const LayerKey& key, int tar_fd, int erofs_fd,
+                                 const StoreSpace::Share& share) {
+  const Room room = FindRoom(share.Room());
   const uint64_t of_layer = house_.config.max_layer_mib * kBytesPerMib;
   ImageJobRequest request;
   request.spec.set_id(NewId());
@@ -130,6 +138,7 @@ absl::Status LayerBuilds::RunJob(const LayerKey& key, int tar_fd, int erofs_fd, 
       return MakeError(room.reason, absl::StrCat(event.status().message(), "; ", room.limit));
     }
     MSB_RETURN_IF_ERROR(event.status());
+    MSB_RETURN_IF_ERROR(share.Follow());
     if (event->has_progress()) {
       observer_.progress(key.blob_digest, event->progress().done_bytes(),
                          event->progress().total_bytes());

@@ -21,8 +21,8 @@
 namespace msb {
 
 // Thread-safe. The first failure cancels the operation. Layers that are made at the same time do
-// not see each other's bytes until they are done: they may pass the limits of store and image by
-// what one has left for each, and then fail.
+// not see each other's bytes until they are done, as far as the image's limit goes: they may pass
+// it by what one has left for each, and then fail.
 class LayerBuilds {
  public:
   // Of one layer, by its blob, on any thread: bytes of the blob that have been read; done.
@@ -57,8 +57,9 @@ class LayerBuilds {
     Reason reason = Reason::kImageTooLarge;  // of an error when it is not enough
     std::string limit;                       // whose it is, for that error
   };
-  absl::StatusOr<Room> FindRoom() const;
-  absl::Status RunJob(const LayerKey& key, int tar_fd, int erofs_fd, const Room& room);
+  Room FindRoom(uint64_t in_store) const;
+  absl::Status RunJob(const LayerKey& key, int tar_fd, int erofs_fd,
+                      const StoreSpace::Share& share);
   absl::Status CountLayer(int erofs_fd);
   bool IsIdle() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return running_ == 0; }
 

@@ -197,6 +197,10 @@ std::string Staging::BlobPath(absl::string_view digest) const {
   return absl::StrCat(path_, "/blobs/", HexOf(digest));
 }
 
+uint64_t Staging::FetchedBytes() const {
+  return DiskUsage(path_ + "/fetch") + DiskUsage(path_ + "/blobs");
+}
+
 bool Staging::HasBlob(absl::string_view digest) const {
   return ::access(BlobPath(digest).c_str(), F_OK) == 0;
 }

@@ -42,6 +42,8 @@ class Staging {
   // Keeps bytes of ours.
   absl::Status PutBlob(absl::string_view digest, absl::string_view bytes) const;
 
+  // What is on the disk of all that came, finished or not.
+  uint64_t FetchedBytes() const;
   bool HasBlob(absl::string_view digest) const;
   std::vector<std::string> Blobs() const;  // digests
   std::string BlobPath(absl::string_view digest) const;

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "base/syscall.h"
+#include "supervisor/images/content_store.h"
 #include "supervisor/sandbox/disk.h"
 #include "supervisor/sandbox/validate.h"
 
@@ -22,7 +23,6 @@ namespace msb {
 namespace {
 
 constexpr unsigned kPrivateMode = 0700;
-constexpr uint64_t kStatBlockBytes = 512;  // stat(2)
 
 // Its owner's, so that what serves it needs no right but its owner's.
 absl::Status MakeFolder(const std::string& path, const VolumeRecord& record) {

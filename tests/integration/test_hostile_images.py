@@ -241,6 +241,33 @@ def test_an_archive_that_the_store_has_no_room_for_is_not_written_first(new_daem
     assert runs_a_good_image(daemon, registry)
 
 
+def test_two_archives_do_not_pass_the_stores_limit_together(new_daemon, registry):
+    daemon = new_daemon(limits(registry, "store_mib = 64\n"))
+
+    def begin_to_load():
+        client = daemon.popen("image", "load", stdin=subprocess.PIPE)
+        info = tarfile.TarInfo("blobs/large")
+        info.size = 48 * MIB
+        with contextlib.suppress(BrokenPipeError):
+            client.stdin.write(info.tobuf(tarfile.GNU_FORMAT) + os.urandom(40 * MIB))
+            client.stdin.flush()
+        return client
+
+    def staged():
+        return sum(path.stat().st_size for path in (daemon.data / "state/images/staging").rglob("new-*"))
+
+    first = begin_to_load()
+    wait_until(lambda: staged() > 39 * MIB)
+    second = begin_to_load()
+    told = second.communicate(timeout=60)[1].decode()
+    assert "[NO_SPACE]" in told and "images.store_mib" in told, told
+    # It was there first, and ends by its own fault.
+    told = first.communicate(timeout=60)[1].decode()
+    assert "[IMAGE_INVALID]" in told, told
+    assert nothing_is_left(daemon)
+    assert runs_a_good_image(daemon, registry)
+
+
 def test_the_entries_of_an_archive_are_a_setting(new_daemon, registry, tmp_path):
     image = HandMade([base_layer().bytes()])
     archive = image.archive(tmp_path / "a.tar", "many:1")
