@@ -34,6 +34,7 @@ using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 using testing::UnorderedElementsAre;
 using Step = FakeImageJobs::Step;
 
@@ -114,6 +115,12 @@ class ImagesTest : public testing::Test {
     size_t count = 0;
     for (const auto& job : jobs_.jobs()) count += job.has_pull() ? 1 : 0;
     return count;
+  }
+  msb::image::v1::PullJob LastPull() const {
+    const auto jobs = jobs_.jobs();
+    const auto last =
+        std::find_if(jobs.rbegin(), jobs.rend(), [](const auto& job) { return job.has_pull(); });
+    return last == jobs.rend() ? msb::image::v1::PullJob() : last->pull();
   }
   size_t BuildJobs() const { return jobs_.jobs().size() - PullJobs(); }
 
@@ -252,11 +259,34 @@ TEST_F(ImagesTest, GoesOnWithWhatABrokenPullLeft) {
   Open();  // a daemon that was killed in between finds it too
   ASSERT_OK(Pull());
 
-  const auto jobs = jobs_.jobs();
-  const auto second =
-      std::find_if(jobs.rbegin(), jobs.rend(), [](const auto& job) { return job.has_pull(); });
-  EXPECT_THAT(second->pull().present(),
+  EXPECT_THAT(LastPull().present(),
               UnorderedElementsAre(Sha256(tool_.config), Sha256("base"), tool_.digest()));
+  EXPECT_THAT(FilesIn("staging"), IsEmpty());
+}
+
+TEST_F(ImagesTest, WhatABrokenPullLeftOutlivesOtherPullsOfItsRepository) {
+  jobs_.Serve("docker.io/library/tool:2", MakeFakeImage({"another"}));
+  std::string fate = "cut";
+  jobs_.set_script([&](const ImageJobRequest& request, std::vector<Step> honest) {
+    if (!request.spec.has_pull() || fate.empty()) return honest;
+    // Behind the first layer; an index without a variant for this host has no manifest.
+    if (fate == "cut") {
+      honest[3] = FakeImageJobs::Fail(MakeError(Reason::kImagePullFailed, "cut"));
+    } else {
+      honest[0] = FakeImageJobs::Fail(MakeError(Reason::kImageUnsupported, "no variant"));
+    }
+    return honest;
+  });
+  EXPECT_THAT(Pull(), HasReason(Reason::kImagePullFailed));
+  fate = "no variant";
+  EXPECT_THAT(Pull("tool:2"), HasReason(Reason::kImageUnsupported));
+  fate = "";
+  ASSERT_OK(Pull("tool:2"));
+  EXPECT_EQ(FilesIn("staging").size(), 1u);
+  ASSERT_OK(Pull());
+
+  EXPECT_THAT(LastPull().present(), Contains(Sha256("base")));
+  EXPECT_THAT(LastPull().present(), Not(Contains(Sha256("tool"))));
   EXPECT_THAT(FilesIn("staging"), IsEmpty());
 }
 

@@ -133,11 +133,15 @@ absl::Status Import::TakePresent() {
   return Has(manifest_.config.digest) ? TakeBlob(manifest_.config.digest) : absl::OkStatus();
 }
 
-// Into the store, where nothing leads to them yet.
-absl::Status Import::Publish() {
+std::vector<std::string> Import::Blobs() const {
   std::vector<std::string> blobs = {digest_, manifest_.config.digest};
   for (const BlobDescriptor& layer : manifest_.layers) blobs.push_back(layer.digest);
-  for (const std::string& blob : blobs) {
+  return blobs;
+}
+
+// Into the store, where nothing leads to them yet.
+absl::Status Import::Publish() {
+  for (const std::string& blob : Blobs()) {
     if (!staging_.HasBlob(blob)) continue;
     MSB_RETURN_IF_ERROR(house_.content.AddBlob(blob, staging_.BlobPath(blob)));
   }

@@ -36,6 +36,7 @@ class Import {
   bool has_manifest() const { return !digest_.empty(); }
   const std::string& digest() const { return digest_; }
   const ImageManifest& manifest() const { return manifest_; }
+  std::vector<std::string> Blobs() const;  // the manifest's own, and all that it names
 
   // A blob of the manifest that is in the staging folder from now on, or in the store: begins the
   // layers that can be built. OK for a blob that the manifest does not name.

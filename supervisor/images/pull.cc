@@ -48,8 +48,8 @@ std::string StagingName(const PullSpec& spec) {
   return absl::StrCat(kPullPrefix, HexOf(Sha256(key)).substr(0, kPullKeyBytes));
 }
 
-// Nothing that came is of use: the next attempt begins anew, and ends as this one as long as the
-// image and the limits are what they are. That the store is full may be over by then.
+// Nothing that came of the image is of use: the next attempt begins anew, and ends as this one as
+// long as the image and the limits are what they are. That the store is full may be over by then.
 bool IsSpoilt(const absl::Status& status) {
   const Reason reason = ReasonOf(status);
   return reason == Reason::kImageDigestMismatch || reason == Reason::kImageInvalid ||
@@ -108,7 +108,9 @@ absl::StatusOr<msb::v1::Image> Pull::Fetch() {
   MSB_ASSIGN_OR_RETURN(const Staging staging,
                        house_.folders.Acquire(StagingName(spec_), house_.jobs.uid()));
   absl::StatusOr<msb::v1::Image> image = FetchInto(staging);
-  if (image.ok() || IsSpoilt(image.status()) || staging.IsEmpty()) {
+  // Whatever else the folder has is of pulls of the repository that broke off.
+  if (image.ok() || IsSpoilt(image.status())) staging.Drop(blobs_);
+  if (staging.IsEmpty()) {
     if (const absl::Status removed = staging.Remove(); !removed.ok()) {
       MSB_LOG(kWarning) << removed.message();
     }
@@ -217,6 +219,7 @@ absl::Status Pull::FollowJob(Import& import, const Staging& staging,
 
 absl::Status Pull::OnManifest(const msb::image::v1::ManifestFound& found, Import& import) {
   MSB_RETURN_IF_ERROR(import.TakeManifest(found));
+  blobs_ = import.Blobs();
   if (!found.index().empty()) index_digest_ = Sha256(found.index());
   const std::string& wanted = spec_.reference.digest;
   if (!wanted.empty() && wanted != import.digest() && wanted != index_digest_) {

@@ -71,6 +71,7 @@ class Pull {
   const PullSpec spec_;
   Cancellation cancel_;
   std::string index_digest_;
+  std::vector<std::string> blobs_;  // the manifest, and all that it names
   absl::Mutex mutex_;
   bool over_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t next_listener_ ABSL_GUARDED_BY(mutex_) = 1;

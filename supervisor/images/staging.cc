@@ -254,6 +254,22 @@ void Staging::DropLayer(const LayerKey& key) const {
   ::unlink(absl::StrCat(LayerPath(key), kUnfinished).c_str());
 }
 
+void Staging::Drop(const std::vector<std::string>& digests) const {
+  for (const std::string& digest : digests) {
+    const std::string fetched = absl::StrCat(path_, "/fetch/sha256-", HexOf(digest));
+    for (const std::string& path : {fetched, fetched + ".part", BlobPath(digest)}) {
+      ::unlink(path.c_str());
+    }
+    std::error_code error;
+    for (std::filesystem::directory_iterator it(path_ + "/layers", error), end; !error && it != end;
+         it.increment(error)) {
+      if (absl::StrContains(it->path().filename().string(), HexOf(digest))) {
+        ::unlink(it->path().c_str());
+      }
+    }
+  }
+}
+
 bool Staging::IsEmpty() const {
   std::error_code error;
   for (std::filesystem::recursive_directory_iterator it(path_, error), end; !error && it != end;

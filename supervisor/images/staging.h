@@ -56,6 +56,8 @@ class Staging {
   bool HasLayer(const LayerKey& key) const;
   std::string LayerPath(const LayerKey& key) const;
 
+  // All that there is of these blobs, and the layers that were made of them.
+  void Drop(const std::vector<std::string>& digests) const;
   // Whether there is nothing to go on with.
   bool IsEmpty() const;
   // With all that is in it.
