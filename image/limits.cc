@@ -28,6 +28,7 @@ Limits LimitsFrom(const v1::Limits& wire) {
   Take(wire.max_layer_bytes(), limits.max_layer_bytes);
   Take(wire.max_entries(), limits.max_entries);
   Take(uint64_t{wire.max_archive_entries()}, limits.max_archive_entries);
+  Take(wire.room_bytes(), limits.room_bytes);
   Take(uint64_t{wire.max_name_bytes()}, limits.max_name_bytes);
   Take(uint64_t{wire.max_compression_ratio()}, limits.max_compression_ratio);
   Take(uint64_t{wire.max_parallel_downloads()}, limits.max_parallel_downloads);

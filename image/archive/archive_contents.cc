@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "image/byte_limit.h"
 
 namespace msb::image {
 namespace {
@@ -26,6 +27,12 @@ absl::Status Hostile(absl::string_view name, absl::string_view what) {
   return MakeError(
       Reason::kImageInvalid,
       absl::StrCat("the archive's entry \"", EscapeForLog(name.substr(0, 200)), "\" ", what));
+}
+
+absl::Status CheckSize(absl::string_view name, uint64_t bytes, const Limits& limits) {
+  const ByteLimit limit{limits.max_blob_bytes, "images.max_blob_mib"};
+  if (bytes <= limit.bytes) return absl::OkStatus();
+  return limit.Exceeded(absl::StrCat("the archive's entry \"", name, "\" has"));
 }
 
 bool IsVisible(char c) { return c > 0x20 && c < 0x7f; }
@@ -123,18 +130,15 @@ absl::Status ArchiveContents::TakeEntry(tar::Reader& reader, const tar::Entry& e
 absl::StatusOr<StoredBlob> ArchiveContents::Store(tar::Reader& reader, const std::string& name,
                                                   const Limits& limits,
                                                   const std::function<void()>& on_progress) {
+  const ByteLimit in_all =
+      Nearest({limits.max_image_bytes, "images.max_image_mib"}, RoomInStore(limits.room_bytes));
   MSB_ASSIGN_OR_RETURN(NewBlob blob, directory_.Create());
   while (true) {
     MSB_ASSIGN_OR_RETURN(const absl::string_view piece, reader.ReadContent());
     if (piece.empty()) break;
+    MSB_RETURN_IF_ERROR(CheckSize(name, blob.size() + piece.size(), limits));
     stored_bytes_ += piece.size();
-    if (blob.size() + piece.size() > limits.max_blob_bytes ||
-        stored_bytes_ > limits.max_image_bytes) {
-      return MakeError(Reason::kImageTooLarge,
-                       absl::StrCat("the archive's entry \"", name, "\" makes it larger than ",
-                                    limits.max_blob_bytes, " bytes a file, ",
-                                    limits.max_image_bytes, " bytes in all"));
-    }
+    if (stored_bytes_ > in_all.bytes) return in_all.Exceeded("the archive unpacks to");
     MSB_RETURN_IF_ERROR(blob.Append(piece));
     on_progress();
   }

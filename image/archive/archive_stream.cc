@@ -63,8 +63,9 @@ absl::Status ArchiveStream::FillOutput() {
     rest_.remove_prefix(step.taken);
     made_ += step.made;
     if (made_ > kFreeBytes && made_ / max_ratio_ > taken_) {
-      return MakeError(Reason::kImageTooLarge, absl::StrCat("the archive unpacks to more than ",
-                                                            max_ratio_, " times its size"));
+      return MakeError(Reason::kImageTooLarge,
+                       absl::StrCat("the archive unpacks to more than ", max_ratio_,
+                                    " times its size (images.max_compression_ratio)"));
     }
     ready_ = absl::string_view(output_).substr(0, step.made);
   }

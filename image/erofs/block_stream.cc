@@ -40,11 +40,12 @@ absl::Status WriteAll(int fd, uint64_t offset, absl::string_view bytes) {
 
 }  // namespace
 
+BlockStream::BlockStream(int fd, const ByteLimit& limit)
+    : fd_(fd), limit_(Nearest(limit, {kMaxFormatBytes, "of the format"})) {}
+
 absl::Status BlockStream::CheckRoom(uint64_t count) const {
-  const uint64_t limit = std::min(max_bytes_, kMaxFormatBytes);
-  if (position() <= limit && count <= limit - position()) return absl::OkStatus();
-  return MakeError(Reason::kImageTooLarge,
-                   absl::StrCat("the layer's file system has more than ", limit, " bytes"));
+  if (position() <= limit_.bytes && count <= limit_.bytes - position()) return absl::OkStatus();
+  return limit_.Exceeded("the layer's file system has");
 }
 
 absl::Status BlockStream::Append(absl::string_view bytes) {

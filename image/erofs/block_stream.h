@@ -11,20 +11,21 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "image/byte_limit.h"
 #include "image/erofs/format.h"
 
 namespace msb::image {
 
 class BlockStream {
  public:
-  // Begins behind block 0, which is written by WriteAt. Ends at `max_bytes`.
-  BlockStream(int fd, uint64_t max_bytes) : fd_(fd), max_bytes_(max_bytes) {}
+  // Begins behind block 0, which is written by WriteAt. Ends at `limit`, or that of the format.
+  BlockStream(int fd, const ByteLimit& limit);
 
   uint64_t position() const { return buffer_start_ + buffer_.size(); }
   // At the beginning of a block alone.
   uint32_t block() const { return static_cast<uint32_t>(position() >> erofs::kBlockBits); }
 
-  // kImageTooLarge beyond the limit, kNoSpace for a full disk, kHostError.
+  // The limit's reason beyond it, kNoSpace for a full disk, kHostError.
   absl::Status Append(absl::string_view bytes);
   absl::Status AppendZeros(uint64_t count);
   absl::Status FillBlock();
@@ -39,7 +40,7 @@ class BlockStream {
   absl::Status CheckRoom(uint64_t count) const;
 
   const int fd_;
-  const uint64_t max_bytes_;
+  const ByteLimit limit_;
   uint64_t buffer_start_ = erofs::kBlockBytes;
   std::string buffer_;
 };

@@ -47,8 +47,8 @@ using Uuid = std::array<uint8_t, 16>;
 
 class ErofsWriter {
  public:
-  // `fd`: an empty regular file, kept by the caller. It gets at most `max_bytes`.
-  ErofsWriter(int fd, uint64_t max_bytes) : stream_(fd, max_bytes) {}
+  // `fd`: an empty regular file, kept by the caller. It grows up to `limit`.
+  ErofsWriter(int fd, const ByteLimit& limit) : stream_(fd, limit) {}
 
   // A regular file, whose `size` bytes AppendContent brings before anything else is added.
   absl::StatusOr<InodeRef> AddFile(const Attributes& attributes, uint64_t size);

@@ -41,7 +41,7 @@ class Model {
   explicit Model(const std::string& path)
       : path_(path),
         fd_(::open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)),
-        writer_(fd_.get(), kMaxBytes) {
+        writer_(fd_.get(), {kMaxBytes, ""}) {
     root_.attributes.permissions = 0755;
   }
 
@@ -216,14 +216,14 @@ TEST_F(ErofsWriterTest, SaysWhenTheRootsAttributesHaveNoRoom) {
 TEST_F(ErofsWriterTest, StopsAtItsLimit) {
   const UniqueFd fd(
       ::open((directory_.path() + "/small").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  ErofsWriter writer(fd.get(), 100'000);
+  ErofsWriter writer(fd.get(), {100'000, "of the test"});
   ASSERT_OK(writer.AddFile(Plain(), 200'000));
   EXPECT_THAT(writer.AppendContent(std::string(200'000, 'x')), HasReason(Reason::kImageTooLarge));
 }
 
 TEST_F(ErofsWriterTest, AFullDiskSaysSo) {
   const UniqueFd full(::open("/dev/full", O_WRONLY | O_CLOEXEC));
-  ErofsWriter writer(full.get(), kMaxBytes);
+  ErofsWriter writer(full.get(), {kMaxBytes, ""});
   // More than is held back.
   ASSERT_OK(writer.AddFile(Plain(), 1 << 20));
   EXPECT_THAT(writer.AppendContent(std::string(1 << 20, 'x')), HasReason(Reason::kNoSpace));

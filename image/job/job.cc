@@ -15,11 +15,18 @@
 namespace msb::image {
 namespace {
 
+ByteLimit LargestLayer(const Limits& limits) {
+  return Nearest(
+      {limits.max_layer_bytes, "images.max_layer_mib"},
+      {limits.max_image_bytes, "what the image's other layers leave of images.max_image_mib"});
+}
+
 absl::StatusOr<v1::JobDone> RunBuildLayer(const v1::BuildLayerJob& job, const Limits& limits,
                                           EventChannel& channel) {
   const UniqueFd tar(job.tar_fd());
   const UniqueFd erofs(job.erofs_fd());
-  const LayerLimits layer_limits{.max_bytes = limits.max_layer_bytes,
+  const LayerLimits layer_limits{.max_bytes = LargestLayer(limits),
+                                 .room_bytes = limits.room_bytes,
                                  .max_entries = limits.max_entries,
                                  .max_name_bytes = limits.max_name_bytes,
                                  .max_compression_ratio = limits.max_compression_ratio};

@@ -43,7 +43,7 @@ class LayerBuilder {
       : limits_(limits),
         input_(input),
         reader_(input),
-        writer_(erofs_fd, limits.max_bytes),
+        writer_(erofs_fd, Nearest(limits.max_bytes, RoomInStore(limits.room_bytes))),
         tree_(limits.max_entries) {}
 
   absl::Status AddAll() {
@@ -152,9 +152,8 @@ class LayerBuilder {
   }
 
   absl::StatusOr<InodeRef> AddFile(const tar::Entry& entry) {
-    if (entry.size > limits_.max_bytes - file_bytes_) {
-      return MakeError(Reason::kImageTooLarge, absl::StrCat("the layer's files have more than ",
-                                                            limits_.max_bytes, " bytes"));
+    if (entry.size > limits_.max_bytes.bytes - file_bytes_) {
+      return limits_.max_bytes.Exceeded("the layer's files have");
     }
     file_bytes_ += entry.size;
     MSB_ASSIGN_OR_RETURN(const InodeRef inode,

@@ -9,18 +9,22 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "image/byte_limit.h"
 
 namespace msb::image {
 
 struct LayerLimits {
   // Of the layer's file system: all files with their whole size (holes count), and what describes
   // them. Of the uncompressed tar it is the limit too.
-  uint64_t max_bytes = uint64_t{64} << 30;
+  ByteLimit max_bytes = {uint64_t{64} << 30, "images.max_layer_mib"};
+  // Of the layer's file alone, which has no holes.
+  uint64_t room_bytes = std::numeric_limits<uint64_t>::max();
   uint64_t max_entries = 500'000;  // of the tar, and of the tree with the parents it leaves out
   uint64_t max_name_bytes = 4095;  // of a path
   // Uncompressed bytes to one compressed byte, beyond which a layer is a bomb; the first MiB is
@@ -46,6 +50,7 @@ using LayerProgress = std::function<absl::Status(uint64_t done_bytes, uint64_t t
 //
 // kImageInvalid: malformed, truncated, or what cannot be a layer; the message names the entry.
 // kImageDigestMismatch: another diff id. kImageTooLarge: beyond a limit, ours or the format's.
+// kNoSpace: beyond room_bytes, or the disk is full.
 // kImageUnsupported: a compression that is not known. kHostError: reading or writing failed.
 absl::StatusOr<LayerSummary> BuildLayer(int tar_fd, int erofs_fd, absl::string_view diff_id,
                                         const LayerLimits& limits, const LayerProgress& progress);

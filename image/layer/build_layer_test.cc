@@ -342,7 +342,7 @@ TEST_F(BuildLayerTest, HoldsTheLimits) {
   limits_.max_name_bytes = 20;
   ExpectRefused(TarBuilder().File("abcdefghij/abcdefghij", "").Finish(), Reason::kImageTooLarge,
                 "21 bytes");
-  limits_.max_bytes = 100'000;
+  limits_.max_bytes.bytes = 100'000;
   ExpectRefused(
       TarBuilder().File("a", std::string(90'000, 'x')).File("b", std::string(20'000, 'x')).Finish(),
       Reason::kImageTooLarge, "more than 100000 bytes");
@@ -354,6 +354,16 @@ TEST_F(BuildLayerTest, HoldsTheLimits) {
                                   {"GNU.sparse.size", "9000000000000000000"}}})
                     .Finish(),
                 Reason::kImageTooLarge, "more than 100000 bytes");
+}
+
+TEST_F(BuildLayerTest, SaysWhoseLimitItMet) {
+  const std::string tar = TarBuilder().File("a", std::string(90'000, 'x')).Finish();
+  limits_.max_bytes = {80'000, "images.max_layer_mib"};
+  limits_.room_bytes = 85'000;
+  ExpectRefused(tar, Reason::kImageTooLarge, "80000 bytes (images.max_layer_mib)");
+  limits_.max_bytes.bytes = 1'000'000;
+  ExpectRefused(tar, Reason::kNoSpace,
+                "85000 bytes (all that the store has left of images.store_mib)");
 }
 
 TEST_F(BuildLayerTest, RefusesBombs) {

@@ -22,7 +22,7 @@
 namespace msb::image {
 namespace {
 
-constexpr LayerLimits kLimits = {.max_bytes = uint64_t{4} << 20,
+constexpr LayerLimits kLimits = {.max_bytes = {uint64_t{4} << 20, ""},
                                  .max_entries = 200,
                                  .max_name_bytes = 300,
                                  .max_compression_ratio = 1100};
@@ -112,7 +112,7 @@ void Fuzz(const std::string& blob) {
               reason == Reason::kImageUnsupported);
     return;
   }
-  MSB_CHECK(built->erofs_bytes <= kLimits.max_bytes + 4096);
+  MSB_CHECK(built->erofs_bytes <= kLimits.max_bytes.bytes + 4096);
   const auto tree = ReadErofs(ReadAll(out.get(), built->erofs_bytes));
   MSB_CHECK(tree.ok() && tree->size() == built->entries);
 }

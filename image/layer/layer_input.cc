@@ -18,10 +18,7 @@ constexpr size_t kBufferBytes = size_t{128} << 10;
 constexpr uint64_t kFreeBytes = uint64_t{1} << 20;
 
 absl::Status CheckAmount(uint64_t tar_bytes, uint64_t file_bytes, const LayerLimits& limits) {
-  if (tar_bytes > limits.max_bytes) {
-    return MakeError(Reason::kImageTooLarge,
-                     absl::StrCat("the layer's tar has more than ", limits.max_bytes, " bytes"));
-  }
+  if (tar_bytes > limits.max_bytes.bytes) return limits.max_bytes.Exceeded("the layer's tar has");
   if (tar_bytes <= kFreeBytes ||
       (tar_bytes - kFreeBytes) / std::max<uint64_t>(limits.max_compression_ratio, 1) <=
           file_bytes) {
@@ -29,7 +26,8 @@ absl::Status CheckAmount(uint64_t tar_bytes, uint64_t file_bytes, const LayerLim
   }
   return MakeError(Reason::kImageTooLarge,
                    absl::StrCat("the layer expands more than ", limits.max_compression_ratio,
-                                " times: ", file_bytes, " bytes became ", tar_bytes));
+                                " times: ", file_bytes, " bytes became ", tar_bytes,
+                                " (images.max_compression_ratio)"));
 }
 
 }  // namespace

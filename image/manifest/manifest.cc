@@ -85,9 +85,10 @@ absl::StatusOr<Descriptor> ReadLayerDescriptor(const Json& json, const Limits& l
                                     EscapeForLog(layer.media_type), "\""));
   }
   if (layer.size > limits.max_blob_bytes) {
-    return MakeError(Reason::kImageTooLarge,
-                     absl::StrCat("layer ", layer.digest.text(), " has ", layer.size,
-                                  " bytes, at most ", limits.max_blob_bytes, " are allowed"));
+    return MakeError(
+        Reason::kImageTooLarge,
+        absl::StrCat("layer ", layer.digest.text(), " has ", layer.size, " bytes, at most ",
+                     limits.max_blob_bytes, " are allowed (images.max_blob_mib)"));
   }
   return layer;
 }
@@ -99,7 +100,7 @@ absl::StatusOr<Manifest> ReadManifest(const Json& json, std::string type, const 
   if (layers->Size() > limits.max_layers) {
     return MakeError(Reason::kImageTooLarge,
                      absl::StrCat("the image has ", layers->Size(), " layers, at most ",
-                                  limits.max_layers, " are allowed"));
+                                  limits.max_layers, " are allowed (images.max_layers)"));
   }
   Manifest manifest{.media_type = std::move(type), .config = std::move(config)};
   uint64_t left = limits.max_image_bytes;
@@ -108,7 +109,7 @@ absl::StatusOr<Manifest> ReadManifest(const Json& json, std::string type, const 
     if (layer.size > left) {
       return MakeError(Reason::kImageTooLarge,
                        absl::StrCat("the image's layers have more than ", limits.max_image_bytes,
-                                    " bytes in all"));
+                                    " bytes in all (images.max_image_mib)"));
     }
     left -= layer.size;
     manifest.layers.push_back(std::move(layer));

@@ -124,7 +124,6 @@ std::string NextStep(const absl::Status& status) {
     case Reason::kAgentUnreachable:
       return "msbctl logs NAME has the guest's console; msbctl restart -f NAME boots it again";
     case Reason::kAssetMissing:
-    case Reason::kImageInvalid:
     case Reason::kKvmUnavailable:
     case Reason::kQemuUnavailable:
       return "msbctl doctor tells what is missing";

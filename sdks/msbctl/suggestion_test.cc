@@ -37,5 +37,9 @@ TEST(SuggestionTest, ErrorsThatDoNotSayWhatToDoAreGivenAStep) {
   EXPECT_EQ(NextStep(absl::InternalError("x")), "");
 }
 
+TEST(SuggestionTest, AnImageThatIsBrokenIsNoMatterOfThisHost) {
+  EXPECT_EQ(NextStep(MakeError(Reason::kImageInvalid, "x")), "");
+}
+
 }  // namespace
 }  // namespace msb

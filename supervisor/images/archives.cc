@@ -184,13 +184,7 @@ absl::StatusOr<Unpacked> Unpack(const ImageHouse& house, const Staging& staging,
   MSB_ASSIGN_OR_RETURN(const StoreSpace::Share share,
                        house.space.Reserve(0, [&] { return staging.FetchedBytes(); }));
   MSB_RETURN_IF_ERROR(share.Follow());
-  const uint64_t room = share.Room();
-  const bool is_short = room < request.spec.limits().max_image_bytes();
-  if (is_short) {
-    // 0 would be no limit there.
-    request.spec.mutable_limits()->set_max_image_bytes(std::max<uint64_t>(room, 1));
-    request.max_file_bytes = std::min(request.max_file_bytes, std::max<uint64_t>(room, 1));
-  }
+  LimitToRoom(share, request);
   MSB_ASSIGN_OR_RETURN(std::unique_ptr<ImageJob> job, house.jobs.Start(request, cancel));
   pipe.read_end.Reset();
   Feeder feeder(source, std::move(pipe.write_end), cancel);
@@ -200,10 +194,6 @@ absl::StatusOr<Unpacked> Unpack(const ImageHouse& house, const Staging& staging,
   const absl::Status fed = feeder.Finish();
   // Why the archive broke off says more than what the job made of its half.
   if (!fed.ok()) return fed;
-  if (is_short && ReasonOf(unpacked.status()) == Reason::kImageTooLarge) {
-    return MakeError(Reason::kImageTooLarge,
-                     absl::StrCat(unpacked.status().message(), "; ", DescribeRoom(house, room)));
-  }
   return unpacked;
 }
 
@@ -212,7 +202,7 @@ absl::StatusOr<std::vector<ImageName>> NamesOf(const ImageHouse& house, const Lo
   std::vector<std::string> words(found.names().begin(), found.names().end());
   if (!spec.name.empty() && images == 1) words = {spec.name};
   if (words.empty()) {
-    return MakeError(Reason::kImageInvalid,
+    return MakeError(Reason::kInvalidArgument,
                      "the archive does not say what the image is called: give it a name "
                      "(msbctl image load --name)");
   }
@@ -232,7 +222,8 @@ absl::StatusOr<msb::v1::LoadImageResponse> LoadInto(const ImageHouse& house, con
                                                     ArchiveSource& source) {
   MSB_ASSIGN_OR_RETURN(const Unpacked unpacked, Unpack(house, staging, cancel, source));
   if (unpacked.images.empty()) {
-    return MakeError(Reason::kImageInvalid, "the archive has no image for this host's processor");
+    return MakeError(Reason::kImageUnsupported,
+                     "the archive has no image for this host's processor");
   }
   msb::v1::LoadImageResponse response;
   for (const ManifestFound& found : unpacked.images) {

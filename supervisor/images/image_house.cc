@@ -5,6 +5,8 @@
 
 #include <sys/statvfs.h>
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "base/error.h"
@@ -74,10 +76,10 @@ msb::image::v1::Limits JobLimitsOf(const ImagesConfig& config) {
   return limits;
 }
 
-std::string DescribeRoom(const ImageHouse& house, uint64_t room) {
-  return absl::StrCat("the store has ", room / kBytesPerMib,
-                      " MiB left of images.store_mib = ", house.config.store_mib,
-                      "; msbctl image prune frees what nobody needs");
+void LimitToRoom(const StoreSpace::Share& share, ImageJobRequest& request) {
+  const uint64_t room = std::max<uint64_t>(share.Room(), 1);  // 0 would be no limit there
+  request.spec.mutable_limits()->set_room_bytes(room);
+  request.max_file_bytes = std::min(request.max_file_bytes, room);
 }
 
 }  // namespace msb

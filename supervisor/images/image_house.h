@@ -60,8 +60,8 @@ inline constexpr size_t kMaxDocumentBytes = 4u << 20;
 ManifestLimits ManifestLimitsOf(const ImagesConfig& config);
 msb::image::v1::Limits JobLimitsOf(const ImagesConfig& config);
 
-// Why a job that was given `room` bytes of the store may not have more.
-std::string DescribeRoom(const ImageHouse& house, uint64_t room);
+// The job writes no more than there is room for at its start.
+void LimitToRoom(const StoreSpace::Share& share, ImageJobRequest& request);
 
 }  // namespace msb
 

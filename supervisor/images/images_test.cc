@@ -591,7 +591,7 @@ TEST_F(ImagesTest, AnArchiveWithoutANameNeedsOne) {
   const Cancellation cancel;
   TextSource nameless(archive);
   EXPECT_EQ(ReasonOf(images_->Load({.caller = ann_, .name = ""}, cancel, nameless).status()),
-            Reason::kImageInvalid);
+            Reason::kInvalidArgument);
   TextSource named(archive);
   ASSERT_OK(images_->Load({.caller = root_, .name = "named:1"}, cancel, named));
   EXPECT_OK(images_->catalog().Resolve(bob_, "named:1"));

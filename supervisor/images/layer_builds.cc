@@ -89,16 +89,10 @@ absl::Status LayerBuilds::Build(const LayerKey& key) {
   return staging_.KeepLayer(key, erofs);
 }
 
-LayerBuilds::Room LayerBuilds::FindRoom(uint64_t in_store) const {
+uint64_t LayerBuilds::RoomInImage() const {
   const uint64_t of_image = house_.config.max_image_mib * kBytesPerMib;
   absl::MutexLock lock(&mutex_);
-  const uint64_t in_image = of_image - std::min(of_image, built_bytes_);
-  if (in_store < in_image) {
-    return Room{in_store, Reason::kNoSpace, DescribeRoom(house_, in_store)};
-  }
-  return Room{in_image, Reason::kImageTooLarge,
-              absl::StrCat("the image's other layers leave it ", in_image / kBytesPerMib,
-                           " MiB of images.max_image_mib = ", house_.config.max_image_mib)};
+  return of_image - std::min(of_image, built_bytes_);
 }
 
 absl::Status LayerBuilds::CountLayer(int erofs_fd) {
@@ -117,7 +111,6 @@ absl::Status LayerBuilds::CountLayer(int erofs_fd) {
 
 absl::Status LayerBuilds::RunJob(const LayerKey& key, int tar_fd, int erofs_fd,
                                  const StoreSpace::Share& share) {
-  const Room room = FindRoom(share.Room());
   const uint64_t of_layer = house_.config.max_layer_mib * kBytesPerMib;
   ImageJobRequest request;
   request.spec.set_id(NewId());
@@ -126,25 +119,21 @@ absl::Status LayerBuilds::RunJob(const LayerKey& key, int tar_fd, int erofs_fd,
   request.spec.mutable_build_layer()->set_diff_id(key.diff_id);
   *request.spec.mutable_limits() = JobLimitsOf(house_.config);
   // 0 would be no limit there.
-  if (room.bytes < of_layer) {
-    request.spec.mutable_limits()->set_max_layer_bytes(std::max<uint64_t>(room.bytes, 1));
-  }
+  const uint64_t in_image = std::max<uint64_t>(RoomInImage(), 1);
+  request.spec.mutable_limits()->set_max_image_bytes(in_image);
   request.fds = {{kTarFd, tar_fd}, {kErofsFd, erofs_fd}};
-  request.max_file_bytes = std::min(of_layer + kErofsSlackBytes, std::max<uint64_t>(room.bytes, 1));
+  request.max_file_bytes = std::min(of_layer + kErofsSlackBytes, in_image);
+  LimitToRoom(share, request);
   MSB_ASSIGN_OR_RETURN(const std::unique_ptr<ImageJob> job, house_.jobs.Start(request, cancel_));
   while (true) {
-    const absl::StatusOr<msb::image::v1::JobEvent> event = job->Next();
-    if (ReasonOf(event.status()) == Reason::kImageTooLarge && room.bytes < of_layer) {
-      return MakeError(room.reason, absl::StrCat(event.status().message(), "; ", room.limit));
-    }
-    MSB_RETURN_IF_ERROR(event.status());
+    MSB_ASSIGN_OR_RETURN(const msb::image::v1::JobEvent event, job->Next());
     MSB_RETURN_IF_ERROR(share.Follow());
-    if (event->has_progress()) {
-      observer_.progress(key.blob_digest, event->progress().done_bytes(),
-                         event->progress().total_bytes());
+    if (event.has_progress()) {
+      observer_.progress(key.blob_digest, event.progress().done_bytes(),
+                         event.progress().total_bytes());
     }
-    if (!event->has_done()) continue;
-    if (event->done().layer().diff_id() == key.diff_id) return absl::OkStatus();
+    if (!event.has_done()) continue;
+    if (event.done().layer().diff_id() == key.diff_id) return absl::OkStatus();
     return MakeError(Reason::kImageDigestMismatch,
                      absl::StrCat("the layer is not ", key.diff_id, ", as the configuration says"));
   }

@@ -51,13 +51,7 @@ class LayerBuilds {
  private:
   void Run(const LayerKey& key);
   absl::Status Build(const LayerKey& key);
-  // What is left of the limits that hold for more than one layer.
-  struct Room {
-    uint64_t bytes = 0;
-    Reason reason = Reason::kImageTooLarge;  // of an error when it is not enough
-    std::string limit;                       // whose it is, for that error
-  };
-  Room FindRoom(uint64_t in_store) const;
+  uint64_t RoomInImage() const;  // beside its other layers
   absl::Status RunJob(const LayerKey& key, int tar_fd, int erofs_fd,
                       const StoreSpace::Share& share);
   absl::Status CountLayer(int erofs_fd);

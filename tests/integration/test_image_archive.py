@@ -13,7 +13,7 @@ import pytest
 from image_job import Job, Load, build_layer, error, load, manifests, quote, save, whole_blobs
 from registry import make_image, missing_programs, run
 
-NOT_AN_IMAGE, MISMATCH, TOO_LARGE, UNSUPPORTED = 41, 46, 47, 48
+NOT_AN_IMAGE, MISMATCH, TOO_LARGE, UNSUPPORTED, NO_SPACE = 41, 46, 47, 48, 86
 
 
 @pytest.fixture(scope="module")
@@ -271,11 +271,13 @@ def test_a_bomb_and_limits(tmp_path):
     small = docker_archive(tmp_path / "a.tar", lambda a, p: a.file("zeroes", bytes(64 << 20)))
     bomb = tmp_path / "bomb.tar.gz"
     bomb.write_bytes(gzip.compress(small.read_bytes(), 9))
-    for path, limits, words in [(bomb, {"max_compression_ratio": 200}, "times its size"),
-                                (small, {"max_blob_bytes": 1 << 20}, "bytes a file"),
-                                (small, {"max_image_bytes": 1 << 20}, "in all")]:
+    for path, limits, reason, words in [
+            (bomb, {"max_compression_ratio": 200}, TOO_LARGE, "times its size"),
+            (small, {"max_blob_bytes": 1 << 20}, TOO_LARGE, "images.max_blob_mib"),
+            (small, {"max_image_bytes": 1 << 20}, TOO_LARGE, "images.max_image_mib"),
+            (small, {"room_bytes": 1 << 20}, NO_SPACE, "images.store_mib")]:
         code, message = error(load(tmp_path / "out", path, limits=limits))
-        assert (code, words in message) == (TOO_LARGE, True), message
+        assert (code, words in message) == (reason, True), message
         assert list((tmp_path / "out").iterdir()) == []
 
 
