@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,6 +18,7 @@
 #include "base/error.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
+#include "base/unsized_file.h"
 #include "guest-agent/files/bulk_reader.h"
 #include "guest-agent/files/directory.h"
 #include "guest-agent/files/file_error.h"
@@ -83,8 +86,10 @@ class TreeReader {
     if (::fstat(level.directory.get(), &status) != 0) return FileError("stat", path);
     MSB_RETURN_IF_ERROR(Announce(Describe(path, status)));
     // proc and its like have files without end; a tree that holds such a mount goes without its
-    // inside.
-    if (!path.empty() && IsMadeUp(level.directory)) return absl::OkStatus();
+    // inside, and one that begins there is its first level.
+    const bool is_made_up = IsMadeUp(level.directory);
+    if (path.empty()) is_made_up_ = is_made_up;
+    if (!path.empty() && is_made_up) return absl::OkStatus();
     MSB_ASSIGN_OR_RETURN(level.names, ReadNames(level.directory, path));
     levels_.push_back(std::move(level));
     return absl::OkStatus();
@@ -97,7 +102,9 @@ class TreeReader {
     struct stat status {};
     if (::fstat(file.get(), &status) != 0) return FileError("stat", path);
     if (!S_ISREG(status.st_mode)) return absl::OkStatus();
+    if (path.empty()) is_made_up_ = IsMadeUp(file);
     agent::v1::TreeEntry entry = Describe(path, status);
+    if (status.st_size == 0 || is_made_up_) return SendUnsized(file, std::move(entry));
     uint64_t left = static_cast<uint64_t>(status.st_size);
     entry.set_size(left);
     MSB_RETURN_IF_ERROR(Announce(std::move(entry)));
@@ -113,6 +120,23 @@ class TreeReader {
       left -= data.size();
       done_.set_bytes(done_.bytes() + data.size());
     }
+    return absl::OkStatus();
+  }
+
+  absl::Status SendUnsized(const UniqueFd& file, agent::v1::TreeEntry entry) {
+    const std::string path = entry.path();
+    const std::optional<std::string> content = ReadUnsized(file.get());
+    if (!content && errno == EFBIG) {
+      return MakeError(Reason::kLimitExceeded,
+                       absl::StrCat(path.empty() ? "the file" : path, " ", kUnsizedIsTooLarge));
+    }
+    if (!content) return FileError("read", path);
+    entry.set_size(content->size());
+    MSB_RETURN_IF_ERROR(Announce(std::move(entry)));
+    for (size_t at = 0; at < content->size(); at += kMaxDataBytes) {
+      MSB_RETURN_IF_ERROR(channel_.SendData(absl::string_view(*content).substr(at, kMaxDataBytes)));
+    }
+    done_.set_bytes(done_.bytes() + content->size());
     return absl::OkStatus();
   }
 
@@ -135,6 +159,7 @@ class TreeReader {
   }
 
   FileChannel& channel_;
+  bool is_made_up_ = false;  // the top, and then all that is sent
   std::vector<Level> levels_;
   Done done_;
 };

@@ -145,6 +145,24 @@ TEST_F(TreeTest, ReadsASingleFileAndFollowsATopSymlinkOnlyWhenAsked) {
   EXPECT_EQ(ReasonFromNumber(Read(Path("none")).error.reason()), Reason::kFileNotFound);
 }
 
+TEST_F(TreeTest, AFileWithoutASizeIsSentWithItsContent) {
+  const FileResult status = Read("/proc/self/status");
+  ASSERT_EQ(status.entries.size(), 1u);
+  EXPECT_EQ(status.data.substr(0, 5), "Name:");
+  EXPECT_EQ(status.entries[0].size(), status.data.size());
+  EXPECT_EQ(status.done.bytes(), status.data.size());
+  // Says 4096.
+  const FileResult loopback = Read("/sys/class/net/lo/mtu");
+  EXPECT_EQ(loopback.data, "65536\n");
+  EXPECT_EQ(loopback.entries[0].size(), 6u);
+}
+
+TEST_F(TreeTest, AFileWithoutSizeAndEndIsRefused) {
+  const FileResult refused = Read("/proc/self/pagemap");
+  EXPECT_EQ(ReasonFromNumber(refused.error.reason()), Reason::kLimitExceeded);
+  EXPECT_TRUE(refused.entries.empty());
+}
+
 TEST_F(TreeTest, WritesATreeWithModesAndTimes) {
   AgentClient client = StartWriting();
   client.Expect(AgentFrame::kOpened);

@@ -13,12 +13,15 @@
 #include <algorithm>
 #include <cerrno>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/error.h"
+#include "base/served_file_systems.h"
 #include "base/status_macros.h"
 #include "base/syscall.h"
+#include "base/unsized_file.h"
 
 namespace msb {
 namespace {
@@ -74,7 +77,7 @@ class TreeReader {
       : entry_sink_(entry_sink), data_sink_(data_sink) {}
 
   absl::Status Read(const Place& place) {
-    MSB_ASSIGN_OR_RETURN(const msb::v1::TreeEntry entry, Describe(place));
+    MSB_ASSIGN_OR_RETURN(msb::v1::TreeEntry entry, Describe(place));
     if (entry.type() == msb::v1::FILE_TYPE_OTHER) return absl::OkStatus();
     if (entry.type() == msb::v1::FILE_TYPE_SYMLINK) {
       return entry_sink_(entry) ? absl::OkStatus() : EndedByReceiver();
@@ -85,9 +88,14 @@ class TreeReader {
                                            O_RDONLY | O_CLOEXEC | O_NONBLOCK | follow);
                          }));
     UniqueFd fd(raw);
+    if (place.is_top()) is_made_up_ = !IsServedFileSystem(raw);
+    const bool is_file = entry.type() == msb::v1::FILE_TYPE_REGULAR;
+    if (is_file && data_sink_ != nullptr && (entry.size() == 0 || is_made_up_)) {
+      return ReadUnsizedContent(raw, place, std::move(entry));
+    }
     if (!entry_sink_(entry)) return EndedByReceiver();
-    if (entry.type() == msb::v1::FILE_TYPE_DIRECTORY) return ReadChildren(place, std::move(fd));
-    return data_sink_ == nullptr ? absl::OkStatus() : ReadContent(fd.get(), entry.size());
+    if (!is_file) return ReadChildren(place, std::move(fd));
+    return data_sink_ == nullptr ? absl::OkStatus() : ReadContent(raw, entry.size());
   }
 
  private:
@@ -101,6 +109,21 @@ class TreeReader {
       if (name == "." || name == "..") continue;
       MSB_RETURN_IF_ERROR(
           Read({fd.get(), name, place.is_top() ? name : absl::StrCat(place.path, "/", name)}));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status ReadUnsizedContent(int fd, const Place& place, msb::v1::TreeEntry entry) {
+    const std::optional<std::string> content = ReadUnsized(fd);
+    if (!content && errno == EFBIG) {
+      return MakeError(Reason::kLimitExceeded, absl::StrCat(place.name, " ", kUnsizedIsTooLarge));
+    }
+    if (!content) return absl::ErrnoToStatus(errno, absl::StrCat("read ", place.name));
+    entry.set_size(content->size());
+    if (!entry_sink_(entry)) return EndedByReceiver();
+    for (size_t at = 0; at < content->size(); at += kChunkBytes) {
+      chunk_.assign(*content, at, kChunkBytes);
+      if (!data_sink_(chunk_)) return EndedByReceiver();
     }
     return absl::OkStatus();
   }
@@ -124,6 +147,7 @@ class TreeReader {
 
   const EntrySink& entry_sink_;
   const DataSink& data_sink_;
+  bool is_made_up_ = false;  // by the kernel: the top, and with it what is below
   std::string chunk_;
 };
 

@@ -24,7 +24,8 @@ namespace msb {
 
 // Hands `top`, through a symlink if it is one, and all below it to `entry`, parents before
 // children, and a regular file's content to `data` behind its entry, exactly as many bytes as the
-// entry says (zeros where the file has shrunk meanwhile). Devices, FIFOs and sockets are left out.
+// entry says (zeros where the file has shrunk meanwhile; a file without a size of its own is read
+// first, up to kMaxUnsizedBytes). Devices, FIFOs and sockets are left out.
 // Both callbacks return false to end it early. `data` may swap the string for another; without
 // `data` no file is read.
 using EntrySink = std::function<bool(const msb::v1::TreeEntry&)>;

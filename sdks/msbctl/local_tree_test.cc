@@ -122,6 +122,14 @@ TEST(LocalTreeTest, BytesAreThoseOfAllFiles) {
   EXPECT_EQ(LocalTreeBytes(dir.path() + "/from/a"), 5u);
 }
 
+TEST(LocalTreeTest, AFileWithoutASizeHasItsContent) {
+  TempDir dir;
+  ASSERT_OK(CopyTree("/proc/sys/kernel/random", dir.path() + "/to"));
+  EXPECT_EQ(dir.Read("to/boot_id").size(), 37u);
+  ASSERT_OK(CopyTree("/proc/self/status", dir.path() + "/status"));
+  EXPECT_EQ(dir.Read("status").substr(0, 5), "Name:");
+}
+
 class LocalFileTest : public testing::Test {
  protected:
   msb::v1::TreeEntry Top(uint64_t size) const {

@@ -170,6 +170,18 @@ def test_files_go_in_and_come_back(box, tmp_path):
     box.sh("rm -r /tmp/in")
 
 
+def test_a_file_of_proc_comes_out_with_its_content(box, tmp_path):
+    box.daemon.msbctl("cp", f"{box.name}:/proc/cpuinfo", tmp_path)
+    assert (tmp_path / "cpuinfo").read_text().startswith("processor\t: 0\n")
+    box.daemon.msbctl("cp", f"{box.name}:/sys/class/net/lo/mtu", tmp_path / "mtu")
+    assert (tmp_path / "mtu").read_text() == "65536\n"
+    box.daemon.msbctl("cp", f"{box.name}:/proc/sys/kernel/random", tmp_path / "random")
+    assert len((tmp_path / "random/boot_id").read_text()) == 37
+    endless = box.daemon.msbctl("cp", f"{box.name}:/proc/self/pagemap", tmp_path / "mtu", check=False)
+    assert b"LIMIT_EXCEEDED" in endless.stderr and b"16 MiB" in endless.stderr, endless.stderr
+    assert (tmp_path / "mtu").read_text() == "65536\n"
+
+
 def test_a_copy_is_of_what_a_symlink_points_to_and_keeps_its_time(box, tmp_path):
     (tmp_path / "file").write_text("content")
     os.utime(tmp_path / "file", (1, 123456789))
