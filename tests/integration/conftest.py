@@ -3,12 +3,15 @@
 """A daemon of the test's own, and sandboxes on both engines.
 
 Needs root, and the environment of ./dev e2e: MSB_BUILD (a build tree), MSB_GUEST (deploy/guest.sh).
+MSB_FS: an msb-fs of another build, a sanitizer's.
 """
 import json
 import os
 import pathlib
 import shutil
+import shlex
 import subprocess
+import sys
 import tempfile
 
 import pytest
@@ -17,6 +20,8 @@ BUILD = pathlib.Path(os.environ.get("MSB_BUILD", "build/dev")).resolve()
 GUEST = pathlib.Path(os.environ.get("MSB_GUEST", "build/guest")).resolve()
 ENGINES = os.environ.get("MSB_ENGINES", "qemu,kvm").split(",")
 ENGINE = ENGINES[0]  # of what is tested on one
+SANITIZED_FS = os.environ.get("MSB_FS")
+ROOMY_JAILER = pathlib.Path(__file__).parents[1] / "support/mounts/roomy_jailer.py"
 
 
 class Daemon:
@@ -35,6 +40,7 @@ class Daemon:
         self.socket = self.base / "msbd.sock"
         self.config = self.base / "config.toml"
         self.log = self.data / "msbd.log"
+        self.jailer = self._make_jailer() if SANITIZED_FS else BUILD / "jailer/msb-jailer"
         self.config.write_text(f"""
 [daemon]
 socket = "{self.socket}"
@@ -45,14 +51,21 @@ runtime_directory = "{self.runtime}"
 data_directory = "{self.data}/state"
 assets_directory = "{assets}"
 vmm = "{BUILD}/vmm/msb-vmm"
-jailer = "{BUILD}/jailer/msb-jailer"
+jailer = "{self.jailer}"
 net = "{BUILD}/network/msb-net"
 image = "{BUILD}/image/msb-image"
-fs = "{BUILD}/file-server/msb-fs"
+fs = "{SANITIZED_FS or BUILD / 'file-server/msb-fs'}"
 secrets = "{BUILD}/network/msb-secrets"
 {extra_config}""")
         self.environment = dict(os.environ, MSB_SOCKET=str(self.socket))
         self.start()
+
+    def _make_jailer(self):
+        words = [sys.executable, "-IS", ROOMY_JAILER, BUILD / "jailer/msb-jailer", SANITIZED_FS]
+        script = self.data / "jailer"  # /run may be mounted noexec
+        script.write_text(f'#!/bin/sh\nexec {shlex.join(map(str, words))} "$@"\n')
+        script.chmod(0o755)
+        return script
 
     def _daemon(self, verb):
         return self.msbctl("daemon", "--msbd", BUILD / "supervisor/msbd", "--config", self.config,

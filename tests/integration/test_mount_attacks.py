@@ -12,7 +12,7 @@ import threading
 
 import pytest
 
-from conftest import Box
+from conftest import SANITIZED_FS, Box
 
 ATTACK = pathlib.Path(__file__).parents[1] / "support/mounts/attack.py"
 
@@ -59,6 +59,8 @@ def test_a_root_guest_finds_no_way_out(new_daemon, place):
     before = {name: snapshot(place / name) for name in ("ro", "outside")}
     box = Box(daemon, "--image", "default", "--network", "none", "-v", f"{place}/rw:/rw",
               "-v", f"{place}/ro:/ro:ro")
+    if SANITIZED_FS:
+        assert "libasan" in pathlib.Path(f"/proc/{box.companion('fs')}/maps").read_text()
     done = threading.Event()
     swapper = threading.Thread(target=swap, args=(place, done))
     swapper.start()
