@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What people do in a mounted directory: packages, repositories, builds, databases."""
 import hashlib
+import json
 import os
 import pathlib
 import shutil
@@ -15,7 +16,8 @@ import pytest
 
 from conftest import Box
 
-STRESS = pathlib.Path(__file__).parents[1] / "support/mounts/sqlite_stress.py"
+SUPPORT = pathlib.Path(__file__).parents[1] / "support/mounts"
+STRESS, CLIENTS = SUPPORT / "sqlite_stress.py", SUPPORT / "sqlite_clients.py"
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +116,22 @@ def test_a_database_survives_its_writers(mounted, work, mode):
     database = sqlite3.connect(work / f"{mode}.db")
     assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     assert database.execute("SELECT sum(amount) FROM account").fetchone() == (0,)
+    database.close()
+
+
+def test_a_database_has_clients_in_all_journal_modes(mounted, work):
+    """On the mount as on the guest's own disk: no client waits in vain there that does not here."""
+    def run(path):
+        told = mounted.exec("python3", "-", path, "16", stdin=CLIENTS.open("rb"), timeout=600)
+        return {line["mode"]: line for line in map(json.loads, told.stdout.splitlines())}
+
+    here, there = run("/work/clients.db"), run("/root/clients.db")
+    assert set(here) == set(there) == {"DELETE", "TRUNCATE", "PERSIST", "WAL"}
+    for mode, result in here.items():
+        assert result["transactions"] > 5 and result["left"] > 0, here
+        assert result["timeouts"] <= there[mode]["timeouts"], (here, there)
+    database = sqlite3.connect(work / "clients.db")
+    assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     database.close()
 
 
