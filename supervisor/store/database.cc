@@ -3,12 +3,19 @@
 
 #include "supervisor/store/database.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
+#include <unistd.h>
+
+#include <cerrno>
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "base/status_macros.h"
+#include "base/syscall.h"
+#include "base/unique_fd.h"
 
 namespace msb {
 namespace {
@@ -17,6 +24,23 @@ absl::Status JournalError(sqlite3* database, absl::string_view what) {
   return MakeError(Reason::kJournalError,
                    absl::StrCat(what, ": ", ::sqlite3_errmsg(database), " (SQLite ",
                                 ::sqlite3_extended_errcode(database), ")"));
+}
+
+// As much as the log grows to between two checkpoints (SQLite's 1000 pages, with their heads).
+constexpr off_t kLogBytes = 5 << 20;
+
+// On a full disk the daemon must be able to note that what fills it is removed: the log has its
+// blocks from the beginning, and is written over and over. Nothing locks it, which a second
+// descriptor would unlock.
+absl::Status ReserveLog(const std::string& path) {
+  const std::string log_path = absl::StrCat(path, "-wal");
+  MSB_ASSIGN_OR_RETURN(const int raw, Syscall(absl::StrCat("open ", log_path), [&] {
+                         return ::open(log_path.c_str(), O_WRONLY | O_CLOEXEC);
+                       }));
+  const UniqueFd log(raw);
+  return Syscall(absl::StrCat("reserve ", log_path),
+                 [&] { return ::fallocate(log.get(), FALLOC_FL_KEEP_SIZE, 0, kLogBytes); })
+      .status();
 }
 
 }  // namespace
@@ -81,7 +105,12 @@ absl::StatusOr<Database> Database::Open(const std::string& path) {
   if (result != SQLITE_OK) return JournalError(handle, absl::StrCat("cannot open ", path));
   ::sqlite3_extended_result_codes(handle, 1);
   MSB_RETURN_IF_ERROR(database.Execute(
-      "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;"));
+      "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;"
+      "SELECT 1 FROM sqlite_master;"));  // makes the log
+  // Not every file system can; a full one cannot now.
+  if (const absl::Status reserved = ReserveLog(path); !reserved.ok()) {
+    MSB_LOG(kWarning) << "a full disk may keep the database from changes: " << reserved.message();
+  }
   return database;
 }
 

@@ -54,7 +54,8 @@ class Statement {
 class Database {
  public:
   // Opens or makes the file, in WAL mode: a crash of the daemon loses nothing, a crash of the host
-  // at most the last transactions, of sandboxes that died with it.
+  // at most the last transactions, of sandboxes that died with it. The log has its room on the disk
+  // from then on, so that rows can be changed and deleted when that is full.
   static absl::StatusOr<Database> Open(const std::string& path);
 
   absl::Status Execute(const std::string& sql);

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "supervisor/store/data_directory.h"
+#include "supervisor/store/database.h"
 #include "supervisor/store/ids.h"
 #include "supervisor/store/sandbox_store.h"
 #include "tests/support/matchers.h"
@@ -54,6 +55,20 @@ mode_t ModeOf(const std::string& path) {
   struct stat info {};
   EXPECT_EQ(::stat(path.c_str(), &info), 0) << path;
   return info.st_mode & 07777;
+}
+
+TEST(DatabaseTest, ItsLogHasRoomBeforeTheDiskIsFull) {
+  const TempDir dir;
+  ASSERT_OK_AND_ASSIGN(Database database, Database::Open(dir.path() + "/state.db"));
+  struct stat log {};
+  ASSERT_EQ(::stat((dir.path() + "/state.db-wal").c_str(), &log), 0);
+  EXPECT_GE(log.st_blocks * 512, 4 << 20);
+  const blkcnt_t before = log.st_blocks;
+  ASSERT_OK(database.Execute("CREATE TABLE rows (a)"));
+  ASSERT_OK(database.Execute("INSERT INTO rows VALUES (zeroblob(100000))"));
+  ASSERT_EQ(::stat((dir.path() + "/state.db-wal").c_str(), &log), 0);
+  EXPECT_GT(log.st_size, 100'000);
+  EXPECT_EQ(log.st_blocks, before);
 }
 
 TEST(SandboxStoreTest, ARecordComesBackAsItWasWrittenByAnEarlierDaemon) {
