@@ -37,18 +37,21 @@ namespace msb {
 namespace {
 
 constexpr char kUsage[] =
-    "usage: msb-fs --socket-fd N --export FD:ro|rw[:UID:GID] [--export ...] [option...]\n"
+    "usage: msb-fs --socket-fd N --export FD:ro|rw[:UID:GID[:QUOTA]] [--export ...] "
+    "[option...]\n"
     "       msb-fs --version | --help\n"
     "\n"
     "  --socket-fd N       connected stream socket: FUSE messages, one after the other\n"
-    "  --export FD:ro|rw[:UID:GID]\n"
+    "  --export FD:ro|rw[:UID:GID[:QUOTA]]\n"
     "                      a directory (O_PATH will do) or regular file; the first is entry \"0\" "
     "of\n"
     "                      the root that the guest mounts, the next \"1\", ... Whom the guest "
     "sees\n"
     "                      as the owner of what is this process's user's: UID, GID (default 0, "
     "0);\n"
-    "                      all else is 65534's\n"
+    "                      all else is 65534's. QUOTA (default 0: none): bytes that the guest "
+    "may\n"
+    "                      add to what is there, counted from this start (docs/mounts.md)\n"
     "  --pass-ids          owners are the same numbers on both sides; needs CAP_CHOWN and others\n"
     "  --max-inodes N      inodes that the guest may know (default 262144)\n"
     "  --max-descriptors N\n"
@@ -76,6 +79,7 @@ struct Arguments {
     int fd = -1;
     Access access = Access::kReadOnly;
     Owner owner;
+    uint64_t quota_bytes = 0;
   };
   int socket_fd = -1;
   std::vector<NamedExport> exports;
@@ -91,16 +95,18 @@ struct Arguments {
 std::optional<Arguments::NamedExport> ParseExport(absl::string_view text) {
   const std::vector<std::string> parts = absl::StrSplit(text, ':');
   Arguments::NamedExport result;
-  if ((parts.size() != 2 && parts.size() != 4) || !absl::SimpleAtoi(parts[0], &result.fd) ||
+  const bool has_owner = parts.size() == 4 || parts.size() == 5;
+  if ((parts.size() != 2 && !has_owner) || !absl::SimpleAtoi(parts[0], &result.fd) ||
       result.fd < 3) {
     return std::nullopt;
   }
   if (parts[1] != "ro" && parts[1] != "rw") return std::nullopt;
   result.access = parts[1] == "rw" ? Access::kReadWrite : Access::kReadOnly;
-  if (parts.size() == 4 && (!absl::SimpleAtoi(parts[2], &result.owner.uid) ||
-                            !absl::SimpleAtoi(parts[3], &result.owner.gid))) {
+  if (has_owner && (!absl::SimpleAtoi(parts[2], &result.owner.uid) ||
+                    !absl::SimpleAtoi(parts[3], &result.owner.gid))) {
     return std::nullopt;
   }
+  if (parts.size() == 5 && !absl::SimpleAtoi(parts[4], &result.quota_bytes)) return std::nullopt;
   return result;
 }
 
@@ -168,7 +174,7 @@ absl::StatusOr<std::vector<Export>> TakeExports(const Arguments& arguments) {
       return MakeError(Reason::kInvalidArgument,
                        absl::StrCat("export ", named.fd, " is of a file system of the kernel's"));
     }
-    exports.push_back({UniqueFd(named.fd), named.access, named.owner});
+    exports.push_back({UniqueFd(named.fd), named.access, named.owner, named.quota_bytes});
   }
   return exports;
 }

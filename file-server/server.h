@@ -8,9 +8,10 @@
 //
 // Slow is what is known to be: reading what the page cache has not, writing much or synchronously,
 // fsync, another size or space, copying, freeing a large file, opening one that somebody has a
-// lease on, and every request of a network file system or FUSE. What the others wait for is not
-// foreseen: names and attributes of a local file system that its cache has not, a first step onto a
-// network file system that is mounted beneath, a delegation of the host's own NFS server.
+// lease on, waiting for another change of the same file where there is a quota, and every request
+// of a network file system or FUSE. What the others wait for is not foreseen: names and attributes
+// of a local file system that its cache has not, a first step onto a network file system that is
+// mounted beneath, a delegation of the host's own NFS server.
 
 #ifndef MSB_FILE_SERVER_SERVER_H_
 #define MSB_FILE_SERVER_SERVER_H_

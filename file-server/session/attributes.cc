@@ -7,6 +7,8 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "file-server/session/session.h"
 
 namespace msb {
@@ -14,6 +16,17 @@ namespace {
 
 constexpr uint32_t kPermissionBits = 07777;
 constexpr uint32_t kBlockBytes = 4096;
+
+// As Linux shows a directory with a project quota: as large as the quota, and as much of it free as
+// the quota and the file system both have.
+void ShowRoom(const Ledger::Room& room, fuse_kstatfs& shown) {
+  const uint64_t block = std::max<uint32_t>(1, shown.frsize);
+  shown.blocks = room.limit / block;
+  shown.bavail = std::min(shown.bavail, room.left / block);
+  shown.bfree = shown.bavail;
+  shown.files = room.limit / Ledger::kNameBytes;
+  shown.ffree = std::min<uint64_t>(shown.ffree, room.left / Ledger::kNameBytes);
+}
 
 }  // namespace
 
@@ -111,10 +124,12 @@ Errno Session::ChangeOwner(const Inode& inode, const fuse_setattr_in& wanted) co
   return Errno::kNone;
 }
 
-Errno Session::ChangeSize(Call& call, const Inode& inode, const fuse_setattr_in& wanted) const {
+Errno Session::ChangeSize(Call& call, const Inode& inode, const fuse_setattr_in& wanted) {
   if (wanted.size > INT64_MAX) return ErrnoValue(EINVAL);
   call.before_slow();
   const auto size = static_cast<off_t>(wanted.size);
+  QuotaChange change(quotas_, SubjectOf(inode), call.before_slow);
+  MSB_RETURN_IF_ERRNO(change.AdmitResize(size));
   if ((wanted.valid & FATTR_FH) != 0) {
     MSB_ASSIGN_OR_ERRNO(const HandleRef handle, FindFile(call.header.nodeid, wanted.fh));
     if (::ftruncate(handle->fd.get(), size) != 0) return LastErrno();
@@ -170,6 +185,9 @@ Errno Session::StatFileSystem(Call& call) {
     reply.st.bsize = static_cast<uint32_t>(info.f_bsize);
     reply.st.namelen = static_cast<uint32_t>(info.f_namelen);
     reply.st.frsize = static_cast<uint32_t>(info.f_frsize);
+    if (quotas_.ledger.Limits(inode->export_index())) {
+      ShowRoom(quotas_.ledger.RoomOf(inode->export_index()), reply.st);
+    }
   }
   call.out.Append(reply);
   return Errno::kNone;

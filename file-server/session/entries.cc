@@ -117,8 +117,10 @@ Errno Session::GiveToCaller(const fuse_in_header& caller, const Inode& directory
 }
 
 // What was just made as `place`: a `type` that no descriptor came with.
-Errno Session::ReplyMade(Call& call, const Place& place, mode_t type) {
+Errno Session::ReplyMade(Call& call, const Place& place, mode_t type, QuotaChange& change) {
+  change.NameIsMade();
   MSB_ASSIGN_OR_ERRNO(Found made, FindEntryAt(place));
+  if ((made.info.st_mode & S_IFMT) == type) change.CountFile(made.fd.get());
   const bool has_owner = made.info.st_uid == call.header.uid && made.info.st_gid == call.header.gid;
   if (GivesAway(call.header) && !has_owner) {
     struct statx info;
@@ -144,29 +146,35 @@ Errno Session::MakeNode(Call& call) {
   }
   // FIFOs and sockets are names that the guest's own kernel serves; here nobody opens them.
   if (type != S_IFIFO && type != S_IFSOCK) return ErrnoValue(EPERM);
+  QuotaChange change(quotas_, SubjectOf(*place.directory), call.before_slow);
+  MSB_RETURN_IF_ERRNO(change.AdmitName());
   if (::mknodat(place.directory->fd(), place.name.c_str(), type | mode, 0) != 0) {
     return LastErrno();
   }
-  return ReplyMade(call, place, type);
+  return ReplyMade(call, place, type, change);
 }
 
 Errno Session::MakeDirectory(Call& call) {
   MSB_ASSIGN_OR_ERRNO(const fuse_mkdir_in wanted, call.in.Take<fuse_mkdir_in>());
   MSB_ASSIGN_OR_ERRNO(const Place place, TakePlace(call, call.header.nodeid));
+  QuotaChange change(quotas_, SubjectOf(*place.directory), call.before_slow);
+  MSB_RETURN_IF_ERRNO(change.AdmitName());
   if (::mkdirat(place.directory->fd(), place.name.c_str(), wanted.mode & kNewDirectoryModeBits) !=
       0) {
     return LastErrno();
   }
-  return ReplyMade(call, place, S_IFDIR);
+  return ReplyMade(call, place, S_IFDIR, change);
 }
 
 Errno Session::MakeSymlink(Call& call) {
   MSB_ASSIGN_OR_ERRNO(const Place place, TakePlace(call, call.header.nodeid));
   MSB_ASSIGN_OR_ERRNO(const std::string target, call.in.TakeText());
+  QuotaChange change(quotas_, SubjectOf(*place.directory), call.before_slow);
+  MSB_RETURN_IF_ERRNO(change.AdmitName());
   if (::symlinkat(target.c_str(), place.directory->fd(), place.name.c_str()) != 0) {
     return LastErrno();
   }
-  return ReplyMade(call, place, S_IFLNK);
+  return ReplyMade(call, place, S_IFLNK, change);
 }
 
 Errno Session::Link(Call& call) {
@@ -175,17 +183,46 @@ Errno Session::Link(Call& call) {
   MSB_ASSIGN_OR_ERRNO(const InodeRef inode, FindInode(wanted.oldnodeid));
   if (inode->export_index() != place.directory->export_index()) return ErrnoValue(EXDEV);
   if (inode->is_directory()) return ErrnoValue(EPERM);
+  QuotaChange change(quotas_, SubjectOf(*place.directory), call.before_slow);
+  MSB_RETURN_IF_ERRNO(change.AdmitName());
+  const QuotaChange linked(quotas_, SubjectOf(*inode), call.before_slow);
   if (::linkat(AT_FDCWD, inode->ProcPath().c_str(), place.directory->fd(), place.name.c_str(),
                AT_SYMLINK_FOLLOW) != 0) {
     return LastErrno();
   }
+  change.NameIsMade();
+  change.CountLink(inode->id());
   return ReplyNewEntry(call, place);
+}
+
+// What is at `place`, for CountLostName when that is no longer its name.
+std::optional<Found> Session::FindCounted(const Place& place) const {
+  if (!quotas_.ledger.Limits(place.directory->export_index())) return std::nullopt;
+  ErrnoOr<Found> found = FindEntryAt(place);
+  if (!found.ok()) return std::nullopt;
+  return *std::move(found);
+}
+
+void Session::CountLostName(const Place& place, const std::optional<Found>& lost) {
+  if (!lost.has_value()) return;
+  // Two names of one file do not replace each other: rename(2).
+  ErrnoOr<Found> now = FindEntryAt(place);
+  if (now.ok() && IdOf(now->info) == IdOf(lost->info)) return;
+  struct stat info;
+  if (::fstat(lost->fd.get(), &info) != 0) return;
+  // Some file systems count no names: 0 before as after.
+  const bool is_gone = info.st_nlink == 0 && lost->info.st_nlink != 0;
+  quotas_.ledger.RemoveName(place.directory->export_index(), IdOf(info),
+                            is_gone ? Ledger::Remains::kNothing : Ledger::Remains::kNamed);
 }
 
 Errno Session::Unlink(Call& call, int flags) {
   MSB_ASSIGN_OR_ERRNO(const Place place, TakePlace(call, call.header.nodeid));
+  const QuotaChange change(quotas_, SubjectOf(*place.directory), call.before_slow);
   HoldEntry(place);
+  const std::optional<Found> lost = FindCounted(place);
   if (::unlinkat(place.directory->fd(), place.name.c_str(), flags) != 0) return LastErrno();
+  CountLostName(place, lost);
   return Errno::kNone;
 }
 
@@ -204,29 +241,45 @@ Errno Session::Rename(Call& call) {
   MSB_ASSIGN_OR_ERRNO(const Place from, TakePlace(call, call.header.nodeid));
   MSB_ASSIGN_OR_ERRNO(const Place to, TakePlace(call, wanted.newdir));
   if (from.directory->export_index() != to.directory->export_index()) return ErrnoValue(EXDEV);
+  QuotaChange change(quotas_, SubjectOf(*to.directory), from.directory->id(), call.before_slow);
+  MSB_RETURN_IF_ERRNO(change.AdmitMove());
   HoldEntry(to);
+  const bool exchanges = (wanted.flags & RENAME_EXCHANGE) != 0;
+  const std::optional<Found> lost = exchanges ? std::nullopt : FindCounted(to);
   if (::renameat2(from.directory->fd(), from.name.c_str(), to.directory->fd(), to.name.c_str(),
                   wanted.flags) != 0) {
     return LastErrno();
   }
   MoveEntry(to);
-  if ((wanted.flags & RENAME_EXCHANGE) != 0) MoveEntry(from);
+  if (exchanges) MoveEntry(from);
+  CountLostName(to, lost);
   return Errno::kNone;
+}
+
+ErrnoOr<UniqueFd> Session::MakeFile(const Place& place, int flags, mode_t mode) const {
+  const uint64_t open_flags = static_cast<uint64_t>(FilterOpenFlags(flags));
+  return OpenBeneath(place.directory->fd(), place.name, open_flags | O_CREAT | O_EXCL, mode);
 }
 
 // A new file, given to the caller; or the one that is there, where that will do.
 ErrnoOr<UniqueFd> Session::CreateFile(Call& call, const Place& place, int flags, mode_t mode) {
-  const uint64_t open_flags = static_cast<uint64_t>(FilterOpenFlags(flags));
-  ErrnoOr<UniqueFd> made =
-      OpenBeneath(place.directory->fd(), place.name, open_flags | O_CREAT | O_EXCL, mode);
+  QuotaChange change(quotas_, SubjectOf(*place.directory), call.before_slow);
+  const Errno room = change.AdmitName();
+  ErrnoOr<UniqueFd> made = room == Errno::kNone ? MakeFile(place, flags, mode) : room;
   if (made.ok()) {
+    change.NameIsMade();
+    change.CountFile(made->get());
     MSB_RETURN_IF_ERRNO(GiveToCaller(call.header, *place.directory, made->get()));
     return made;
   }
-  if (made.error() != ErrnoValue(EEXIST) || (flags & O_EXCL) != 0) return made.error();
-  MSB_ASSIGN_OR_ERRNO(const Found found, FindEntryAt(place));
-  if (!S_ISREG(found.info.st_mode)) return ErrnoValue(S_ISDIR(found.info.st_mode) ? EISDIR : ENXIO);
-  return OpenFile(call, found.fd.get(), found.kind, flags);
+  const bool may_be_there = made.error() == ErrnoValue(EEXIST) || room != Errno::kNone;
+  if (!may_be_there || (flags & O_EXCL) != 0) return made.error();
+  ErrnoOr<Found> found = FindEntryAt(place);
+  if (!found.ok()) return room == Errno::kNone ? found.error() : room;
+  const struct stat& info = found->info;
+  if (!S_ISREG(info.st_mode)) return ErrnoValue(S_ISDIR(info.st_mode) ? EISDIR : ENXIO);
+  return OpenFile(call, {place.directory->export_index(), IdOf(info), found->fd.get()}, found->kind,
+                  flags);
 }
 
 ErrnoOr<uint64_t> Session::AddHandle(uint64_t node, UniqueFd fd) {

@@ -58,6 +58,8 @@ Errno Session::SetExtended(Call& call) {
   MSB_ASSIGN_OR_ERRNO(const InodeRef inode, FindInode(call.header.nodeid));
   MSB_RETURN_IF_ERRNO(inode->CheckWritable());
   MSB_RETURN_IF_ERRNO(CheckHasAttributes(*inode));
+  // What they take is nowhere to be read.
+  if (quotas_.ledger.Limits(inode->export_index())) return ErrnoValue(EOPNOTSUPP);
   if (::setxattr(inode->ProcPath().c_str(), name.c_str(), value.data(), value.size(),
                  static_cast<int>(wanted.flags)) != 0) {
     return LastErrno();

@@ -49,7 +49,7 @@ Errno Session::Open(Call& call) {
   if (!inode->is_regular()) return ErrnoValue(ENXIO);
   const int flags = static_cast<int>(wanted.flags);
   if (WantsToWrite(flags)) MSB_RETURN_IF_ERRNO(inode->CheckWritable());
-  MSB_ASSIGN_OR_ERRNO(UniqueFd fd, OpenFile(call, inode->fd(), inode->shown().kind, flags));
+  MSB_ASSIGN_OR_ERRNO(UniqueFd fd, OpenFile(call, SubjectOf(*inode), inode->shown().kind, flags));
   struct stat info;
   if (::fstat(fd.get(), &info) != 0) return LastErrno();
   fuse_open_out reply = {};
@@ -60,8 +60,15 @@ Errno Session::Open(Call& call) {
   return Errno::kNone;
 }
 
+ErrnoOr<UniqueFd> Session::OpenFile(Call& call, const QuotaChange::Subject& file,
+                                    FileSystemKind kind, int flags) {
+  if ((flags & O_TRUNC) == 0) return OpenAgain(call, file.fd, kind, flags);
+  const QuotaChange change(quotas_, file, call.before_slow);
+  return OpenAgain(call, file.fd, kind, flags);
+}
+
 // Opens the regular file that `fd` stands for; by its number, so that it is that very file.
-ErrnoOr<UniqueFd> Session::OpenFile(Call& call, int fd, FileSystemKind kind, int flags) const {
+ErrnoOr<UniqueFd> Session::OpenAgain(Call& call, int fd, FileSystemKind kind, int flags) const {
   struct stat info;
   if ((flags & O_TRUNC) != 0 && ::fstat(fd, &info) == 0 && IsSlowToFree(info)) call.before_slow();
   const std::string path = absl::StrCat("/proc/self/fd/", fd);
@@ -112,6 +119,10 @@ Errno Session::Write(Call& call) {
   // A page of a mapping has its place, whatever the file was opened for.
   const bool appends =
       (wanted.flags & O_APPEND) != 0 && (wanted.write_flags & FUSE_WRITE_CACHE) == 0;
+  QuotaChange change(quotas_, SubjectOf(*handle->inode), call.before_slow);
+  MSB_RETURN_IF_ERRNO(appends ? change.AdmitAppend(wanted.size)
+                              : change.AdmitWrite(handle->fd.get(),
+                                                  static_cast<off_t>(wanted.offset), wanted.size));
   size_t done = 0;
   while (done < data.size()) {
     const iovec part{.iov_base = const_cast<uint8_t*>(data.data()) + done,
@@ -155,9 +166,16 @@ Errno Session::Allocate(Call& call) {
   if (!IsOffset(wanted.offset) || !IsOffset(wanted.length)) return ErrnoValue(EFBIG);
   MSB_ASSIGN_OR_ERRNO(const HandleRef handle, FindFile(call.header.nodeid, wanted.fh));
   call.before_slow();
+  const auto offset = static_cast<off_t>(wanted.offset);
+  const auto length = static_cast<off_t>(wanted.length);
+  QuotaChange change(quotas_, SubjectOf(*handle->inode), call.before_slow);
+  if ((wanted.mode & FALLOC_FL_PUNCH_HOLE) == 0) {
+    // Storage behind a file's end does not count (quota/file_space.h).
+    if (change.counts() && (wanted.mode & FALLOC_FL_KEEP_SIZE) != 0) return ErrnoValue(EOPNOTSUPP);
+    MSB_RETURN_IF_ERRNO(change.AdmitWrite(handle->fd.get(), offset, length));
+  }
   MSB_RETURN_IF_ERRNO(TrySyscall([&] {
-    return ::fallocate(handle->fd.get(), static_cast<int>(wanted.mode),
-                       static_cast<off_t>(wanted.offset), static_cast<off_t>(wanted.length));
+    return ::fallocate(handle->fd.get(), static_cast<int>(wanted.mode), offset, length);
   }));
   return Errno::kNone;
 }
@@ -188,7 +206,12 @@ Errno Session::CopyRange(Call& call) {
   call.before_slow();
   auto from_offset = static_cast<off64_t>(wanted.off_in);
   auto to_offset = static_cast<off64_t>(wanted.off_out);
-  const size_t size = std::min<uint64_t>(wanted.len, kMaxCopyBytes);
+  struct stat source;
+  if (::fstat(from->fd.get(), &source) != 0) return LastErrno();
+  const int64_t there = std::max<int64_t>(0, source.st_size - from_offset);
+  const size_t size = std::min({wanted.len, kMaxCopyBytes, static_cast<uint64_t>(there)});
+  QuotaChange change(quotas_, SubjectOf(*to->inode), call.before_slow);
+  MSB_RETURN_IF_ERRNO(change.AdmitWrite(to->fd.get(), to_offset, static_cast<int64_t>(size)));
   MSB_ASSIGN_OR_ERRNO(const ssize_t copied, TrySyscall([&] {
                         return ::copy_file_range(from->fd.get(), &from_offset, to->fd.get(),
                                                  &to_offset, size, 0);

@@ -33,15 +33,26 @@ std::vector<Export> WithKinds(std::vector<Export> exports) {
   return exports;
 }
 
+std::vector<uint64_t> QuotasOf(const std::vector<Export>& exports) {
+  std::vector<uint64_t> quotas;
+  for (const Export& shown : exports) quotas.push_back(shown.quota_bytes);
+  return quotas;
+}
+
 }  // namespace
 
 Session::Session(std::vector<Export> exports, IdentityMap identity, SessionLimits limits)
     : exports_(WithKinds(std::move(exports))),
       identity_(identity),
-      inodes_(limits.inodes, limits.descriptors),
+      quotas_(QuotasOf(exports_)),
+      inodes_(limits.inodes, limits.descriptors,
+              quotas_.ledger.HasLimits() ? &quotas_.ledger : nullptr),
       handles_(limits.handles) {
   for (const Export& shown : exports_) {
     if (shown.kind == FileSystemKind::kRemote) any_is_remote_ = true;
+    // Whatever the guest forgets, what is exported stays open.
+    struct stat info;
+    if (::fstat(shown.fd.get(), &info) == 0) quotas_.ledger.Hold(IdOf(info));
   }
 }
 

@@ -26,6 +26,7 @@
 
 #include "file-server/fuse/errno_or.h"
 #include "file-server/fuse/message.h"
+#include "file-server/quota/change.h"
 #include "file-server/tree/handle_table.h"
 #include "file-server/tree/identity.h"
 #include "file-server/tree/inode_table.h"
@@ -101,8 +102,11 @@ class Session {
   void MoveEntry(const Place& place);
   Errno ReplyNewEntry(Call& call, const Place& place);
   ErrnoOr<uint64_t> AddHandle(uint64_t node, UniqueFd fd);
+  ErrnoOr<UniqueFd> MakeFile(const Place& place, int flags, mode_t mode) const;
   ErrnoOr<UniqueFd> CreateFile(Call& call, const Place& place, int flags, mode_t mode);
-  Errno ReplyMade(Call& call, const Place& place, mode_t type);
+  Errno ReplyMade(Call& call, const Place& place, mode_t type, QuotaChange& change);
+  std::optional<Found> FindCounted(const Place& place) const;
+  void CountLostName(const Place& place, const std::optional<Found>& lost);
   bool GivesAway(const fuse_in_header& caller) const;
   Errno GiveToCaller(const fuse_in_header& caller, const Inode& directory, int fd) const;
 
@@ -113,7 +117,7 @@ class Session {
   Errno StatFileSystem(Call& call);
   Errno ChangeMode(const Inode& inode, uint32_t mode) const;
   Errno ChangeOwner(const Inode& inode, const fuse_setattr_in& wanted) const;
-  Errno ChangeSize(Call& call, const Inode& inode, const fuse_setattr_in& wanted) const;
+  Errno ChangeSize(Call& call, const Inode& inode, const fuse_setattr_in& wanted);
   Errno ChangeTimes(const Inode& inode, const fuse_setattr_in& wanted) const;
   fuse_attr AttributesOf(const struct stat& info, uint32_t export_index);
   fuse_attr RootAttributes() const;
@@ -130,7 +134,9 @@ class Session {
 
   // files.cc
   Errno Open(Call& call);
-  ErrnoOr<UniqueFd> OpenFile(Call& call, int fd, FileSystemKind kind, int flags) const;
+  ErrnoOr<UniqueFd> OpenFile(Call& call, const QuotaChange::Subject& file, FileSystemKind kind,
+                             int flags);
+  ErrnoOr<UniqueFd> OpenAgain(Call& call, int fd, FileSystemKind kind, int flags) const;
   Errno Read(Call& call);
   Errno Write(Call& call);
   Errno Release(Call& call, Handle::Kind kind);
@@ -150,9 +156,13 @@ class Session {
 
   // ESTALE; EROFS for the made-up root, which is no inode of the table.
   ErrnoOr<InodeRef> FindInode(uint64_t node);
+  static QuotaChange::Subject SubjectOf(const Inode& inode) {
+    return {inode.export_index(), inode.id(), inode.fd()};
+  }
 
   const std::vector<Export> exports_;
   const IdentityMap identity_;
+  Quotas quotas_;
   InodeTable inodes_;
   HandleTable handles_;
   std::atomic<bool> extended_setxattr_ = false;  // agreed by Init

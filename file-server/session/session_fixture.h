@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // A guest's kernel in a test: makes FUSE requests and takes the replies apart. Export "0" is a
-// writable directory, "1" the same directory read-only, "2" a single file.
+// writable directory, which may have a quota, "1" the same directory read-only, "2" a single file.
 
 #ifndef MSB_FILE_SERVER_SESSION_SESSION_FIXTURE_H_
 #define MSB_FILE_SERVER_SESSION_SESSION_FIXTURE_H_
@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -55,13 +56,14 @@ class SessionTest : public testing::Test {
 
   explicit SessionTest(SessionLimits limits = {.inodes = 64, .handles = 16},
                        IdentityMap identity = IdentityMap::Single({.uid = ::geteuid(),
-                                                                   .gid = ::getegid()})) {
+                                                                   .gid = ::getegid()}),
+                       uint64_t quota_bytes = 0) {
     PrepareLibraries();
     std::filesystem::create_directory(root());
     std::ofstream(outside("secret")) << "secret";
     std::ofstream(outside("single")) << "single";
     std::vector<Export> exports;
-    exports.push_back({Path(root()), Access::kReadWrite});
+    exports.push_back({Path(root()), Access::kReadWrite, Owner{}, quota_bytes});
     exports.push_back({Path(root()), Access::kReadOnly});
     exports.push_back(
         {UniqueFd(::open(outside("single").c_str(), O_RDWR | O_CLOEXEC)), Access::kReadWrite});
@@ -88,6 +90,7 @@ class SessionTest : public testing::Test {
     return text.str();
   }
 
+  // By any thread.
   Reply Ask(uint32_t opcode, uint64_t node, const std::string& body) {
     fuse_in_header header = {};
     header.len = static_cast<uint32_t>(sizeof(header) + body.size());
@@ -100,11 +103,11 @@ class SessionTest : public testing::Test {
       ++slow_;
       if (on_slow_) on_slow_();
     };
-    buffer_.Clear();
+    ReplyBuffer buffer;
     Session::Call call{.header = header,
                        .in = RequestReader(absl::MakeConstSpan(
                            reinterpret_cast<const uint8_t*>(body.data()), body.size())),
-                       .out = buffer_,
+                       .out = buffer,
                        .before_slow = before_slow};
     // Behind the filter that msb-fs has: a call that is missing there ends the test.
     std::optional<Errno> result;
@@ -115,7 +118,7 @@ class SessionTest : public testing::Test {
     Reply reply;
     reply.sent = result.has_value();
     reply.error = static_cast<int>(result.value_or(Errno::kNone));
-    const auto message = buffer_.Finish(1, result.value_or(Errno::kNone));
+    const auto message = buffer.Finish(1, result.value_or(Errno::kNone));
     reply.body.assign(message.begin() + sizeof(fuse_out_header), message.end());
     return reply;
   }
@@ -194,10 +197,9 @@ class SessionTest : public testing::Test {
   }
 
   TempDir directory_;
-  ReplyBuffer buffer_;
   std::unique_ptr<Session> session_;
-  Owner caller_;  // of the process in the guest
-  int slow_ = 0;  // how often others could be served meanwhile
+  Owner caller_;               // of the process in the guest
+  std::atomic<int> slow_ = 0;  // how often others could be served meanwhile
   std::function<void()> on_slow_;
   uint64_t writable_ = 0;
   uint64_t read_only_ = 0;

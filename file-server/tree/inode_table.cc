@@ -35,6 +35,23 @@ Errno AsStale(Errno error) {
 
 }  // namespace
 
+Inode::Inode(UniqueFd fd, const InodeFacts& facts, Ledger* ledger)
+    : fd_(std::move(fd)), facts_(facts), ledger_(ledger) {
+  if (ledger_ != nullptr) ledger_->Hold(id());
+}
+
+Inode::~Inode() {
+  if (ledger_ == nullptr) return;
+  const bool is_gone = ledger_->Knows(id()) && HasNoName();
+  ledger_->LetGo(id(), is_gone ? Ledger::Remains::kNothing : Ledger::Remains::kNamed);
+}
+
+bool Inode::HasNoName() const {
+  if (shown().kind != FileSystemKind::kLocal) return false;
+  struct stat info;
+  return ::fstat(fd(), &info) == 0 && info.st_nlink == 0;
+}
+
 std::string Inode::ProcPath() const { return absl::StrCat("/proc/self/fd/", fd()); }
 
 bool Inode::UnchangedSinceLastAsked(const struct stat& info) const {
@@ -61,6 +78,7 @@ ErrnoOr<InodeRef> InodeTable::Find(uint64_t node) {
 // file system may take its time.
 ErrnoOr<InodeRef> InodeTable::OpenAgain(uint64_t node) {
   InodePlace place;
+  Shown shown;
   InodeRef directory;
   {
     absl::ReaderMutexLock lock(&mutex_);
@@ -68,6 +86,7 @@ ErrnoOr<InodeRef> InodeTable::OpenAgain(uint64_t node) {
     if (known == entries_.end()) return ErrnoValue(ESTALE);
     if (known->second.inode != nullptr) return known->second.inode;
     place = known->second.place;
+    shown = known->second.facts.shown;
     const auto parent = entries_.find(place.directory);
     if (parent == entries_.end()) return ErrnoValue(ESTALE);
     directory = parent->second.inode;
@@ -76,6 +95,8 @@ ErrnoOr<InodeRef> InodeTable::OpenAgain(uint64_t node) {
   ErrnoOr<Found> found = FindEntry(directory->AsDirectory(), place.name);
   if (!found.ok()) return AsStale(found.error());
   const std::string identity = IdentityOf(found->fd.get());
+  MSB_ASSIGN_OR_ERRNO(InodeRef inode,
+                      HoldFound(std::move(found->fd), InodeFacts(found->info, shown), place));
 
   absl::MutexLock lock(&mutex_);
   const auto known = entries_.find(node);
@@ -84,12 +105,22 @@ ErrnoOr<InodeRef> InodeTable::OpenAgain(uint64_t node) {
   if (entry.inode != nullptr) return entry.inode;
   if (!entry.facts.AreOf(found->info) || entry.identity != identity) return ErrnoValue(ESTALE);
   MSB_RETURN_IF_ERRNO(MakeRoom());
-  Open(node, entry, std::move(found->fd));
+  Open(node, entry, std::move(inode));
   return entry.inode;
 }
 
-void InodeTable::Open(uint64_t node, Entry& entry, UniqueFd fd) {
-  entry.inode = std::make_shared<const Inode>(std::move(fd), entry.facts);
+// What was unlinked between the look and this would be held by nobody for the ledger, and take its
+// space all the same.
+ErrnoOr<InodeRef> InodeTable::HoldFound(UniqueFd fd, const InodeFacts& facts,
+                                        const InodePlace& place) const {
+  auto inode = std::make_shared<const Inode>(std::move(fd), facts, ledger_);
+  const bool is_export = place.directory == 0;
+  if (ledger_ != nullptr && !is_export && inode->HasNoName()) return ErrnoValue(ESTALE);
+  return InodeRef(inode);
+}
+
+void InodeTable::Open(uint64_t node, Entry& entry, InodeRef inode) {
+  entry.inode = std::move(inode);
   entry.identity.clear();
   ++open_;
   if (!MayBeClosed(entry)) return;
@@ -139,12 +170,12 @@ bool InodeTable::MayBeClosed(const Entry& entry) {
 
 // What is known by this number, if it is this file: the number of one that is closed may have been
 // given to another file since.
-InodeTable::Entry* InodeTable::FindKnown(const Found& found, uint32_t export_index) {
-  const auto number = numbers_.find(Key(found.info.st_dev, found.info.st_ino, export_index));
+InodeTable::Entry* InodeTable::FindKnown(const struct stat& info, int fd, uint32_t export_index) {
+  const auto number = numbers_.find(Key(info.st_dev, info.st_ino, export_index));
   if (number == numbers_.end()) return nullptr;
   Entry& entry = entries_.find(number->second)->second;
   if (entry.inode != nullptr) return &entry;
-  if (entry.facts.AreOf(found.info) && entry.identity == IdentityOf(found.fd.get())) return &entry;
+  if (entry.facts.AreOf(info) && entry.identity == IdentityOf(fd)) return &entry;
   entry.place = {};
   numbers_.erase(number);
   return nullptr;
@@ -152,8 +183,10 @@ InodeTable::Entry* InodeTable::FindKnown(const Found& found, uint32_t export_ind
 
 ErrnoOr<uint64_t> InodeTable::Lookup(Found found, InodePlace place, const Shown& shown) {
   Entry looked{.facts = InodeFacts(found.info, shown), .place = std::move(place)};
+  MSB_ASSIGN_OR_ERRNO(InodeRef inode, HoldFound(std::move(found.fd), looked.facts, looked.place));
   absl::MutexLock lock(&mutex_);
-  if (Entry* const known = FindKnown(found, shown.export_index); known != nullptr) {
+  Entry* const known = FindKnown(found.info, inode->fd(), shown.export_index);
+  if (known != nullptr) {
     ++known->lookups;
     return SeenAt(*known, std::move(looked.place));
   }
@@ -166,16 +199,16 @@ ErrnoOr<uint64_t> InodeTable::Lookup(Found found, InodePlace place, const Shown&
   numbers_[KeyOf(looked.facts)] = node;
   Entry& entry = entries_.emplace(node, std::move(looked)).first->second;
   if (closed) {
-    entry.identity = IdentityOf(found.fd.get());
+    entry.identity = IdentityOf(inode->fd());
   } else {
-    Open(node, entry, std::move(found.fd));
+    Open(node, entry, std::move(inode));
   }
   return node;
 }
 
 void InodeTable::Move(const Found& found, uint32_t export_index, InodePlace place) {
   absl::MutexLock lock(&mutex_);
-  Entry* const known = FindKnown(found, export_index);
+  Entry* const known = FindKnown(found.info, found.fd.get(), export_index);
   if (known != nullptr) SeenAt(*known, std::move(place));
 }
 
@@ -196,10 +229,12 @@ FileSystemKind InodeTable::KindOf(uint64_t node) const {
 
 void InodeTable::Hold(Found found, uint32_t export_index) {
   absl::MutexLock lock(&mutex_);
-  Entry* const known = FindKnown(found, export_index);
+  Entry* const known = FindKnown(found.info, found.fd.get(), export_index);
   if (known == nullptr || known->inode != nullptr) return;
   if (MakeRoom() != Errno::kNone) return;  // then its number leads nowhere
-  Open(numbers_.find(KeyOf(known->facts))->second, *known, std::move(found.fd));
+  // It may have other names, and is of this host.
+  ErrnoOr<InodeRef> inode = HoldFound(std::move(found.fd), known->facts, known->place);
+  if (inode.ok()) Open(numbers_.find(KeyOf(known->facts))->second, *known, *std::move(inode));
 }
 
 bool InodeTable::HasClosed() const {

@@ -36,6 +36,7 @@
 #include "absl/synchronization/mutex.h"
 #include "base/unique_fd.h"
 #include "file-server/fuse/errno_or.h"
+#include "file-server/quota/ledger.h"
 #include "file-server/tree/file_system_kind.h"
 #include "file-server/tree/find_entry.h"
 #include "file-server/tree/identity.h"
@@ -50,6 +51,8 @@ struct Export {
   Access access = Access::kReadOnly;
   // Whom the guest sees as the owner of what is the server's user's.
   Owner owner;
+  // How many bytes a guest may add; 0: no limit.
+  uint64_t quota_bytes = 0;
   // The session asks, once.
   FileSystemKind kind = FileSystemKind::kLocal;
 };
@@ -79,12 +82,17 @@ struct InodeFacts {
 // Immutable but for the stamps.
 class Inode {
  public:
-  // `fd` is an O_PATH descriptor, except for an export that is a file.
-  Inode(UniqueFd fd, const InodeFacts& facts) : fd_(std::move(fd)), facts_(facts) {}
+  // `fd` is an O_PATH descriptor, except for an export that is a file. `ledger` is to know who
+  // holds a file, or null.
+  Inode(UniqueFd fd, const InodeFacts& facts, Ledger* ledger);
+  Inode(const Inode&) = delete;
+  Inode& operator=(const Inode&) = delete;
+  ~Inode();
 
   int fd() const { return fd_.get(); }
   dev_t device() const { return facts_.device; }
   ino_t number() const { return facts_.number; }
+  FileId id() const { return {facts_.device, facts_.number}; }
   mode_t type() const { return facts_.type; }
   bool is_directory() const { return facts_.type == S_IFDIR; }
   bool is_regular() const { return facts_.type == S_IFREG; }
@@ -98,6 +106,9 @@ class Inode {
   // What its entries are found from.
   FoundFrom AsDirectory() const { return {fd(), device(), shown().kind}; }
 
+  // Of this host's file systems: others may have to be waited for, or count no names (FUSE).
+  bool HasNoName() const;
+
   // Whether the content is what it was when this was asked last: then the guest may keep its cache.
   bool UnchangedSinceLastAsked(const struct stat& info) const;
 
@@ -107,6 +118,7 @@ class Inode {
  private:
   const UniqueFd fd_;
   const InodeFacts facts_;
+  Ledger* const ledger_;
   using Stamp = std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t>;
   mutable absl::Mutex mutex_;
   mutable Stamp stamp_ ABSL_GUARDED_BY(mutex_);
@@ -123,9 +135,10 @@ struct InodePlace {
 
 class InodeTable {
  public:
-  // `descriptors` that are open at most, but for those that have to be.
-  InodeTable(size_t capacity, size_t descriptors)
-      : capacity_(capacity), descriptors_(descriptors) {}
+  // `descriptors` that are open at most, but for those that have to be. `ledger` outlives the table
+  // and all inodes; null where nothing is counted.
+  InodeTable(size_t capacity, size_t descriptors, Ledger* ledger = nullptr)
+      : capacity_(capacity), descriptors_(descriptors), ledger_(ledger) {}
 
   // ESTALE for a number that is none (any more), or whose file is not to be found any more.
   ErrnoOr<InodeRef> Find(uint64_t node);
@@ -173,18 +186,21 @@ class InodeTable {
   }
 
   static bool MayBeClosed(const Entry& entry);
+  ErrnoOr<InodeRef> HoldFound(UniqueFd fd, const InodeFacts& facts, const InodePlace& place) const;
   ErrnoOr<InodeRef> OpenAgain(uint64_t node);
   // Returns its number.
   uint64_t SeenAt(Entry& entry, InodePlace place) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  Entry* FindKnown(const Found& found, uint32_t export_index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Entry* FindKnown(const struct stat& info, int fd, uint32_t export_index)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Closes others until there is room for one more. ENFILE.
   Errno MakeRoom() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool CloseOne() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool CanBeFoundAgain(const Entry& entry) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Open(uint64_t node, Entry& entry, UniqueFd fd) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Open(uint64_t node, Entry& entry, InodeRef inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const size_t capacity_;
   const size_t descriptors_;
+  Ledger* const ledger_;
   mutable absl::Mutex mutex_;
   absl::flat_hash_map<uint64_t, Entry> entries_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<Key, uint64_t> numbers_ ABSL_GUARDED_BY(mutex_);

@@ -3,9 +3,13 @@
 
 #include "file-server/tree/inode_table.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <set>
+
+#include "tests/support/temp_dir.h"
 
 namespace msb {
 namespace {
@@ -46,6 +50,29 @@ TEST(InodeTableTest, NumbersThatAreSpreadOver64BitsAreNoneOfTheOthers) {
     seen.insert(table.GuestInodeNumber(device, i / 2));
   }
   EXPECT_EQ(seen.size(), 2 * kFiles - 2);  // number 0 of each is in both rows
+}
+
+TEST(InodeTableTest, WhatLostItsNameBeforeItWasHeldIsStaleWhereThatIsCounted) {
+  const TempDir directory;
+  const UniqueFd top(::open(directory.path().c_str(), O_PATH | O_CLOEXEC));
+  struct stat info;
+  ASSERT_EQ(::fstat(top.get(), &info), 0);
+  Ledger ledger({1 << 20});
+  InodeTable table(4, 4, &ledger);
+  for (const bool is_gone : {false, true}) {
+    directory.Write("file", "");
+    ErrnoOr<Found> found = FindEntry({top.get(), info.st_dev, FileSystemKind::kLocal}, "file");
+    ASSERT_TRUE(found.ok());
+    if (is_gone) {
+      ASSERT_EQ(::unlink((directory.path() + "/file").c_str()), 0);
+    }
+
+    ErrnoOr<uint64_t> node = table.Lookup(*std::move(found), {2, "file"}, Shown{});
+
+    EXPECT_EQ(node.ok(), !is_gone);
+    EXPECT_EQ(node.error(), is_gone ? ErrnoValue(ESTALE) : Errno::kNone);
+    table.Clear();
+  }
 }
 
 }  // namespace
