@@ -35,7 +35,15 @@ bool LooksLikePath(absl::string_view source) {
   return absl::StrContains(source, '/') || absl::StartsWith(source, ".");
 }
 
-// One of ro, rw, uid=N, gid=N; false for another.
+// The size behind "quota="; false for none.
+bool TakeQuota(absl::string_view size, msb::v1::Mount& mount) {
+  const absl::StatusOr<uint32_t> mib = ParseMebibytes(size);
+  if (!mib.ok() || *mib == 0) return false;
+  mount.set_quota_bytes(uint64_t{*mib} << 20);
+  return true;
+}
+
+// One of ro, rw, quota=SIZE, uid=N, gid=N; false for another.
 bool TakeOption(absl::string_view option, msb::v1::Mount& mount) {
   if (option == "ro" || option == "rw") {
     mount.set_read_only(option == "ro");
@@ -43,6 +51,7 @@ bool TakeOption(absl::string_view option, msb::v1::Mount& mount) {
   }
   const std::pair<absl::string_view, absl::string_view> parts =
       absl::StrSplit(option, absl::MaxSplits('=', 1));
+  if (parts.first == "quota") return TakeQuota(parts.second, mount);
   uint32_t id = 0;
   if (!mount.has_host() || !absl::SimpleAtoi(parts.second, &id)) return false;
   if (parts.first == "uid") mount.mutable_host()->set_guest_uid(id);
@@ -61,7 +70,7 @@ absl::StatusOr<msb::v1::Mount> ParseMount(const std::string& word, MountSource s
   const std::vector<std::string> parts = absl::StrSplit(word, ':');
   const absl::Status wrong =
       MakeError(Reason::kInvalidArgument,
-                absl::StrCat("'", word, "' is no SOURCE:PATH[:ro|rw], such as ./src:/src:ro"));
+                absl::StrCat("'", word, "' is no SOURCE:PATH[:OPTIONS], such as ./src:/src:ro"));
   if (parts.size() < 2 || parts.size() > 3 || parts[0].empty() || parts[1].empty()) return wrong;
   msb::v1::Mount mount;
   if (source == MountSource::kHostPath || LooksLikePath(parts[0])) {
@@ -74,7 +83,7 @@ absl::StatusOr<msb::v1::Mount> ParseMount(const std::string& word, MountSource s
   for (absl::string_view option : absl::StrSplit(parts[2], ',')) {
     if (TakeOption(option, mount)) continue;
     return MakeError(Reason::kInvalidArgument,
-                     absl::StrCat("'", word, "': '", option, "' is none of ro, rw",
+                     absl::StrCat("'", word, "': '", option, "' is none of ro, rw, quota=SIZE",
                                   mount.has_host() ? ", uid=N, gid=N" : ""));
   }
   return mount;

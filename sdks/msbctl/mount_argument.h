@@ -17,8 +17,8 @@ namespace msb {
 // slash or begins with a dot, and else the name of a volume.
 enum class MountSource { kHostPath, kPathOrVolume };
 
-// SOURCE:PATH[:OPTION,...]; the options are ro, rw and, of the host's, uid=N and gid=N. A host's
-// path may be relative to the working directory. kInvalidArgument.
+// SOURCE:PATH[:OPTION,...]; the options are ro, rw, quota=SIZE and, of the host's, uid=N and gid=N.
+// A host's path may be relative to the working directory. kInvalidArgument.
 absl::StatusOr<msb::v1::Mount> ParseMount(const std::string& word, MountSource source);
 
 // PATH[:SIZE]. kInvalidArgument.

@@ -42,9 +42,17 @@ TEST(MountArgumentTest, TakesWhoseTheFilesAreInTheGuest) {
   EXPECT_EQ(mount.host().guest_gid(), 100u);
 }
 
+TEST(MountArgumentTest, TakesHowMuchMayBeAdded) {
+  EXPECT_EQ(Parse("/src:/dst").quota_bytes(), 0u);
+  EXPECT_EQ(Parse("/src:/dst:quota=1G").quota_bytes(), uint64_t{1} << 30);
+  EXPECT_EQ(Parse("/src:/dst:rw,quota=512,uid=7").quota_bytes(), uint64_t{512} << 20);
+  EXPECT_EQ(Parse("cache:/dst:quota=2g").quota_bytes(), uint64_t{2} << 30);
+}
+
 TEST(MountArgumentTest, RefusesWhatIsNone) {
   for (const char* word : {"", ":", "a", "a:", ":/b", "/a:/b:", "/a:/b:rx", "/a:/b:ro:x",
-                           "/a:/b:uid=", "/a:/b:uid=-1", "/a:/b:size=1", "data:/b:uid=1"}) {
+                           "/a:/b:uid=", "/a:/b:uid=-1", "/a:/b:size=1", "data:/b:uid=1",
+                           "/a:/b:quota", "/a:/b:quota=", "/a:/b:quota=much", "/a:/b:quota=0"}) {
     EXPECT_THAT(ParseMount(word, MountSource::kPathOrVolume), HasReason(Reason::kInvalidArgument))
         << word;
   }

@@ -56,11 +56,14 @@ void SandboxOptions::Declare(CLI::App& command) {
   command
       .add_option("-v,--volume", volumes,
                   "mounts a volume (msbctl volume), or, with a '/' or '.', as --mount; repeatable")
-      ->type_name("SOURCE:PATH[:ro|rw]")
+      ->type_name("SOURCE:PATH[:OPTIONS]")
       ->allow_extra_args(false)
       ->group(group);
-  command.add_option("--mount", mounts, "mounts a directory or file of this host; repeatable")
-      ->type_name("SOURCE:PATH[:ro|rw]")
+  command
+      .add_option("--mount", mounts,
+                  "mounts a directory or file of this host; options: ro, quota=SIZE (what may be "
+                  "added), uid=N, gid=N; repeatable")
+      ->type_name("SOURCE:PATH[:OPTIONS]")
       ->allow_extra_args(false)
       ->group(group);
   command.add_option("--tmpfs", tmpfs, "mounts memory of the guest; repeatable")

@@ -35,7 +35,7 @@ struct SandboxOptions {
   std::vector<std::string> ports;
   std::vector<std::string> secrets;
   std::vector<std::string> joined;   // private networks
-  std::vector<std::string> volumes;  // SOURCE:PATH[:ro|rw]
+  std::vector<std::string> volumes;  // SOURCE:PATH[:OPTIONS]
   std::vector<std::string> mounts;   // the same, of the host
   std::vector<std::string> tmpfs;    // PATH[:SIZE]
 

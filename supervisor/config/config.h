@@ -150,6 +150,7 @@ struct MountsConfig {
   uint32_t max_inodes = 0;
   uint32_t max_open_files = 0;
   uint32_t threads = 0;
+  uint32_t quota_mib = 0;  // of a mount that names none; 0: none
 };
 
 struct BootSnapshotsConfig {

@@ -220,6 +220,9 @@ std::vector<Setting> MountSettings() {
        "Files that one guest may have open in its mounts."},
       {"mounts", "threads", int64_t{4}, NumberSetting{MSB_FIELD(mounts.threads), 1, 16},
        "Slow requests of one guest that are served at once."},
+      {"mounts", "quota_mib", int64_t{0}, NumberSetting{MSB_FIELD(mounts.quota_mib), 0, 1u << 30},
+       "What a sandbox may add to a writable mount whose creation names no quota, MiB "
+       "(docs/mounts.md). 0: as much as the host's file system takes."},
   };
 }
 

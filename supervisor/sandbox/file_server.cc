@@ -35,7 +35,7 @@ CompanionSource SourceOf(const DataDirectory& data, const msb::v1::Mount& mount)
 
 std::string ExportOf(const msb::v1::Mount& mount, int fd) {
   return absl::StrCat(fd, mount.read_only() ? ":ro:" : ":rw:", mount.host().guest_uid(), ":",
-                      mount.host().guest_gid());
+                      mount.host().guest_gid(), ":", mount.quota_bytes());
 }
 
 }  // namespace

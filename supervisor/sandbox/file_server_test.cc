@@ -61,7 +61,7 @@ TEST_F(FileServerTest, RunsAsTheUserWhoAskedForTheSandbox) {
   EXPECT_THAT(server.capabilities, IsEmpty());
   EXPECT_THAT(server.arguments, Not(Contains("--pass-ids")));
   EXPECT_THAT(server.arguments, Not(Contains("--debug-without-seccomp")));
-  EXPECT_THAT(server.arguments, IsSupersetOf({"--export", "8:ro:7:0"}));
+  EXPECT_THAT(server.arguments, IsSupersetOf({"--export", "8:ro:7:0:0"}));
   ASSERT_THAT(server.sources, SizeIs(1));
   EXPECT_EQ(server.sources[0].path, "/home/a");
   EXPECT_EQ(server.sources[0].access, SourceAccess::kReadOnly);
@@ -77,6 +77,23 @@ TEST_F(FileServerTest, OfRootHasWhatRootCanDoWithFiles) {
 
   EXPECT_THAT(launched_.companions[0].capabilities, ElementsAre("chown", "dac_override", "fowner"));
   EXPECT_THAT(launched_.companions[0].arguments, Contains("--pass-ids"));
+}
+
+TEST_F(FileServerTest, KnowsHowMuchEachMountMayGrow) {
+  daemon_.config().mounts.quota_mib = 2;
+  daemon_.Up();
+  msb::v1::SandboxSpec spec = With("/srv/named", "/named");
+  spec.mutable_mounts(0)->set_quota_bytes(5000);
+  *spec.add_mounts() = With("/srv/default", "/default").mounts(0);
+  *spec.add_mounts() = With("/srv/read", "/read").mounts(0);
+  spec.mutable_mounts(2)->set_read_only(true);
+
+  ASSERT_OK_AND_ASSIGN(const msb::v1::Sandbox box, daemon_.Create(spec));
+
+  EXPECT_THAT(launched_.companions[0].arguments,
+              IsSupersetOf({"8:rw:0:0:5000", "9:rw:0:0:2097152", "10:ro:0:0:0"}));
+  EXPECT_EQ(box.spec().mounts(0).quota_bytes(), 5000u);
+  EXPECT_EQ(box.spec().mounts(1).quota_bytes(), 2u << 20);
 }
 
 TEST_F(FileServerTest, HasNoFilterWhereADeveloperSaysSo) {

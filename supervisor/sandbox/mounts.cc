@@ -25,6 +25,10 @@ constexpr uint64_t kMaxTmpfsMib = uint64_t{1} << 24;
 constexpr absl::string_view kReserved[] = {"proc", "sys", "dev"};
 constexpr size_t kMaxHostPathBytes = 4095;  // PATH_MAX without its NUL
 
+// A name's price, and more than any file system has.
+constexpr uint64_t kLeastQuota = 4096;
+constexpr uint64_t kMostQuota = uint64_t{1} << 50;
+
 using Parts = std::vector<absl::string_view>;
 
 Parts PartsOf(const std::string& path) { return absl::StrSplit(path, '/', absl::SkipEmpty()); }
@@ -82,6 +86,22 @@ absl::Status ValidateSource(const msb::v1::Mount& mount) {
   return MakeError(Reason::kInvalidArgument, "a mount needs a source");
 }
 
+absl::Status ValidateQuota(const msb::v1::Mount& mount) {
+  if (mount.quota_bytes() == 0) return absl::OkStatus();
+  const auto wrong = [&](Reason reason, absl::string_view what) {
+    return MakeError(reason, absl::StrCat("mount on '", EscapeForLog(mount.path()), "': ", what));
+  };
+  if (mount.has_tmpfs()) return wrong(Reason::kInvalidArgument, "a tmpfs has a size, and no quota");
+  if (mount.read_only()) {
+    return wrong(Reason::kInvalidArgument, "what is read-only does not grow, and has no quota");
+  }
+  if (mount.quota_bytes() >= kLeastQuota && mount.quota_bytes() <= kMostQuota) {
+    return absl::OkStatus();
+  }
+  return wrong(Reason::kInvalidResources,
+               absl::StrCat("a quota is ", kLeastQuota, " to ", kMostQuota, " bytes"));
+}
+
 }  // namespace
 
 absl::Status ValidateMounts(const msb::v1::SandboxSpec& spec) {
@@ -94,6 +114,7 @@ absl::Status ValidateMounts(const msb::v1::SandboxSpec& spec) {
   for (const msb::v1::Mount& mount : spec.mounts()) {
     MSB_RETURN_IF_ERROR(ValidateTarget(mount.path()));
     MSB_RETURN_IF_ERROR(ValidateSource(mount));
+    MSB_RETURN_IF_ERROR(ValidateQuota(mount));
     const Parts parts = PartsOf(mount.path());
     for (const Parts& hidden : earlier) {
       if (!Hides(parts, hidden)) continue;
@@ -126,6 +147,19 @@ absl::Status CheckHostMount(const Caller& caller, const MountsConfig& config,
   if (caller.uid == 0 && (mount.guest_uid() != 0 || mount.guest_gid() != 0)) {
     return MakeError(Reason::kInvalidArgument,
                      "root's mounts have the same owners on both sides: no guest_uid, guest_gid");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CompleteQuota(const MountsConfig& config, msb::v1::Mount& mount) {
+  if (!IsServed(mount)) {
+    if (mount.quota_bytes() == 0) return absl::OkStatus();
+    return MakeError(Reason::kInvalidArgument,
+                     absl::StrCat("mount on '", EscapeForLog(mount.path()), "': the volume ",
+                                  mount.volume().name(), " is a disk of a size, and has no quota"));
+  }
+  if (mount.quota_bytes() == 0 && !mount.read_only()) {
+    mount.set_quota_bytes(uint64_t{config.quota_mib} << 20);
   }
   return absl::OkStatus();
 }

@@ -24,6 +24,10 @@ absl::Status ValidateMounts(const msb::v1::SandboxSpec& spec);
 absl::Status CheckHostMount(const Caller& caller, const MountsConfig& config,
                             const msb::v1::HostMount& mount);
 
+// Its quota where it names none and may have one. `mount` knows the kind of its volume; a disk with
+// a quota: kInvalidArgument.
+absl::Status CompleteQuota(const MountsConfig& config, msb::v1::Mount& mount);
+
 // Empties the paths of the host in `view`, unless `caller` is the user who gave them, known by the
 // kernel and not by a token.
 void HideHostPaths(const Caller& caller, msb::v1::Sandbox& view);

@@ -72,6 +72,46 @@ TEST(MountsTest, RefusesWhatIsNoPathOfTheHost) {
   EXPECT_THAT(Validate({nobody}), HasReason(Reason::kInvalidArgument));
 }
 
+TEST(MountsTest, AQuotaIsForWhatTheGuestCanAddTo) {
+  msb::v1::Mount mount = Host("/a", "/srv");
+  for (const uint64_t bytes : {uint64_t{0}, uint64_t{4096}, uint64_t{1} << 50}) {
+    mount.set_quota_bytes(bytes);
+    EXPECT_OK(Validate({mount})) << bytes;
+  }
+  for (const uint64_t bytes : {uint64_t{1}, uint64_t{4095}, (uint64_t{1} << 50) + 1, UINT64_MAX}) {
+    mount.set_quota_bytes(bytes);
+    EXPECT_THAT(Validate({mount}), HasReason(Reason::kInvalidResources)) << bytes;
+  }
+  mount.set_quota_bytes(4096);
+  mount.set_read_only(true);
+  EXPECT_THAT(Validate({mount}), HasReason(Reason::kInvalidArgument));
+  msb::v1::Mount memory = Tmpfs("/a");
+  memory.set_quota_bytes(4096);
+  EXPECT_THAT(Validate({memory}), HasReason(Reason::kInvalidArgument));
+}
+
+TEST(MountsTest, TheConfigurationsQuotaIsForThoseThatNameNone) {
+  const MountsConfig config{.quota_mib = 3};
+  const auto quota_of = [&](msb::v1::Mount mount) {
+    EXPECT_OK(CompleteQuota(config, mount));
+    return mount.quota_bytes();
+  };
+  msb::v1::Mount named = Host("/a", "/srv"), read_only = named, shared = Volume("/b", "shared");
+  named.set_quota_bytes(4096);
+  read_only.set_read_only(true);
+  shared.mutable_volume()->set_kind(msb::v1::VOLUME_KIND_DIRECTORY);
+
+  EXPECT_EQ(quota_of(Host("/a", "/srv")), 3u << 20);
+  EXPECT_EQ(quota_of(shared), 3u << 20);
+  EXPECT_EQ(quota_of(named), 4096u);
+  EXPECT_EQ(quota_of(read_only), 0u);
+  EXPECT_EQ(quota_of(Tmpfs("/t")), 0u);
+  EXPECT_EQ(quota_of(Volume("/d", "disk")), 0u);
+  msb::v1::Mount disk = Volume("/d", "disk");
+  disk.set_quota_bytes(4096);
+  EXPECT_THAT(CompleteQuota(config, disk), HasReason(Reason::kInvalidArgument));
+}
+
 TEST(MountsTest, RefusesAMountThatHidesAnEarlierOne) {
   const auto hides = HasReason(Reason::kInvalidArgument);
   EXPECT_THAT(Validate({Tmpfs("/a/b"), Host("/a", "/srv")}), hides);

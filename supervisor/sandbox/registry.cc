@@ -123,9 +123,11 @@ absl::Status Registry::CheckMounts(const Caller& caller, msb::v1::SandboxSpec& s
     if (mount.has_host()) {
       MSB_RETURN_IF_ERROR(CheckHostMount(caller, context_.config.mounts, mount.host()));
     }
-    if (!mount.has_volume()) continue;
-    MSB_ASSIGN_OR_RETURN(const VolumeRecord volume, volumes_.Find(caller, mount.volume().name()));
-    mount.mutable_volume()->set_kind(volume.kind);
+    if (mount.has_volume()) {
+      MSB_ASSIGN_OR_RETURN(const VolumeRecord volume, volumes_.Find(caller, mount.volume().name()));
+      mount.mutable_volume()->set_kind(volume.kind);
+    }
+    MSB_RETURN_IF_ERROR(CompleteQuota(context_.config.mounts, mount));
   }
   return absl::OkStatus();
 }

@@ -78,7 +78,8 @@ class Registry {
   void CreateNow(Caller caller, msb::v1::SandboxSpec spec, bool start, SecretValues secrets,
                  OnView done);
   Found Find(Caller caller, absl::string_view name) const;
-  // Whether `caller` may have the mounts of `spec`; tells it of what kind the volumes are.
+  // Whether `caller` may have the mounts of `spec`; tells it of what kind the volumes are, and of
+  // the quotas.
   absl::Status CheckMounts(const Caller& caller, msb::v1::SandboxSpec& spec) const;
   // Names of the sandboxes that mount it.
   std::vector<std::string> UsersOf(absl::string_view volume) const;
