@@ -53,36 +53,43 @@ void PrepareProcess() {
   ::setrlimit(RLIMIT_NOFILE, &descriptors);
 }
 
-// Of a guest that goes on from a boot snapshot, the host's; its boot begins here.
-absl::StatusOr<msb::BootParameters> PrepareBoot(msb::BootMarks& marks) {
-  MSB_ASSIGN_OR_RETURN(msb::BootParameters parameters, msb::PrepareInitramfs());
-  if (parameters.source == msb::BootParameters::Source::kCommandLine) {
-    marks.Connect();
-    return parameters;
-  }
-  MSB_RETURN_IF_ERROR(msb::AwaitDevices());
+// Of a guest that goes on from a boot snapshot: the host has them, and the boot's marks begin here.
+absl::StatusOr<msb::BootParameters> GoOnFromSnapshot(msb::BootMarks& marks) {
+  MSB_ASSIGN_OR_RETURN(msb::LateDevices devices, msb::LateDevices::Open());
+  MSB_RETURN_IF_ERROR(devices.AwaitFirst());
   marks.Clear();
   marks.Add(BootMark::STAGE_AGENT_STARTED);
   marks.Connect();
-  return msb::ReceiveBootParameters();
+  MSB_ASSIGN_OR_RETURN(msb::HostBoot boot, msb::ReceiveBootParameters());
+  MSB_RETURN_IF_ERROR(devices.Bind(boot.devices));
+  std::move(devices).BindRestLater();
+  return boot.parameters;
 }
 
+// First all that is the same in every guest: a boot snapshot holds it.
 absl::Status BootAndServe(msb::BootMarks& marks) {
-  MSB_ASSIGN_OR_RETURN(const msb::BootParameters parameters, PrepareBoot(marks));
-  MSB_ASSIGN_OR_RETURN(msb::UniqueFd writable_layer, msb::SwitchToImage(parameters));
-  marks.Add(BootMark::STAGE_ROOT_MOUNTED);
   MSB_RETURN_IF_ERROR(msb::MountSystem());
-  MSB_RETURN_IF_ERROR(msb::SetUpNetwork(parameters));
-  msb::SetHostname(parameters);
-  msb::MendSystemFiles("/etc", parameters);
+  MSB_ASSIGN_OR_RETURN(msb::BootParameters parameters, msb::ReadBootParameters());
+  const bool snapshot = parameters.source == msb::BootParameters::Source::kHost;
+  if (!snapshot) marks.Connect();  // the round trip passes meanwhile
   msb::SetKernelSettings();
-
-  msb::InitGuest guest(marks, std::move(writable_layer));
+  MSB_RETURN_IF_ERROR(msb::BringUpLoopback());
+  msb::InitGuest guest(marks);
   MSB_ASSIGN_OR_RETURN(const std::unique_ptr<msb::Agent> agent,
                        msb::Agent::Create(guest, {.cgroup_directory = kCgroupDirectory}));
   guest.SetLoop(agent->loop(), [&] { agent->server().RefuseOperations(); });
   agent->on_no_children = [&] { guest.OnNoChildren(); };
   agent->on_signal = [&](int) { guest.BeginShutdown({.grace = msb::kDefaultGrace}); };
+  if (snapshot) {
+    MSB_ASSIGN_OR_RETURN(parameters, GoOnFromSnapshot(marks));
+  }
+
+  MSB_ASSIGN_OR_RETURN(msb::UniqueFd writable_layer, msb::SwitchToImage(parameters));
+  guest.SetWritableLayer(std::move(writable_layer));
+  marks.Add(BootMark::STAGE_ROOT_MOUNTED);
+  MSB_RETURN_IF_ERROR(msb::SetUpNetwork(parameters));
+  msb::SetHostname(parameters);
+  msb::MendSystemFiles("/etc", parameters);
   MSB_ASSIGN_OR_RETURN(msb::UniqueFd listener, msb::ListenVsock(msb::agent::v1::WIRE_AGENT_PORT));
   MSB_RETURN_IF_ERROR(agent->server().Listen(std::move(listener)));
   marks.Add(BootMark::STAGE_AGENT_READY);

@@ -8,14 +8,15 @@
 #include <poll.h>
 #include <sched.h>
 #include <sys/ioctl.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 #include <optional>
 #include <string>
+#include <thread>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -37,37 +38,13 @@ constexpr char kWaiting[] = "waits for its devices";
 constexpr char kBind[] = "/sys/bus/platform/drivers/virtio-mmio/bind";
 // The host answers from memory.
 constexpr absl::Duration kConfigurationTimeout = absl::Seconds(30);
+// When the first command of most sandboxes has ended.
+constexpr timespec kUntilTheRest{.tv_sec = 1, .tv_nsec = 0};
 constexpr size_t kMaxConfigurationBytes = 64 * 1024;
 constexpr size_t kMaxEntropyBytes = 256;
 
 absl::Status Failed(absl::string_view what, int error) {
   return ErrnoError(Reason::kSandboxStartFailed, what, error);
-}
-
-// /sys for as long as it lives; the image's root gets one of its own.
-class Sysfs {
- public:
-  Sysfs() = default;
-  Sysfs(const Sysfs&) = delete;
-  Sysfs& operator=(const Sysfs&) = delete;
-  ~Sysfs() { ::umount2("/sys", MNT_DETACH); }
-  absl::Status Mount() {
-    ::mkdir("/sys", 0755);
-    if (::mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "") == 0) {
-      return absl::OkStatus();
-    }
-    return Failed("mount /sys", errno);
-  }
-};
-
-// Whether the kernel has taken the device in the machine's place `index`. ENODEV where there is
-// none (yet), or no such place: the kernel looked at all of them when it booted, and found them
-// empty.
-absl::StatusOr<bool> TakeDevice(int bind, int index) {
-  const std::string name = absl::StrCat("virtio-mmio.", index);
-  if (::write(bind, name.data(), name.size()) == static_cast<ssize_t>(name.size())) return true;
-  if (errno == ENODEV) return false;
-  return Failed(absl::StrCat("the device ", name), errno);
 }
 
 absl::StatusOr<agent::v1::BootConfiguration> AskHost() {
@@ -110,31 +87,60 @@ absl::Status SeedGenerator(const std::string& entropy) {
 
 }  // namespace
 
-absl::Status AwaitDevices() {
-  Sysfs sysfs;
-  MSB_RETURN_IF_ERROR(sysfs.Mount());
-  const UniqueFd bind(::open(kBind, O_WRONLY | O_CLOEXEC));
+absl::StatusOr<LateDevices> LateDevices::Open() {
+  UniqueFd bind(::open(kBind, O_WRONLY | O_CLOEXEC));
   if (!bind.valid()) return Failed(kBind, errno);
+  return LateDevices(std::move(bind));
+}
+
+// False where the next place is empty (yet), or there is none: the kernel looked at all of them
+// when it booted, and found them so.
+absl::StatusOr<bool> LateDevices::BindNext() {
+  const std::string name = absl::StrCat("virtio-mmio.", next_);
+  if (::write(bind_.get(), name.data(), name.size()) == static_cast<ssize_t>(name.size())) {
+    ++next_;
+    return true;
+  }
+  if (errno == ENODEV) return false;
+  return Failed(absl::StrCat("the device ", name), errno);
+}
+
+absl::Status LateDevices::AwaitFirst() {
   WriteConsole(kWaiting);
-  for (int index = 0; true;) {
-    MSB_ASSIGN_OR_RETURN(const bool taken, TakeDevice(bind.get(), index));
-    if (taken) {
-      ++index;
-    } else if (index > 0) {
-      return absl::OkStatus();
-    } else {
-      // Nothing tells: an empty place has no interrupt. Without sleep, so that whoever goes on from
-      // here looks at once, and not at the next tick; the guest that is saved does not wait long.
-      ::sched_yield();
-    }
+  while (true) {
+    MSB_ASSIGN_OR_RETURN(const bool bound, BindNext());
+    if (bound) return absl::OkStatus();
+    // Nothing tells: an empty place has no interrupt. Without sleep, so that whoever goes on from
+    // here looks at once, and not at the next tick; the guest that is saved does not wait long.
+    ::sched_yield();
   }
 }
 
-absl::StatusOr<BootParameters> ReceiveBootParameters() {
+absl::Status LateDevices::Bind(int count) {
+  while (next_ < count) {
+    MSB_ASSIGN_OR_RETURN(const bool bound, BindNext());
+    if (!bound) return Failed(absl::StrCat("the machine's place ", next_), ENODEV);
+  }
+  return absl::OkStatus();
+}
+
+void LateDevices::BindRestLater() && {
+  std::thread([devices = std::move(*this)]() mutable {
+    ::nanosleep(&kUntilTheRest, nullptr);
+    absl::StatusOr<bool> bound = true;
+    while (bound.ok() && *bound) bound = devices.BindNext();
+    if (!bound.ok()) WriteConsole(bound.status().message());
+  }).detach();
+}
+
+absl::StatusOr<HostBoot> ReceiveBootParameters() {
   MSB_ASSIGN_OR_RETURN(const agent::v1::BootConfiguration configuration, AskHost());
   MSB_RETURN_IF_ERROR(SeedGenerator(configuration.entropy()));
   MSB_RETURN_IF_ERROR(SetRealtimeClock(configuration.realtime_ns()));
-  return ParseBootParameters(configuration.command_line());
+  HostBoot boot;
+  MSB_ASSIGN_OR_RETURN(boot.parameters, ParseBootParameters(configuration.command_line()));
+  boot.devices = static_cast<int>(configuration.boot_devices());
+  return boot;
 }
 
 }  // namespace msb

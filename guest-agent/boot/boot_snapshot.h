@@ -9,18 +9,43 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/unique_fd.h"
 #include "guest-agent/boot/parameters.h"
 
 namespace msb {
 
-// Says on the console that it waits, which is when the host saves the machine, and returns once the
-// machine has devices and the kernel has taken them all, in their order. So the guest that is saved
-// waits here until it ends; what returns is a new one. Needs /dev.
-absl::Status AwaitDevices();
+// Binds the kernel's driver to the devices of a machine that had none when it booted, in the order
+// of their places.
+class LateDevices {
+ public:
+  // Needs /sys. kSandboxStartFailed.
+  static absl::StatusOr<LateDevices> Open();
 
+  // Says on the console that it waits, which is when the host saves the machine, and returns once
+  // there is a device in the first place, and bound. So the guest that is saved waits here until it
+  // ends; what returns is a new one.
+  absl::Status AwaitFirst();
+  // All in the first `count` places. An empty one among them is an error.
+  absl::Status Bind(int count);
+  // In a thread of its own, after a while: what can wait until the guest serves. A device that
+  // cannot be bound is told on the console.
+  void BindRestLater() &&;
+
+ private:
+  explicit LateDevices(UniqueFd bind) : bind_(std::move(bind)) {}
+  absl::StatusOr<bool> BindNext();
+
+  UniqueFd bind_;
+  int next_ = 0;  // place
+};
+
+struct HostBoot {
+  BootParameters parameters;
+  int devices = 0;  // that the boot needs
+};
 // Asks the host what this guest is to be. Behind it the kernel's generator has a state that no
 // other guest of the snapshot shares, and the clock is the host's.
-absl::StatusOr<BootParameters> ReceiveBootParameters();
+absl::StatusOr<HostBoot> ReceiveBootParameters();
 
 }  // namespace msb
 

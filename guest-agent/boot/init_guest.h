@@ -35,12 +35,12 @@ inline constexpr absl::Duration kLastMarkWait = absl::Milliseconds(500);
 // Belongs to the loop's thread.
 class InitGuest final : public Guest {
  public:
-  // `writable_layer`: root of the file system below the root's overlay.
-  InitGuest(BootMarks& marks, UniqueFd writable_layer)
-      : marks_(marks), writable_layer_(std::move(writable_layer)) {}
+  explicit InitGuest(BootMarks& marks) : marks_(marks) {}
 
   // Before anything else. `on_shutdown` is called when the end begins.
   void SetLoop(EventLoop& loop, std::function<void()> on_shutdown);
+  // Root of the file system below the root's overlay. Before the first call from the host.
+  void SetWritableLayer(UniqueFd top) { writable_layer_ = std::move(top); }
 
   absl::Status SetClock(uint64_t nanoseconds) override;
   agent::v1::GuestStats Stats() override;
@@ -59,7 +59,7 @@ class InitGuest final : public Guest {
   [[noreturn]] void End();
 
   BootMarks& marks_;
-  const UniqueFd writable_layer_;
+  UniqueFd writable_layer_;
   EventLoop* loop_ = nullptr;
   std::function<void()> on_shutdown_;
   bool ending_ = false;

@@ -130,11 +130,16 @@ absl::StatusOr<Ipv4Network> ParseIpv4Network(absl::string_view text) {
   return network;
 }
 
-absl::Status SetUpNetwork(const BootParameters& parameters) {
+absl::Status BringUpLoopback() {
   const UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (!socket.valid()) return Failed("socket");
-  MSB_RETURN_IF_ERROR(BringUp(socket, "lo"));
+  return BringUp(socket, "lo");
+}
+
+absl::Status SetUpNetwork(const BootParameters& parameters) {
   if (parameters.address.empty()) return absl::OkStatus();
+  const UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!socket.valid()) return Failed("socket");
   MSB_ASSIGN_OR_RETURN(const Ipv4Network network, ParseIpv4Network(parameters.address));
   ifreq request = Request(kInterface);
   request.ifr_addr = Ipv4Socket(network.address);

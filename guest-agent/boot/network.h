@@ -23,6 +23,9 @@ struct Ipv4Network {
 // Of "10.0.2.15/24". kInvalidArgument.
 absl::StatusOr<Ipv4Network> ParseIpv4Network(absl::string_view text);
 
+absl::Status BringUpLoopback();
+
+// eth0, where the parameters have an address for it.
 absl::Status SetUpNetwork(const BootParameters& parameters);
 
 }  // namespace msb

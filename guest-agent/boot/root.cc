@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/error.h"
@@ -96,35 +97,38 @@ absl::Status MoveRoot() {
   return absl::OkStatus();
 }
 
-}  // namespace
+// What MountSystem has mounted at the top: the rest is below.
+constexpr const char* kSystem[] = {"/proc", "/dev", "/sys", "/run"};
 
-absl::StatusOr<BootParameters> PrepareInitramfs() {
-  MSB_RETURN_IF_ERROR(Mount({"proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, ""}));
-  MSB_ASSIGN_OR_RETURN(const std::string command_line, ReadCommandLine());
-  MSB_RETURN_IF_ERROR(Mount({"dev", "/dev", "devtmpfs", MS_NOSUID, "mode=0755"}));
-  return ParseBootParameters(command_line);
-}
-
-absl::StatusOr<UniqueFd> SwitchToImage(const BootParameters& parameters) {
-  ::mkdir(kLower, 0755);
-  if (::chdir(kLower) != 0) return ErrnoError(Reason::kSandboxStartFailed, kLower, errno);
-  MSB_ASSIGN_OR_RETURN(const std::string lower, MountImage(parameters));
-  MSB_ASSIGN_OR_RETURN(UniqueFd upper, MountWritableLayer(parameters));
-  const std::string options =
-      absl::StrCat("lowerdir=", lower, ",upperdir=/upper/upper,workdir=/upper/work");
-  MSB_RETURN_IF_ERROR(Mount({"overlay", kNewRoot, "overlay", 0, options.c_str()}));
-  if (::chdir(kNewRoot) != 0) {
-    return ErrnoError(Reason::kSandboxStartFailed, "enter the image", errno);
+// By descriptor: behind the switch no path leads to them.
+absl::StatusOr<std::vector<UniqueFd>> OpenSystem() {
+  std::vector<UniqueFd> tops;
+  for (const char* path : kSystem) {
+    tops.emplace_back(::open(path, O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!tops.back().valid()) return ErrnoError(Reason::kSandboxStartFailed, path, errno);
   }
-  MSB_RETURN_IF_ERROR(Mount({"/proc", "proc", nullptr, MS_MOVE, nullptr}));
-  MSB_RETURN_IF_ERROR(Mount({"/dev", "dev", nullptr, MS_MOVE, nullptr}));
-  MSB_RETURN_IF_ERROR(MoveRoot());
-  return upper;
+  return tops;
 }
+
+// Within the image, whose own links then lead where they should.
+absl::Status MoveSystem(const std::vector<UniqueFd>& tops) {
+  for (size_t i = 0; i < tops.size(); ++i) {
+    const auto move = [&] {
+      return ::move_mount(tops[i].get(), "", AT_FDCWD, kSystem[i], MOVE_MOUNT_F_EMPTY_PATH) == 0;
+    };
+    if (move() || (errno == ENOENT && ::mkdir(kSystem[i], 0755) == 0 && move())) continue;
+    return ErrnoError(Reason::kSandboxStartFailed, absl::StrCat("move ", kSystem[i]), errno);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
 
 absl::Status MountSystem() {
   constexpr unsigned long kPlain = MS_NOSUID | MS_NODEV | MS_NOEXEC;
   const MountPoint mounts[] = {
+      {"proc", "/proc", "proc", kPlain, ""},
+      {"dev", "/dev", "devtmpfs", MS_NOSUID, "mode=0755"},
       {"sysfs", "/sys", "sysfs", kPlain, ""},
       {"cgroup2", "/sys/fs/cgroup", "cgroup2", kPlain, "", Need::kOptional},
       {"devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "mode=0620,gid=5,ptmxmode=0666"},
@@ -143,8 +147,30 @@ absl::Status MountSystem() {
       WriteConsole(absl::StrCat("symlink ", link, ": errno ", errno));
     }
   }
-  if (::mkdir("/tmp", 01777) == 0) ::chmod("/tmp", 01777);
   return absl::OkStatus();
+}
+
+absl::StatusOr<BootParameters> ReadBootParameters() {
+  MSB_ASSIGN_OR_RETURN(const std::string command_line, ReadCommandLine());
+  return ParseBootParameters(command_line);
+}
+
+absl::StatusOr<UniqueFd> SwitchToImage(const BootParameters& parameters) {
+  ::mkdir(kLower, 0755);
+  if (::chdir(kLower) != 0) return ErrnoError(Reason::kSandboxStartFailed, kLower, errno);
+  MSB_ASSIGN_OR_RETURN(const std::string lower, MountImage(parameters));
+  MSB_ASSIGN_OR_RETURN(UniqueFd upper, MountWritableLayer(parameters));
+  const std::string options =
+      absl::StrCat("lowerdir=", lower, ",upperdir=/upper/upper,workdir=/upper/work");
+  MSB_RETURN_IF_ERROR(Mount({"overlay", kNewRoot, "overlay", 0, options.c_str()}));
+  if (::chdir(kNewRoot) != 0) {
+    return ErrnoError(Reason::kSandboxStartFailed, "enter the image", errno);
+  }
+  MSB_ASSIGN_OR_RETURN(const std::vector<UniqueFd> system, OpenSystem());
+  MSB_RETURN_IF_ERROR(MoveRoot());
+  MSB_RETURN_IF_ERROR(MoveSystem(system));
+  if (::mkdir("/tmp", 01777) == 0) ::chmod("/tmp", 01777);
+  return upper;
 }
 
 }  // namespace msb

@@ -13,16 +13,18 @@
 
 namespace msb {
 
-// Mounts /proc and /dev of the initramfs and reads the kernel's command line.
-absl::StatusOr<BootParameters> PrepareInitramfs();
-
-// Behind it the process lives in the image. Returns the root directory of the writable layer's file
-// system, which no path of the new root leads to (it is needed to remount it at the end).
-absl::StatusOr<UniqueFd> SwitchToImage(const BootParameters& parameters);
-
-// /sys, /run, /dev/pts and all that a Linux program takes for granted. Only what commands cannot do
-// without is an error.
+// Mounts /proc, /sys, /run, /dev with what belongs there, and all that a Linux program takes for
+// granted. Only what commands cannot do without is an error. In the initramfs: none of it depends
+// on the image, and what a boot snapshot holds need not be done again.
 absl::Status MountSystem();
+
+// Of the kernel's command line. Needs /proc.
+absl::StatusOr<BootParameters> ReadBootParameters();
+
+// Behind it the process lives in the image, and what MountSystem has mounted too. Returns the root
+// directory of the writable layer's file system, which no path of the new root leads to (it is
+// needed to remount it at the end).
+absl::StatusOr<UniqueFd> SwitchToImage(const BootParameters& parameters);
 
 }  // namespace msb
 

@@ -24,6 +24,11 @@ absl::Status SetNonBlocking(int fd) {
       Syscall("fcntl", [&] { return ::fcntl(fd, F_SETFL, flags | O_NONBLOCK); }));
 }
 
+// All but rng and balloon.
+uint32_t BootDevices(const msb::vmm::v1::VmSpec& spec) {
+  return static_cast<uint32_t>(1 + spec.disks_size() + spec.file_systems_size() + spec.has_net());
+}
+
 // It fails only where CheckSeccomp did.
 void ConfineDiskThread() { MSB_CHECK(ConfineThread(SeccompPolicy::kDisk).ok()); }
 
@@ -85,7 +90,8 @@ absl::Status DeviceSet::AddVsock(EventLoop& loop, const msb::vmm::v1::VmSpec& sp
   vsock_ = std::make_unique<VsockDevice>(loop, spec.vsock().guest_cid());
   vsock_->RegisterHostService(MarkService::kPort, mark_service_);
   if (spec.has_restore()) {
-    MSB_ASSIGN_OR_RETURN(boot_service_, BootService::Create(loop, spec.command_line()));
+    MSB_ASSIGN_OR_RETURN(boot_service_,
+                         BootService::Create(loop, spec.command_line(), BootDevices(spec)));
     vsock_->RegisterHostService(BootService::kPort, *boot_service_);
   }
   if (ready.ok()) ready = vsock_->Listen(std::move(listener));
@@ -108,11 +114,11 @@ absl::Status DeviceSet::AddNet(EventLoop& loop, const msb::vmm::v1::VmSpec& spec
 
 std::vector<VirtioDevice*> DeviceSet::devices() const {
   std::vector<VirtioDevice*> list;
-  for (const NamedDisk& disk : disks_) list.push_back(disk.device.get());
   if (vsock_ != nullptr) list.push_back(vsock_.get());
-  if (rng_ != nullptr) list.push_back(rng_.get());
+  for (const NamedDisk& disk : disks_) list.push_back(disk.device.get());
   for (const auto& file_system : file_systems_) list.push_back(file_system.get());
   if (net_ != nullptr) list.push_back(net_.get());
+  if (rng_ != nullptr) list.push_back(rng_.get());
   return list;
 }
 

@@ -41,8 +41,8 @@ class DeviceSet {
                                                            BootMarkObserver& marks,
                                                            Seccomp seccomp);
 
-  // In the order in which the guest is to find them: disks (vda, vdb, ...), vsock, rng, file
-  // systems, net.
+  // In the order in which the guest is to find them: vsock, disks (vda, vdb, ...), file systems,
+  // net, and last what its boot does not need: rng.
   std::vector<VirtioDevice*> devices() const;
 
   // Sets the fields of the devices.

@@ -18,9 +18,10 @@
 namespace msb {
 namespace {
 
-absl::StatusOr<std::string> FrameOf(std::string command_line) {
+absl::StatusOr<std::string> FrameOf(std::string command_line, uint32_t boot_devices) {
   agent::v1::BootConfiguration configuration;
   configuration.set_command_line(std::move(command_line));
+  configuration.set_boot_devices(boot_devices);
   std::string entropy(BootService::kEntropyBytes, '\0');
   // Up to 256 bytes come whole.
   MSB_RETURN_IF_ERROR(
@@ -39,8 +40,9 @@ absl::StatusOr<std::string> FrameOf(std::string command_line) {
 
 // The frame lies in a socket from now on: nothing is made once the guest runs.
 absl::StatusOr<std::unique_ptr<BootService>> BootService::Create(EventLoop& loop,
-                                                                 std::string command_line) {
-  MSB_ASSIGN_OR_RETURN(const std::string frame, FrameOf(std::move(command_line)));
+                                                                 std::string command_line,
+                                                                 uint32_t boot_devices) {
+  MSB_ASSIGN_OR_RETURN(const std::string frame, FrameOf(std::move(command_line), boot_devices));
   int ends[2];
   MSB_RETURN_IF_ERROR(Syscall("socketpair", [&] {
     return ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends);

@@ -28,10 +28,11 @@ class BootService final : public HostService {
   static constexpr uint32_t kLastAgentPort = msb::agent::v1::WIRE_LAST_RESERVED_PORT;
   static constexpr size_t kEntropyBytes = 64;
 
-  // For a guest with these words for its agent; the rest of the configuration is made here. `loop`
-  // outlives the service. kHostError.
+  // For a guest with these words for its agent, and so many devices that its boot needs; the rest
+  // of the configuration is made here. `loop` outlives the service. kHostError.
   static absl::StatusOr<std::unique_ptr<BootService>> Create(EventLoop& loop,
-                                                             std::string command_line);
+                                                             std::string command_line,
+                                                             uint32_t boot_devices);
 
   // Once in the machine's life: the entropy is for the first who asks, which is the agent, before
   // anything else of the guest runs.

@@ -33,7 +33,7 @@ std::string ReadToEnd(HostStream& stream) {
 class BootServiceTest : public testing::Test {
  protected:
   std::unique_ptr<BootService> Make(const std::string& words) {
-    auto service = BootService::Create(*loop_, words);
+    auto service = BootService::Create(*loop_, words, kDevices);
     MSB_CHECK(service.ok());
     return *std::move(service);
   }
@@ -47,6 +47,7 @@ class BootServiceTest : public testing::Test {
     return configuration;
   }
 
+  static constexpr uint32_t kDevices = 4;
   const std::unique_ptr<EventLoop> loop_ = EventLoop::Create().value();
 };
 
@@ -57,6 +58,7 @@ TEST_F(BootServiceTest, TellsTheWordsAndBringsEntropyAndTheTime) {
   ASSERT_NE(stream, nullptr);
   const BootConfiguration configuration = Received(*stream);
   EXPECT_EQ(configuration.command_line(), words);
+  EXPECT_EQ(configuration.boot_devices(), kDevices);
   EXPECT_EQ(configuration.entropy().size(), BootService::kEntropyBytes);
   const absl::Time told = absl::FromUnixNanos(static_cast<int64_t>(configuration.realtime_ns()));
   EXPECT_LT(absl::AbsDuration(absl::Now() - told), absl::Minutes(1));
