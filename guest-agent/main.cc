@@ -58,11 +58,13 @@ absl::StatusOr<msb::BootParameters> GoOnFromSnapshot(msb::BootMarks& marks) {
   MSB_ASSIGN_OR_RETURN(msb::LateDevices devices, msb::LateDevices::Open());
   MSB_RETURN_IF_ERROR(devices.AwaitFirst());
   marks.Clear();
-  marks.Add(BootMark::STAGE_AGENT_STARTED);
   marks.Connect();
   MSB_ASSIGN_OR_RETURN(msb::HostBoot boot, msb::ReceiveBootParameters());
   MSB_RETURN_IF_ERROR(devices.Bind(boot.devices));
   std::move(devices).BindRestLater();
+  // From here on the snapshot has done its part: what fails now is the image's or the disk's.
+  marks.Add(BootMark::STAGE_AGENT_STARTED);
+  marks.TrySendNow();
   return boot.parameters;
 }
 

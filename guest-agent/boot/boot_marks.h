@@ -29,6 +29,10 @@ class BootMarks {
   void Add(agent::v1::BootMark::Stage stage, absl::string_view detail = "");
   // Forgets what waits.
   void Clear() { waiting_.clear(); }
+  // Sends what waits if the connection stands, and keeps that open.
+  void TrySendNow() {
+    if (socket_.valid()) TrySend();
+  }
   // Sends what waits now, or from the loop once the connection stands, then closes it.
   void SendFrom(EventLoop& loop);
   // Sends what waits and waits for the host to have it, at most for `limit`.

@@ -114,7 +114,8 @@ absl::StatusOr<std::vector<UniqueFd>> OpenSystem() {
 absl::Status MoveSystem(const std::vector<UniqueFd>& tops) {
   for (size_t i = 0; i < tops.size(); ++i) {
     const auto move = [&] {
-      return ::move_mount(tops[i].get(), "", AT_FDCWD, kSystem[i], MOVE_MOUNT_F_EMPTY_PATH) == 0;
+      return ::move_mount(tops[i].get(), "", AT_FDCWD, kSystem[i],
+                          MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS) == 0;
     };
     if (move() || (errno == ENOENT && ::mkdir(kSystem[i], 0755) == 0 && move())) continue;
     return ErrnoError(Reason::kSandboxStartFailed, absl::StrCat("move ", kSystem[i]), errno);

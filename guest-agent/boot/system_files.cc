@@ -72,8 +72,13 @@ void MendSystemFiles(const std::string& etc, const BootParameters& parameters) {
   }
   // A symlink that leads nowhere (an image made for systemd-resolved) is as good as no file.
   if (servers.empty() && ::access(resolv_path.c_str(), F_OK) == 0) return;
-  ::unlink(resolv_path.c_str());
-  WriteSmallFile(resolv_path, servers.empty() ? "# no name server\n" : servers, O_TRUNC);
+  if (servers.empty()) servers = "# no name server\n";
+  struct stat info {};
+  const bool regular = ::lstat(resolv_path.c_str(), &info) == 0 && S_ISREG(info.st_mode);
+  // A sandbox that starts again has it already.
+  if (regular && ReadSmallFile(resolv_path) == servers) return;
+  if (!regular) ::unlink(resolv_path.c_str());
+  WriteSmallFile(resolv_path, servers, O_TRUNC);
 }
 
 void SetHostname(const BootParameters& parameters) {

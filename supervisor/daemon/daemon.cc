@@ -64,8 +64,7 @@ absl::Status Daemon::StartThreads() {
 }
 
 absl::Status Daemon::RecoverSandboxes() {
-  MSB_ASSIGN_OR_RETURN(snapshots_, BootSnapshots::Open(*launcher_, BootSnapshotOptionsOf(
-                                                                       config_, engines_, *data_)));
+  snapshots_ = BootSnapshots::Open(*launcher_, BootSnapshotOptionsOf(config_, engines_, *data_));
   std::vector<EventLoop*> io_loops;
   for (const auto& thread : io_) io_loops.push_back(&thread->loop());
   registry_ = std::make_unique<Registry>(SandboxContext{.config = config_,

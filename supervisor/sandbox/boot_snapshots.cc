@@ -32,10 +32,14 @@ namespace msb {
 namespace {
 
 constexpr unsigned kPrivateMode = 0700;
-constexpr char kMemory[] = "/memory";
-constexpr char kState[] = "/state";
+constexpr char kMemory[] = "memory";
+constexpr char kState[] = "state";
 constexpr char kIdentity[] = "/identity";
 constexpr char kStaging[] = ".making";
+// Saving takes the longer the more there is to look at.
+constexpr uint32_t kMaxMemoryMib = 16 * 1024;
+constexpr absl::Duration kLongestRetry = absl::Hours(1);
+constexpr size_t kMaxFailures = 1024;
 // From the end of the boot's own time limit, which the VMM keeps, to the end of our patience.
 constexpr absl::Duration kMargin = absl::Seconds(5);
 
@@ -48,13 +52,20 @@ absl::StatusOr<std::string> FileIdentity(const std::string& path) {
                       info.st_ctim.tv_nsec, "\n");
 }
 
-absl::StatusOr<std::shared_ptr<const LaunchSnapshot>> OpenFiles(const std::string& directory,
+absl::StatusOr<UniqueFd> OpenDirectory(const std::string& path) {
+  MSB_ASSIGN_OR_RETURN(const int fd, Syscall(path, [&] {
+                         return ::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+                       }));
+  return UniqueFd(fd);
+}
+
+absl::StatusOr<std::shared_ptr<const LaunchSnapshot>> OpenFiles(const UniqueFd& directory,
                                                                 LaunchSnapshot::Use use) {
   const int flags = use == LaunchSnapshot::Use::kSave ? O_RDWR | O_CREAT | O_EXCL : O_RDONLY;
   const auto open = [&](const char* name) -> absl::StatusOr<UniqueFd> {
-    const std::string path = absl::StrCat(directory, name);
-    MSB_ASSIGN_OR_RETURN(const int fd, Syscall(path, [&] {
-                           return ::open(path.c_str(), flags | O_CLOEXEC | O_NOFOLLOW, 0600);
+    MSB_ASSIGN_OR_RETURN(const int fd, Syscall(name, [&] {
+                           return ::openat(directory.get(), name, flags | O_CLOEXEC | O_NOFOLLOW,
+                                           0600);
                          }));
     return UniqueFd(fd);
   };
@@ -109,11 +120,15 @@ MachineShape ShapeOf(const LaunchSpec& spec) {
           .initramfs_path = spec.initramfs_path};
 }
 
-absl::StatusOr<std::unique_ptr<BootSnapshots>> BootSnapshots::Open(Launcher& launcher,
-                                                                   Options options) {
+std::unique_ptr<BootSnapshots> BootSnapshots::Open(Launcher& launcher, Options options) {
   std::unique_ptr<BootSnapshots> snapshots(new BootSnapshots(launcher, std::move(options)));
-  MSB_RETURN_IF_ERROR(snapshots->ClearLeftovers());
-  if (snapshots->options_.max_count > 0) {
+  const absl::Status cleared = snapshots->ClearLeftovers();
+  if (!cleared.ok()) {
+    // Sandboxes start without, too.
+    MSB_LOG(kError) << "no boot snapshots: " << cleared.message();
+    snapshots->max_count_ = 0;
+  }
+  if (snapshots->max_count_ > 0) {
     snapshots->thread_ = std::thread([raw = snapshots.get()] { raw->Run(); });
   }
   return snapshots;
@@ -122,7 +137,9 @@ absl::StatusOr<std::unique_ptr<BootSnapshots>> BootSnapshots::Open(Launcher& lau
 BootSnapshots::BootSnapshots(Launcher& launcher, Options options)
     : launcher_(launcher),
       options_(std::move(options)),
-      boot_id_(ReadHostFile("/proc/sys/kernel/random/boot_id").value_or("")) {}
+      boot_id_(ReadHostFile("/proc/sys/kernel/random/boot_id").value_or("")),
+      // Without, nothing would tell the machines of one boot from those of the next.
+      max_count_(boot_id_.empty() ? 0 : options_.max_count) {}
 
 BootSnapshots::~BootSnapshots() {
   {
@@ -140,7 +157,8 @@ absl::Status BootSnapshots::ClearLeftovers() {
   MSB_RETURN_IF_ERROR(launcher_.RemoveLogs(plan));
   for (const std::string& name : FoldersIn(options_.directory)) {
     const auto identity = ReadHostFile(PathOf(name) + kIdentity);
-    if (identity.ok() && absl::StrContains(*identity, boot_id_)) continue;
+    const bool whole = name[0] != '.' && identity.ok();
+    if (max_count_ > 0 && whole && absl::StrContains(*identity, boot_id_)) continue;
     MSB_RETURN_IF_ERROR(RemoveTree(PathOf(name)));
   }
   return absl::OkStatus();
@@ -165,46 +183,58 @@ absl::StatusOr<std::string> BootSnapshots::IdentityOf(const MachineShape& shape)
   return identity;
 }
 
-bool BootSnapshots::IsCurrent(const MachineShape& shape) const {
-  if (boot_id_.empty()) return false;
+// As it was when `directory` was opened, whatever its path leads to later.
+bool BootSnapshots::IsCurrent(const MachineShape& shape, const UniqueFd& directory) const {
   const auto wanted = IdentityOf(shape);
-  const auto found = ReadHostFile(PathOf(shape.Name()) + kIdentity);
+  const auto found = ReadHostFile(absl::StrCat("/proc/self/fd/", directory.get(), kIdentity));
   return wanted.ok() && found.ok() && *wanted == *found;
 }
 
+bool BootSnapshots::IsCurrent(const MachineShape& shape) const {
+  const auto directory = OpenDirectory(PathOf(shape.Name()));
+  return directory.ok() && IsCurrent(shape, *directory);
+}
+
 std::shared_ptr<const LaunchSnapshot> BootSnapshots::Find(const MachineShape& shape) {
-  if (options_.max_count == 0) return nullptr;
-  {
-    absl::MutexLock lock(&mutex_);
-    if (given_up_.contains(shape.Name())) return nullptr;
-  }
-  if (!IsCurrent(shape)) return nullptr;
-  const std::string path = PathOf(shape.Name());
-  auto files = OpenFiles(path, LaunchSnapshot::Use::kRestore);
+  if (max_count_ == 0) return nullptr;
+  const auto directory = OpenDirectory(PathOf(shape.Name()));
+  if (!directory.ok() || !IsCurrent(shape, *directory)) return nullptr;
+  auto files = OpenFiles(*directory, LaunchSnapshot::Use::kRestore);
   if (!files.ok()) return nullptr;
-  ::utimensat(AT_FDCWD, (path + kIdentity).c_str(), nullptr, 0);  // used now
+  ::utimensat(AT_FDCWD, absl::StrCat("/proc/self/fd/", directory->get(), kIdentity).c_str(),
+              nullptr, 0);  // used now
   return *std::move(files);
 }
 
 void BootSnapshots::MakeLater(const MachineShape& shape) {
-  if (options_.max_count == 0) return;
+  if (max_count_ == 0 || shape.memory_mib > kMaxMemoryMib) return;
   absl::MutexLock lock(&mutex_);
   const bool known = std::any_of(wanted_.begin(), wanted_.end(), [&](const Wanted& wanted) {
     return wanted.shape.Name() == shape.Name();
   });
-  if (known || given_up_.contains(shape.Name())) return;
+  // Who starts machines of ever new shapes gets no more than is kept at a time.
+  if (known || wanted_.size() >= max_count_) return;
+  const auto failure = failures_.find(shape.Name());
+  if (failure != failures_.end() && absl::Now() < failure->second.again) return;
   wanted_.push_back({.shape = shape, .due = absl::Now() + options_.delay});
 }
 
 void BootSnapshots::GiveUp(const MachineShape& shape, absl::string_view why) {
-  MSB_LOG(kWarning) << "no boot snapshot of " << shape.Name()
-                    << " until the daemon starts again: " << why;
-  {
-    absl::MutexLock lock(&mutex_);
-    given_up_.insert(shape.Name());
-  }
   // The rest goes at the next start of the daemon, or with the next of that name.
   ::unlink((PathOf(shape.Name()) + kIdentity).c_str());
+  NoteFailure(shape, why);
+}
+
+// The first time may be the host's bad moment; what fails again and again is tried ever more
+// rarely.
+void BootSnapshots::NoteFailure(const MachineShape& shape, absl::string_view why) {
+  absl::MutexLock lock(&mutex_);
+  if (failures_.size() >= kMaxFailures) failures_.clear();
+  Failure& failure = failures_[shape.Name()];
+  failure.wait = std::clamp(failure.wait * 2, options_.first_retry, kLongestRetry);
+  failure.again = absl::Now() + failure.wait;
+  MSB_LOG(kWarning) << "no boot snapshot of " << shape.Name() << " for the next "
+                    << absl::FormatDuration(failure.wait) << ": " << why;
 }
 
 std::vector<std::string> BootSnapshots::List() const {
@@ -224,7 +254,7 @@ void BootSnapshots::Run() {
     const absl::Status made = Make(shape);
     if (ending_.cancelled()) return;
     if (!made.ok()) {
-      GiveUp(shape, made.message());
+      NoteFailure(shape, made.message());
       continue;
     }
     MSB_LOG(kInfo) << "boot snapshot of " << shape.Name() << " made in "
@@ -261,9 +291,10 @@ absl::Status BootSnapshots::Make(const MachineShape& shape) {
   spec.kernel_path = shape.kernel_path;
   spec.initramfs_path = shape.initramfs_path;
   spec.boot_timeout_ms = static_cast<uint32_t>(absl::ToInt64Milliseconds(options_.boot_timeout));
-  MSB_ASSIGN_OR_RETURN(spec.snapshot, OpenFiles(StagingPath(), LaunchSnapshot::Use::kSave));
+  MSB_ASSIGN_OR_RETURN(const UniqueFd staging, OpenDirectory(StagingPath()));
+  MSB_ASSIGN_OR_RETURN(spec.snapshot, OpenFiles(staging, LaunchSnapshot::Use::kSave));
   absl::Status made = RunMachine(spec);
-  if (made.ok()) made = MakeRoom();
+  if (made.ok()) made = MakeRoom(shape);
   if (made.ok()) made = Publish(shape, identity);
   if (!made.ok()) RemoveTree(StagingPath()).IgnoreError();
   return made;
@@ -310,11 +341,12 @@ absl::Status BootSnapshots::Publish(const MachineShape& shape, const std::string
   return Syscall(path, [&] { return ::rename(StagingPath().c_str(), path.c_str()); }).status();
 }
 
-// For one more. Machines that go on from one have it open.
-absl::Status BootSnapshots::MakeRoom() {
-  std::vector<Kept> kept = ListKept(options_.directory);
-  for (size_t i = 0; kept.size() - i >= options_.max_count && i < kept.size(); ++i) {
-    MSB_RETURN_IF_ERROR(RemoveTree(PathOf(kept[i].name)));
+// For one more, or another of that shape. Machines that go on from one have it open.
+absl::Status BootSnapshots::MakeRoom(const MachineShape& shape) {
+  std::vector<Kept> others = ListKept(options_.directory);
+  std::erase_if(others, [&](const Kept& kept) { return kept.name == shape.Name(); });
+  for (size_t i = 0; i < others.size() && others.size() - i >= max_count_; ++i) {
+    MSB_RETURN_IF_ERROR(RemoveTree(PathOf(others[i].name)));
   }
   return absl::OkStatus();
 }

@@ -10,8 +10,8 @@
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -51,13 +51,15 @@ class BootSnapshots {
     uint32_t max_count = 0;       // the least recently used goes; 0: none are made or used
     absl::Duration delay;         // from a start without to the making
     absl::Duration boot_timeout;  // of the machine that is made
+    absl::Duration first_retry = absl::Minutes(1);  // behind a failure; doubles with each
     // Programs that run machines: a snapshot is of one version of them. And how the host runs them.
     std::vector<std::string> programs;
     std::string host;
   };
 
-  // Clears up what an earlier life of the daemon left half made. `launcher` outlives it.
-  static absl::StatusOr<std::unique_ptr<BootSnapshots>> Open(Launcher& launcher, Options options);
+  // Clears up what an earlier life of the daemon left half made; where that fails, none are made or
+  // used. `launcher` outlives it.
+  static std::unique_ptr<BootSnapshots> Open(Launcher& launcher, Options options);
   BootSnapshots(const BootSnapshots&) = delete;
   BootSnapshots& operator=(const BootSnapshots&) = delete;
   // Breaks off what is being made.
@@ -67,8 +69,7 @@ class BootSnapshots {
   std::shared_ptr<const LaunchSnapshot> Find(const MachineShape& shape);
   // A machine has booted without one.
   void MakeLater(const MachineShape& shape);
-  // A machine did not come up from it: `why`. Neither used nor made again in this life of the
-  // daemon.
+  // A machine did not come up from it: `why`. It is not used again, and for a while none is made.
   void GiveUp(const MachineShape& shape, absl::string_view why);
 
   // Names of the shapes that there is one of, sorted.
@@ -81,7 +82,9 @@ class BootSnapshots {
   std::string StagingPath() const;
   // What a snapshot is of: it is worth nothing when any of it has changed.
   absl::StatusOr<std::string> IdentityOf(const MachineShape& shape) const;
+  bool IsCurrent(const MachineShape& shape, const UniqueFd& directory) const;
   bool IsCurrent(const MachineShape& shape) const;
+  void NoteFailure(const MachineShape& shape, absl::string_view why) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status ClearLeftovers();
 
   // The thread.
@@ -91,7 +94,7 @@ class BootSnapshots {
   absl::Status Make(const MachineShape& shape);
   absl::Status RunMachine(const LaunchSpec& spec);
   absl::Status Publish(const MachineShape& shape, const std::string& identity);
-  absl::Status MakeRoom();
+  absl::Status MakeRoom(const MachineShape& shape);
 
   struct Wanted {
     MachineShape shape;
@@ -101,11 +104,16 @@ class BootSnapshots {
   Launcher& launcher_;
   const Options options_;
   const std::string boot_id_;  // of the host
+  uint32_t max_count_;
   Cancellation ending_;
   mutable absl::Mutex mutex_;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
   std::deque<Wanted> wanted_ ABSL_GUARDED_BY(mutex_);
-  std::set<std::string> given_up_ ABSL_GUARDED_BY(mutex_);  // names of shapes
+  struct Failure {
+    absl::Duration wait;
+    absl::Time again;
+  };
+  std::map<std::string, Failure> failures_ ABSL_GUARDED_BY(mutex_);  // by names of shapes
   std::thread thread_;
 };
 

@@ -47,15 +47,16 @@ class BootSnapshotsTest : public testing::Test {
     launcher_.after_launch = [this](FakeMachine& machine) { Save(machine); };
   }
 
-  void Open(uint32_t max_count = 8) {
+  void Open(uint32_t max_count = 8, absl::Duration first_retry = absl::Minutes(1)) {
     snapshots_.reset();
-    snapshots_ = *BootSnapshots::Open(launcher_, {.directory = dir_.path() + "/kept",
-                                                  .id = "boot-snapshot-test",
-                                                  .max_count = max_count,
-                                                  .delay = absl::ZeroDuration(),
-                                                  .boot_timeout = absl::Seconds(30),
-                                                  .programs = {dir_.path() + "/vmm"},
-                                                  .host = "this one"});
+    snapshots_ = BootSnapshots::Open(launcher_, {.directory = dir_.path() + "/kept",
+                                                 .id = "boot-snapshot-test",
+                                                 .max_count = max_count,
+                                                 .delay = absl::ZeroDuration(),
+                                                 .boot_timeout = absl::Seconds(30),
+                                                 .first_retry = first_retry,
+                                                 .programs = {dir_.path() + "/vmm"},
+                                                 .host = "this one"});
   }
   MachineShape Shape(uint32_t memory_mib = 512) const {
     return {.engine = msb::vmm::v1::ENGINE_QEMU,
@@ -140,7 +141,7 @@ TEST_F(BootSnapshotsTest, TheLeastRecentlyUsedGoes) {
   EXPECT_THAT(snapshots_->List(), ElementsAre("qemu-1-100", "qemu-1-300"));
 }
 
-TEST_F(BootSnapshotsTest, WhatCannotBeMadeIsNotTriedAgain) {
+TEST_F(BootSnapshotsTest, WhatCannotBeMadeIsNotTriedAgainAtOnce) {
   Open();
   launcher_.after_launch = [&, first = true](FakeMachine& machine) mutable {
     if (machine.spec().memory_mib != 512) return Save(machine);
@@ -153,6 +154,19 @@ TEST_F(BootSnapshotsTest, WhatCannotBeMadeIsNotTriedAgain) {
   MakeAndWait(Shape(128));
   EXPECT_EQ(snapshots_->Find(Shape()), nullptr);
   EXPECT_THAT(snapshots_->List(), ElementsAre("qemu-1-128", "qemu-1-256"));
+}
+
+TEST_F(BootSnapshotsTest, AFailureIsForgottenInTime) {
+  Open(/*max_count=*/8, /*first_retry=*/absl::ZeroDuration());
+  absl::Notification failed;
+  launcher_.after_launch = [&](FakeMachine& machine) {
+    if (failed.HasBeenNotified()) return Save(machine);
+    machine.End(Reason::kQemuError, "no luck");
+    failed.Notify();
+  };
+  snapshots_->MakeLater(Shape());
+  failed.WaitForNotification();
+  while (snapshots_->Find(Shape()) == nullptr) snapshots_->MakeLater(Shape());
 }
 
 TEST_F(BootSnapshotsTest, OneThatWasGivenUpIsNotUsedNorByTheNextDaemon) {

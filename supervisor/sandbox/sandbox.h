@@ -144,6 +144,7 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
     LaunchedVmm vmm;
     std::map<std::string, UniqueFd> companions;  // pidfds, by name, of those that are watched
     ImageConfig image;
+    bool restored = false;  // has gone on from a boot snapshot
     std::shared_ptr<VmmControl> control;
     std::shared_ptr<AgentClient> agent;  // once the guest is ready
   };

@@ -143,7 +143,8 @@ void Sandbox::OnCleared(VmmEnd end) {
   for (auto& port : *record_.spec.mutable_network()->mutable_ports()) port.set_bound_port(0);
   record_.pid = 0;
   record_.companions.clear();
-  if (fell_from && verdict.failed && stop_waiters_.empty() && !start_waiters_.empty()) {
+  const bool wanted = stop_waiters_.empty() && !start_waiters_.empty();
+  if (fell_from && wanted && MayBeTheSnapshots(verdict)) {
     return BootInstead(*fell_from, verdict,
                        record_.has_vmm ? Leftovers::kClearFirst : Leftovers::kNone);
   }

@@ -86,6 +86,15 @@ absl::Status BringSecrets(const SandboxContext& context, const SandboxRecord& re
   return ConnectSecrets(plan, timeout);
 }
 
+// On an error the VMM may be there.
+absl::Status LaunchAndTell(const SandboxContext& context, const SandboxRecord& record,
+                           const SecretValues& secrets, const LaunchSpec& spec,
+                           LaunchOutcome& outcome) {
+  MSB_ASSIGN_OR_RETURN(outcome.vmm, context.launcher.Launch(spec));
+  MSB_RETURN_IF_ERROR(BringSecrets(context, record, secrets));
+  return PublishPorts(context, record, outcome);
+}
+
 uint64_t DiskBytes(const SandboxRecord& record) {
   return uint64_t{record.spec.resources().disk_mib()} << 20;
 }
@@ -158,14 +167,21 @@ absl::StatusOr<LaunchOutcome> LaunchVmm(const SandboxContext& context, const San
   outcome.shape = ShapeOf(spec);
   spec.snapshot = context.snapshots.Find(outcome.shape);
   outcome.from_snapshot = spec.snapshot != nullptr;
-  MSB_ASSIGN_OR_RETURN(outcome.vmm, context.launcher.Launch(spec));
-  absl::Status status = BringSecrets(context, record, secrets);
-  if (status.ok()) status = PublishPorts(context, record, outcome);
-  if (!status.ok()) {
-    context.launcher.CleanUp(context.launcher.Plan(record.id, record.slot)).IgnoreError();
-    return status;
+  absl::Status launched = LaunchAndTell(context, record, secrets, spec, outcome);
+  if (!launched.ok() && spec.snapshot != nullptr) {
+    // A machine whose snapshot is broken ends at once, and what serves it, and is being told what
+    // to do, ends with it.
+    const EndVerdict verdict =
+        JudgeEnd(ClearUpVmm(context.launcher, context.launcher.Plan(record.id, record.slot)));
+    if (MayBeTheSnapshots(verdict)) context.snapshots.GiveUp(outcome.shape, verdict.detail);
+    spec.snapshot = nullptr;
+    outcome.from_snapshot = false;
+    outcome.bound_ports.clear();
+    launched = LaunchAndTell(context, record, secrets, spec, outcome);
   }
-  return outcome;
+  if (launched.ok()) return outcome;
+  context.launcher.CleanUp(context.launcher.Plan(record.id, record.slot)).IgnoreError();
+  return launched;
 }
 
 VmmEnd ClearUpVmm(Launcher& launcher, const LaunchPlan& plan) {
@@ -189,6 +205,22 @@ absl::Status RemoveSandboxFiles(const SandboxContext& context, const SandboxReco
   MSB_RETURN_IF_ERROR(context.launcher.CleanUp(plan));
   MSB_RETURN_IF_ERROR(context.launcher.RemoveLogs(plan));
   return RemoveTree(context.data.OfSandbox(record.id));
+}
+
+bool MayBeTheSnapshots(const EndVerdict& verdict) {
+  switch (verdict.reason) {
+    case Reason::kQemuError:
+    case Reason::kStateInvalid:
+    case Reason::kKvmError:
+    case Reason::kKvmInternalError:
+    case Reason::kTripleFault:
+    case Reason::kGuestReset:
+    case Reason::kVmmDied:
+    case Reason::kSandboxStartFailed:
+      return verdict.failed;
+    default:
+      return false;
+  }
 }
 
 EndVerdict JudgeEnd(const VmmEnd& end) {

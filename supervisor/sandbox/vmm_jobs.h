@@ -60,6 +60,9 @@ struct EndVerdict {
 };
 // Of an end that nobody asked for.
 EndVerdict JudgeEnd(const VmmEnd& end);
+// Whether a machine that ended so, before its agent had said a word, may come up without the boot
+// snapshot that it went on from. Not what the host lacked, nor time.
+bool MayBeTheSnapshots(const EndVerdict& verdict);
 
 }  // namespace msb
 

@@ -98,6 +98,7 @@ absl::Status KvmMachine::LoadGuest() {
   }
   if (config_.restore.has_value()) {
     MSB_ASSIGN_OR_RETURN(saved_, ReadState(config_.restore->state.get(), config_.vcpus));
+    config_.restore->state.Reset();
     return absl::OkStatus();
   }
   MSB_ASSIGN_OR_RETURN(std::string command_line,

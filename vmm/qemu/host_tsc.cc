@@ -46,10 +46,10 @@ HostTscMeter::Sample HostTscMeter::Take() {
   return best;
 }
 
-std::optional<uint64_t> HostTscMeter::Khz() const {
+std::optional<uint64_t> HostTscMeter::Khz(absl::Duration least) const {
   if (!fit_) return std::nullopt;
   const int64_t left =
-      start_.nanoseconds + absl::ToInt64Nanoseconds(kShortest) - MonotonicNanoseconds();
+      start_.nanoseconds + absl::ToInt64Nanoseconds(least) - MonotonicNanoseconds();
   if (left > 0) {
     const timespec wait{.tv_sec = 0, .tv_nsec = left};
     ::nanosleep(&wait, nullptr);  // cut short by a signal, it measures a little worse

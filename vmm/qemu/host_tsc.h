@@ -23,8 +23,11 @@ class HostTscMeter {
   // second in some days.
   static constexpr absl::Duration kShortest = absl::Milliseconds(2);
 
-  // Waits until kShortest have passed since the construction. nullopt when the counter is unfit.
-  std::optional<uint64_t> Khz() const;
+  // For what lives as long as the host, and that nobody waits for.
+  static constexpr absl::Duration kLong = absl::Milliseconds(100);
+
+  // Waits until `least` has passed since the construction. nullopt when the counter is unfit.
+  std::optional<uint64_t> Khz(absl::Duration least = kShortest) const;
 
  private:
   struct Sample {

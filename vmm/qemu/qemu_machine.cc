@@ -94,11 +94,13 @@ absl::StatusOr<std::vector<std::string>> QemuMachine::BuildCommandLine(QemuComma
   input.memory_fd = memory_.get();
   input.incoming = incoming_;
   if (!input.incoming) {
+    const bool saved = config_.save.has_value();
     MSB_ASSIGN_OR_RETURN(
         input.kernel_command_line,
-        BuildQemuGuestCommandLine({.tsc_khz = tsc_.Khz(),
-                                   .extra = config_.command_line,
-                                   .name_empty_places = config_.save.has_value()}));
+        BuildQemuGuestCommandLine(
+            {.tsc_khz = tsc_.Khz(saved ? HostTscMeter::kLong : HostTscMeter::kShortest),
+             .extra = config_.command_line,
+             .name_empty_places = saved}));
   }
   return BuildQemuCommandLine(input);
 }

@@ -41,7 +41,7 @@ void DaemonFixture::Up() {
   store_.emplace(*SandboxStore::Open(data_->database()));
   events_ = std::make_unique<EventRing>(config_.events.kept);
   images_ = *Images::Open(config_, data_->images(), image_jobs_, *events_);
-  snapshots_ = *BootSnapshots::Open(launcher_, snapshot_options_);
+  snapshots_ = BootSnapshots::Open(launcher_, snapshot_options_);
   loop_ = *LoopThread::Start("house");
   io_ = *LoopThread::Start("io");
   workers_ = std::make_unique<WorkerPool>(2);
