@@ -77,12 +77,21 @@ def await_boot_snapshot(daemon, name="qemu-1-512", limit=60):
 OUR_CPU = "max,erms=off,fsrm=off,smap=off,pku=off,mpx=off,pcid=off"
 
 
-def bare_qemu(archive, *, memory_mib=512, options=(), machine="", cpu="max"):
-    """The command line of QEMU microvm with the guest's kernel and nothing of ours."""
+def built_qemu():
+    """deploy/qemu's."""
     qemu = GUEST / "qemu"
     return [qemu / "lib/ld-linux-x86-64.so.2", "--library-path", qemu / "lib",
-            qemu / "bin/qemu-system-x86_64", "-L", qemu / "share",
-            "-M", f"microvm,acpi=off,x-option-roms=off{machine}", "-global",
+            qemu / "bin/qemu-system-x86_64", "-L", qemu / "share"]
+
+
+def installed_qemu():
+    """The distribution's."""
+    return ["qemu-system-x86_64"]
+
+
+def bare_qemu(archive, *, qemu=None, memory_mib=512, options=(), machine="", cpu="max"):
+    """The command line of QEMU microvm with the guest's kernel and nothing of ours."""
+    return [*(qemu or built_qemu()), "-M", f"microvm,acpi=off,x-option-roms=off{machine}", "-global",
             "virtio-mmio.force-legacy=false", "-accel", "tcg", "-cpu", cpu, "-m", str(memory_mib),
             "-nodefaults", "-no-user-config", "-display", "none", "-serial", "null", "-no-reboot",
             "-kernel", GUEST / "vmlinux", "-initrd", archive,
