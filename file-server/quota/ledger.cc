@@ -39,16 +39,25 @@ void Ledger::CloseIfEmpty(Budget& budget, FileId file) {
   if (ChargeOf(known->second) == 0) Close(budget, file);
 }
 
+int64_t Ledger::LeastBaseOf(FileId file, int64_t taken) const {
+  int64_t least = taken;
+  for (const Budget& budget : budgets_) {
+    const auto known = budget.accounts.find(file);
+    if (known != budget.accounts.end()) least = std::min(least, known->second.base);
+  }
+  return least;
+}
+
 void Ledger::Begin(uint32_t export_index, FileId file, int64_t taken) {
   absl::MutexLock lock(&mutex_);
   Budget& budget = budgets_[export_index];
   auto known = budget.accounts.find(file);
   if (known == budget.accounts.end()) {
     if (accounts_ >= max_accounts_) return;  // then it may not grow
-    known = budget.accounts.emplace(file, Account{.base = taken}).first;
+    known = budget.accounts.emplace(file, Account{.base = LeastBaseOf(file, taken)}).first;
     ++accounts_;
   }
-  // What has become of it since was the host's doing, or its file system's.
+  // What has become of it since was the host's doing, or its file system's, or another mount's.
   Charge(budget, known->second, [&](Account& account) {
     account.taken = taken;
     account.changes = true;
@@ -93,11 +102,11 @@ Errno Ledger::CheckWithin(uint32_t export_index) const {
   return budget.used + budget.reserved <= limits_[export_index] ? Errno::kNone : ErrnoValue(EDQUOT);
 }
 
-// The number may be one of a file that the host has removed: its account ends here.
+// The number may be one of a file that the host has removed: its accounts end here, in all mounts.
 void Ledger::AddFile(uint32_t export_index, FileId file, int64_t taken) {
   absl::MutexLock lock(&mutex_);
+  for (Budget& budget : budgets_) Close(budget, file);
   Budget& budget = budgets_[export_index];
-  Close(budget, file);
   Account& account = budget.accounts[file];
   ++accounts_;
   Charge(budget, account, [&](Account& made) { made = {.taken = taken, .names = 1}; });

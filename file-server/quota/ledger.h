@@ -10,6 +10,10 @@
 // ends with it, and nothing that was there before gives anything back. An account that comes to
 // nothing is closed: whoever makes an old file smaller and then larger again pays for all of that.
 //
+// Mounts that show one tree have an account each of a file that is changed through both. No base is
+// then larger than another's: what one mount added is not there before for the next, and when the
+// first gets it back, whoever makes the file larger after that pays for it.
+//
 // No system calls. Whoever calls has the turn of the file (file_turns.h) from Begin to End.
 //
 // Threading: safe.
@@ -98,6 +102,8 @@ class Ledger {
   template <typename Change>
   void Charge(Budget& budget, Account& account, Change change)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // What was there before all accounts of it, when it takes so much and gets another.
+  int64_t LeastBaseOf(FileId file, int64_t taken) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void CloseIfEmpty(Budget& budget, FileId file) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Close(Budget& budget, FileId file) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

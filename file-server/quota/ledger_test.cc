@@ -135,10 +135,39 @@ TEST_F(LedgerTest, AFileThatHasANameCountsWhoeverLetsItGo) {
 TEST_F(LedgerTest, TheEndOfAFileIsItsEndInAllMounts) {
   ledger_.AddFile(0, kFile, 1000);
   EXPECT_TRUE(Change(kFile, 1000, 5000, 2));
-  EXPECT_EQ(Used(2), 4000);
+  EXPECT_EQ(Used(2), 5000);
   ledger_.RemoveName(2, kFile, kNothing);
   EXPECT_EQ(Used(0), 0);
   EXPECT_EQ(Used(2), 0);
+}
+
+TEST_F(LedgerTest, WhatOneMountAddedWasNotThereBeforeForAnother) {
+  ledger_.AddFile(0, kFile, 0);
+  EXPECT_TRUE(Change(kFile, 0, 90'000));
+  // A name through the other: its account stays open.
+  ledger_.Begin(2, kFile, 90'000);
+  ledger_.AddName(2, kFile);
+  ledger_.End(2, kFile, 90'000, 0);
+  EXPECT_TRUE(Change(kFile, 90'000, 0));
+  EXPECT_EQ(Used(0), kName);
+  EXPECT_TRUE(Change(kFile, 0, 90'000, 2));
+  EXPECT_EQ(Used(2), kName + 90'000);
+  EXPECT_FALSE(Change(kFile, 90'000, 100'000, 2));
+}
+
+TEST_F(LedgerTest, WhatWasThereBeforeAllMountsIsNobodys) {
+  EXPECT_TRUE(Change(kFile, 50'000, 60'000));
+  EXPECT_TRUE(Change(kFile, 60'000, 70'000, 2));
+  EXPECT_EQ(Used(0), 10'000);
+  EXPECT_EQ(Used(2), 20'000);
+}
+
+TEST_F(LedgerTest, ANewFileHasNoOldAccountInAnyMount) {
+  EXPECT_TRUE(Change(kFile, 50'000, 60'000, 2));
+  ledger_.AddFile(0, kFile, 0);  // the host removed the first
+  EXPECT_EQ(Used(2), 0);
+  EXPECT_TRUE(Change(kFile, 0, 50'000, 2));
+  EXPECT_EQ(Used(2), 50'000);
 }
 
 TEST_F(LedgerTest, ANumberThatTheHostGaveToAnotherFileBeginsAnew) {

@@ -21,6 +21,69 @@ class QuotaAttackTest : public QuotaTest {
   }
 };
 
+// Mounts of one tree, 0 and 1, and of a part of it, 2: each has a quota.
+class QuotasOfOneTreeTest : public QuotaAttackTest {
+ protected:
+  QuotasOfOneTreeTest() {
+    std::filesystem::create_directory(inside("part"));
+    std::vector<Export> exports;
+    for (const std::string& path : {root(), root(), inside("part")}) {
+      exports.push_back({Path(path), Access::kReadWrite, Owner{}, kQuota});
+    }
+    session_ = std::make_unique<Session>(
+        std::move(exports), IdentityMap::Single({.uid = ::geteuid(), .gid = ::getegid()}),
+        SessionLimits{.inodes = 200, .handles = 16});
+    BeginAnew();
+  }
+
+  // What is asked for now goes through that mount.
+  void Through(int mount) {
+    writable_ = Lookup(FUSE_ROOT_ID, std::to_string(mount)).As<fuse_entry_out>().nodeid;
+  }
+  int64_t Used(int mount) {
+    Through(mount);
+    return QuotaTest::Used();
+  }
+};
+
+TEST_F(QuotasOfOneTreeTest, WhatOneGotBackIsNotFreeThroughAnother) {
+  const int64_t before = TakenOnTheHost();
+  const int64_t most = kQuota - 2 * kName;
+  const Opened file = Make("file");
+  ASSERT_EQ(Allocate(file, 0, most), 0);
+  Through(1);
+  const Opened same = OpenAt(NodeOf("file"));
+  ASSERT_EQ(LinkAs(same.node, "name"), 0);  // keeps an account open
+  for (int round = 0; round < 3; ++round) {
+    EXPECT_EQ(Resize(file.node, 0), 0);
+    EXPECT_EQ(Used(0), kName);
+    EXPECT_EQ(Allocate(same, 0, most), 0);
+    EXPECT_EQ(Used(1), kName + most);
+    EXPECT_EQ(Allocate(same, most, 2 * kBlock), EDQUOT);
+  }
+  // Both are full now, and the host has no more of it than both may add.
+  Through(0);
+  EXPECT_EQ(Fill(Make("other"), 0, most - kName), 0);
+  EXPECT_LE(TakenOnTheHost(), before + 2 * kQuota + 2 * kBlock);
+}
+
+TEST_F(QuotasOfOneTreeTest, NorThroughThatOfAPart) {
+  std::ofstream(inside("part/old")) << std::string(kQuota / 2, 'o');
+  Through(2);
+  const Opened part = OpenAt(NodeOf("old"));
+  ASSERT_EQ(Fill(part, kQuota / 2, kQuota / 4), 0);
+  EXPECT_EQ(Used(2), kQuota / 4);
+  Through(0);
+  const uint64_t directory = NodeOf("part");
+  const Opened whole = OpenAt(Lookup(directory, "old").As<fuse_entry_out>().nodeid);
+  ASSERT_EQ(Fill(whole, kQuota / 4 * 3, kQuota / 4), 0);
+  EXPECT_EQ(Used(0), kQuota / 2);
+  EXPECT_EQ(Resize(part.node, kQuota / 2), 0);
+  EXPECT_EQ(Used(2), 0);
+  EXPECT_EQ(Fill(whole, kQuota / 2, kQuota / 4), 0);
+  EXPECT_EQ(Used(0), kQuota / 4);
+}
+
 TEST_F(QuotaAttackTest, AFileThatIsHeldThroughAnotherMountIsNotGivenBack) {
   for (int i = 0; i < 8; ++i) {
     const std::optional<Opened> file = TryMake("file");
