@@ -11,7 +11,8 @@ QuotaChange::QuotaChange(Quotas& quotas, const Subject& subject, FileId other,
                          const std::function<void()>& before_wait)
     : quotas_(quotas.ledger.Limits(subject.export_index) ? &quotas : nullptr),
       subject_(subject),
-      other_(other) {
+      other_(other),
+      before_wait_(before_wait) {
   if (!counts()) return;
   quotas_->turns.Take(subject_.id, other_, before_wait);
   ErrnoOr<FileSpace> space = SpaceOf(subject_.fd);
@@ -65,10 +66,18 @@ Errno QuotaChange::AdmitMove() {
 
 void QuotaChange::CountFile(int fd) {
   if (!name_is_unknown_) return;
+  struct stat info;
+  if (::fstat(fd, &info) != 0) return;
+  const FileId file = IdOf(info);
+  if (file == subject_.id || file == other_) return;  // put there by somebody on the host
+  // Whoever has looked the name up may write to it already.
+  quotas_->turns.Take(file, file, before_wait_);
   ErrnoOr<FileSpace> made = SpaceOf(fd);
-  if (!made.ok()) return;
-  quotas_->ledger.AddFile(subject_.export_index, made->id, TakenBytes(*made));
-  name_is_unknown_ = false;
+  if (made.ok()) {
+    quotas_->ledger.AddFile(subject_.export_index, file, TakenBytes(*made));
+    name_is_unknown_ = false;
+  }
+  quotas_->turns.Return(file, file);
 }
 
 void QuotaChange::CountLink(FileId file) {

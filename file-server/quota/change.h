@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // A change by which a mount with a quota may grow: what there must be room for before it, and what
-// is counted after it. Of a mount without one it does nothing, and costs a comparison.
+// is counted after it. For a mount without one it does nothing, and costs a comparison.
 
 #ifndef MSB_FILE_SERVER_QUOTA_CHANGE_H_
 #define MSB_FILE_SERVER_QUOTA_CHANGE_H_
@@ -34,7 +34,8 @@ class QuotaChange {
     int fd = -1;  // held for as long as the change is
   };
 
-  // Alone with `subject`, and `other`: a directory that loses a name to it.
+  // Alone with `subject`, and `other`: a directory that loses a name to it. `before_wait` is called
+  // before any wait for that, as long as the change is.
   QuotaChange(Quotas& quotas, const Subject& subject, FileId other,
               const std::function<void()>& before_wait);
   QuotaChange(Quotas& quotas, const Subject& subject, const std::function<void()>& before_wait)
@@ -55,6 +56,7 @@ class QuotaChange {
 
   // The new name is there. Of what it is the name is said next, and else never known.
   void NameIsMade() { name_is_unknown_ = counts(); }
+  // Of a new file, or directory.
   void CountFile(int fd);
   // Of a file that is the subject of another change meanwhile.
   void CountLink(FileId file);
@@ -65,6 +67,7 @@ class QuotaChange {
   Quotas* const quotas_;  // null without a limit
   const Subject subject_;
   const FileId other_;
+  const std::function<void()>& before_wait_;
   FileSpace before_;
   int64_t reserved_ = 0;
   bool name_is_unknown_ = false;

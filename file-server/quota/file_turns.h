@@ -23,7 +23,8 @@ namespace msb {
 class FileTurns {
  public:
   // Waits until nobody has a turn of either file (both may be the same), and calls `before_wait`
-  // before it does. Whoever has a directory's turn may take a file's, not the other way round.
+  // before it does. Whoever has a directory's turn may take that of a file, or of what was just
+  // made in it, not the other way round.
   void Take(FileId one, FileId other, const std::function<void()>& before_wait);
   void Return(FileId one, FileId other);
 

@@ -103,13 +103,30 @@ Errno Ledger::CheckWithin(uint32_t export_index) const {
 }
 
 // The number may be one of a file that the host has removed: its accounts end here, in all mounts.
+// That of a file that is held is nobody else's: somebody has found this one meanwhile, and may have
+// given it names.
 void Ledger::AddFile(uint32_t export_index, FileId file, int64_t taken) {
   absl::MutexLock lock(&mutex_);
-  for (Budget& budget : budgets_) Close(budget, file);
+  const bool is_held = holders_.contains(file);
+  for (Budget& budget : budgets_) {
+    const auto known = budget.accounts.find(file);
+    if (known == budget.accounts.end()) continue;
+    if (is_held && !known->second.ended) {
+      Charge(budget, known->second, [](Account& account) { account.base = 0; });
+    } else {
+      Close(budget, file);
+    }
+  }
   Budget& budget = budgets_[export_index];
-  Account& account = budget.accounts[file];
-  ++accounts_;
-  Charge(budget, account, [&](Account& made) { made = {.taken = taken, .names = 1}; });
+  auto known = budget.accounts.find(file);
+  if (known == budget.accounts.end()) {
+    known = budget.accounts.emplace(file, Account{}).first;
+    ++accounts_;
+  }
+  Charge(budget, known->second, [&](Account& account) {
+    account.taken = taken;
+    ++account.names;
+  });
 }
 
 void Ledger::AddName(uint32_t export_index, FileId file) {

@@ -58,7 +58,7 @@ class Ledger {
   // EDQUOT for what is over its limit already.
   Errno CheckWithin(uint32_t export_index) const;
 
-  // The guest made `file`.
+  // The guest made `file`. Whoever calls has its turn.
   void AddFile(uint32_t export_index, FileId file, int64_t taken);
   // The guest gave another name to `file`, between its Begin and End.
   void AddName(uint32_t export_index, FileId file);

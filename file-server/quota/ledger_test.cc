@@ -190,6 +190,19 @@ TEST_F(LedgerTest, WithAllAccountsTakenNothingMoreGrows) {
   EXPECT_TRUE(full.Reserve(0, kOther, 2000, 0).ok());
 }
 
+TEST_F(LedgerTest, AFileThatSomebodyHasFoundAlreadyKeepsItsNames) {
+  ledger_.Hold(kFile);
+  ledger_.Begin(0, kFile, 0);
+  ledger_.AddName(0, kFile);
+  ledger_.End(0, kFile, 0, 0);
+  EXPECT_TRUE(Change(kFile, 0, 5000));
+  EXPECT_TRUE(Change(kFile, 5000, 6000, 2));
+  ledger_.AddFile(0, kFile, 6000);
+  EXPECT_EQ(Used(), 2 * kName + 6000);
+  EXPECT_EQ(Used(2), 6000);
+  EXPECT_EQ(ledger_.accounts(), 2u);
+}
+
 TEST_F(LedgerTest, SumsOfTheLargestNumbersAreNumbers) {
   for (ino_t number = 1; number < 100; ++number) ledger_.AddFile(0, {1, number}, INT64_MAX);
   EXPECT_EQ(ledger_.RoomOf(0).left, 0u);
