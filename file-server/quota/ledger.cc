@@ -31,6 +31,8 @@ void Ledger::Close(Budget& budget, FileId file) {
   budget.used -= ChargeOf(known->second);
   budget.accounts.erase(known);
   --accounts_;
+  // Or the table would stay as large as it ever was.
+  if (budget.accounts.empty()) budget.accounts = {};
 }
 
 void Ledger::CloseIfEmpty(Budget& budget, FileId file) {
@@ -120,6 +122,10 @@ void Ledger::AddFile(uint32_t export_index, FileId file, int64_t taken) {
   Budget& budget = budgets_[export_index];
   auto known = budget.accounts.find(file);
   if (known == budget.accounts.end()) {
+    if (accounts_ >= max_accounts_) {  // others were quicker: nobody's, for ever
+      budget.used += absl::int128(kNameBytes) + taken;
+      return;
+    }
     known = budget.accounts.emplace(file, Account{}).first;
     ++accounts_;
   }

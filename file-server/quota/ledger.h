@@ -39,8 +39,10 @@ class Ledger {
   // Of a name, and with it of an inode: file systems have no endless number of them, and say of few
   // what they take.
   static constexpr int64_t kNameBytes = 4096;
-  // In all, some 64 bytes each. 7/8 of a power of two is what a table of that many places holds.
-  static constexpr size_t kMaxAccounts = (size_t{1} << 20) / 8 * 7;
+  // In all, some 64 bytes each. Of a table of 2^20 places 25/32 are used, at most, when what was
+  // erased in it is cleared away in place: with more it grows to twice as many.
+  static constexpr size_t kMaxAccounts = 819'000;
+  static_assert(kMaxAccounts < (size_t{1} << 20) / 32 * 25);
 
   // Bytes by export; 0: without a limit, and not counted.
   explicit Ledger(const std::vector<uint64_t>& limits, size_t max_accounts = kMaxAccounts);

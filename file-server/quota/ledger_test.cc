@@ -15,7 +15,7 @@ namespace {
 
 constexpr uint64_t kLimit = 100'000;
 constexpr int64_t kName = Ledger::kNameBytes;
-constexpr FileId kFile = {1, 10}, kOther = {1, 11};
+constexpr FileId kFile = {1, 10}, kOther = {1, 11}, kDirectory = {1, 2};
 constexpr auto kNamed = Ledger::Remains::kNamed;
 constexpr auto kNothing = Ledger::Remains::kNothing;
 
@@ -201,6 +201,22 @@ TEST_F(LedgerTest, AFileThatSomebodyHasFoundAlreadyKeepsItsNames) {
   EXPECT_EQ(Used(), 2 * kName + 6000);
   EXPECT_EQ(Used(2), 6000);
   EXPECT_EQ(ledger_.accounts(), 2u);
+}
+
+TEST_F(LedgerTest, SeveralAtOnceGetNoMoreAccountsThanThereAre) {
+  Ledger full({kLimit}, 2);
+  full.Begin(0, kDirectory, 0);
+  ErrnoOr<int64_t> one = full.Reserve(0, kDirectory, 0, kName);
+  ErrnoOr<int64_t> other = full.Reserve(0, kDirectory, 0, kName);
+  ASSERT_TRUE(one.ok() && other.ok());
+  full.AddFile(0, kFile, 100);
+  full.AddFile(0, kOther, 100);
+  full.End(0, kDirectory, 0, *one + *other);
+  EXPECT_EQ(full.accounts(), 1u);
+  EXPECT_EQ(full.RoomOf(0).left, kLimit - 2 * kName - 200);
+  full.RemoveName(0, kFile, kNothing);
+  full.RemoveName(0, kOther, kNothing);
+  EXPECT_EQ(full.RoomOf(0).left, kLimit - kName - 100);
 }
 
 TEST_F(LedgerTest, SumsOfTheLargestNumbersAreNumbers) {
