@@ -21,7 +21,8 @@ constexpr int64_t kMostBytes = int64_t{1} << 61;
 // Those that count what a write has only reserved (delayed allocation) too. Not overlayfs, which
 // says what the file system below it says.
 constexpr uint32_t kCountAtOnce[] = {EXT4_SUPER_MAGIC, BTRFS_SUPER_MAGIC, F2FS_SUPER_MAGIC,
-                                     TMPFS_MAGIC, 0x58465342 /* XFS */};
+                                     TMPFS_MAGIC};
+constexpr uint32_t kXfsMagic = 0x58465342;
 
 int64_t Bounded(int64_t bytes) { return std::clamp<int64_t>(bytes, 0, kMostBytes); }
 int64_t RoundDown(int64_t bytes) { return bytes & ~(kBlockBytes - 1); }
@@ -31,6 +32,7 @@ BlockCount BlockCountOf(int fd) {
   struct statfs info;
   if (::fstatfs(fd, &info) != 0) return BlockCount::kLate;
   const auto magic = static_cast<uint32_t>(info.f_type);
+  if (magic == kXfsMagic) return BlockCount::kAhead;
   const bool at_once =
       std::find(std::begin(kCountAtOnce), std::end(kCountAtOnce), magic) != std::end(kCountAtOnce);
   return at_once ? BlockCount::kAtOnce : BlockCount::kLate;
@@ -53,7 +55,7 @@ ErrnoOr<FileSpace> SpaceOf(int fd, BlockCount blocks) {
 
 int64_t TakenBytes(const FileSpace& space) {
   if (space.blocks == BlockCount::kLate) return RoundUp(space.size);
-  if (space.type != S_IFREG) return space.allocated;
+  if (space.blocks == BlockCount::kAtOnce || space.type != S_IFREG) return space.allocated;
   return std::min(space.allocated, RoundUp(space.size));
 }
 
@@ -63,7 +65,10 @@ int64_t MostAfterWrite(const FileSpace& now, int64_t start, int64_t length) {
   const int64_t by_size = RoundUp(std::max(now.size, Bounded(end)));
   if (now.blocks == BlockCount::kLate) return by_size;
   const int64_t touched = RoundUp(end) - RoundDown(start);
-  return std::min(by_size, now.allocated + touched);
+  const int64_t by_blocks = now.allocated + touched;
+  // Some of it is not for its content: that there is room within its size says nothing.
+  if (now.blocks == BlockCount::kAtOnce && now.allocated > by_size) return by_blocks;
+  return std::min(by_size, by_blocks);
 }
 
 int64_t MostAfterResize(const FileSpace& now, int64_t size) {

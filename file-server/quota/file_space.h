@@ -17,8 +17,9 @@
 namespace msb {
 
 // Whether a file system has a block in st_blocks as soon as the call that took it returns. Where
-// they come late (ZFS), from another machine, or from a program, a file counts by its size.
-enum class BlockCount { kAtOnce, kLate };
+// they come late (ZFS), from another machine, or from a program, a file counts by its size. XFS
+// takes as much again while a file grows (kAhead), and gives it back when it is closed.
+enum class BlockCount { kAtOnce, kAhead, kLate };
 
 struct FileSpace {
   FileId id;
@@ -32,12 +33,14 @@ ErrnoOr<FileSpace> SpaceOf(int fd);
 // Of one whose file system has been asked.
 ErrnoOr<FileSpace> SpaceOf(int fd, BlockCount blocks);
 
-// Of a regular file no more than its size, in blocks of 4 KiB: XFS takes as much again while a file
-// grows, and gives it back when it is closed. What a guest itself takes behind a file's end would
-// not count, so that it must not (FALLOC_FL_KEEP_SIZE).
+// Where blocks are taken ahead, of a regular file no more than its size, in blocks of 4 KiB. What a
+// guest itself takes behind a file's end would not count then, so that it must not
+// (FALLOC_FL_KEEP_SIZE).
 int64_t TakenBytes(const FileSpace& space);
 
-// At most so much does a regular file take when `length` bytes from `start` on have their storage.
+// At most so much does a regular file take when `length` bytes from `start` on have their storage,
+// in blocks of 4 KiB: where they are larger (ext4's bigalloc, tmpfs's huge pages), the rest of one
+// is counted when it is there.
 int64_t MostAfterWrite(const FileSpace& now, int64_t start, int64_t length);
 int64_t MostAfterResize(const FileSpace& now, int64_t size);
 

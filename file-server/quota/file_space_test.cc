@@ -26,8 +26,18 @@ TEST(FileSpaceTest, AFileTakesItsBlocks) {
             kBlock);
 }
 
-TEST(FileSpaceTest, WhatIsTakenBehindItsEndIsNotTheGuests) {
-  EXPECT_EQ(TakenBytes(File(kBlock + 1, 16 * kBlock)), 2 * kBlock);
+TEST(FileSpaceTest, WhatXfsTakesAheadIsNotTheGuests) {
+  EXPECT_EQ(TakenBytes(File(kBlock + 1, 16 * kBlock, BlockCount::kAhead)), 2 * kBlock);
+  EXPECT_EQ(TakenBytes(File(1 << 30, kBlock, BlockCount::kAhead)), kBlock);
+  // But what was behind the end is in the file then.
+  EXPECT_EQ(MostAfterResize(File(kBlock, 16 * kBlock, BlockCount::kAhead), 1 << 30), 16 * kBlock);
+}
+
+TEST(FileSpaceTest, LargeBlocksCountInWhole) {
+  EXPECT_EQ(TakenBytes(File(1, 16 * kBlock)), 16 * kBlock);
+  EXPECT_EQ(MostAfterResize(File(1, 16 * kBlock), 2), 16 * kBlock);
+  // In a hole of a file that has more than its size says.
+  EXPECT_EQ(MostAfterWrite(File(2 * kBlock, 16 * kBlock), 0, kBlock), 17 * kBlock);
 }
 
 TEST(FileSpaceTest, WhereBlocksComeLateTheSizeCounts) {
@@ -48,9 +58,7 @@ TEST(FileSpaceTest, AWriteTakesTheBlocksThatItTouches) {
 
 TEST(FileSpaceTest, AnotherSizeTakesNoBlocks) {
   EXPECT_EQ(MostAfterResize(File(kBlock, kBlock), 1 << 30), kBlock);
-  EXPECT_EQ(MostAfterResize(File(4 * kBlock, 4 * kBlock), 1), kBlock);
-  // But what was behind the end is in the file then.
-  EXPECT_EQ(MostAfterResize(File(kBlock, 16 * kBlock), 1 << 30), 16 * kBlock);
+  EXPECT_EQ(MostAfterResize(File(4 * kBlock, 4 * kBlock), 1), 4 * kBlock);
 }
 
 TEST(FileSpaceTest, TheLargestNumbersStayNumbers) {
