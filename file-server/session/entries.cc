@@ -242,10 +242,14 @@ Errno Session::Rename(Call& call) {
   MSB_ASSIGN_OR_ERRNO(const Place to, TakePlace(call, wanted.newdir));
   if (from.directory->export_index() != to.directory->export_index()) return ErrnoValue(EXDEV);
   QuotaChange change(quotas_, SubjectOf(*to.directory), from.directory->id(), call.before_slow);
-  MSB_RETURN_IF_ERRNO(change.AdmitMove());
-  HoldEntry(to);
   const bool exchanges = (wanted.flags & RENAME_EXCHANGE) != 0;
   const std::optional<Found> lost = exchanges ? std::nullopt : FindCounted(to);
+  // Then no directory needs room for it.
+  const bool in_place =
+      exchanges || lost.has_value() ||
+      (from.directory->id() == to.directory->id() && to.name.size() <= from.name.size());
+  if (!in_place) MSB_RETURN_IF_ERRNO(change.AdmitMove());
+  HoldEntry(to);
   if (::renameat2(from.directory->fd(), from.name.c_str(), to.directory->fd(), to.name.c_str(),
                   wanted.flags) != 0) {
     return LastErrno();

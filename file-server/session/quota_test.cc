@@ -188,6 +188,24 @@ TEST_F(QuotaTest, AFileThatBothWriteIsTheGuests) {
   EXPECT_EQ(Used(), kName);
 }
 
+TEST_F(QuotaTest, WhatNeedsNoRoomIsRenamedAlsoInAMountThatIsOver) {
+  const Opened file = Make("file");
+  ASSERT_EQ(MakeDirectory("d"), 0);
+  ASSERT_EQ(Fill(Make("target"), 0, 1), 0);
+  ASSERT_EQ(Fill(file, 0, kBlock), 0);
+  std::ofstream(inside("file"), std::ios::app) << std::string(2 << 20, 'h');
+  ASSERT_EQ(Fill(file, 0, 1), 0);
+  ASSERT_EQ(Left(), 0);
+  const uint64_t directory = NodeOf("d");
+  EXPECT_EQ(Rename(writable_, "file", directory, "file").error, EDQUOT);
+  EXPECT_EQ(Rename(writable_, "file", writable_, "file-of-a-longer-name").error, EDQUOT);
+  EXPECT_EQ(Rename(writable_, "file", writable_, "flie").error, 0);
+  EXPECT_EQ(Rename(writable_, "flie", writable_, "d", RENAME_EXCHANGE).error, 0);
+  EXPECT_EQ(Rename(writable_, "d", writable_, "target").error, 0);
+  EXPECT_EQ(Resize(file.node, 0), 0);
+  EXPECT_EQ(Rename(writable_, "target", directory, "file-of-a-longer-name").error, 0);
+}
+
 TEST_F(QuotaTest, TheGuestsNextSessionHasNoNewOne) {
   const Opened file = Make("file");
   ASSERT_EQ(Fill(file, 0, kQuota - kName), 0);
