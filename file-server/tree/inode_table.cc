@@ -183,9 +183,13 @@ InodeTable::Entry* InodeTable::FindKnown(const struct stat& info, int fd, uint32
 
 ErrnoOr<uint64_t> InodeTable::Lookup(Found found, InodePlace place, const Shown& shown) {
   Entry looked{.facts = InodeFacts(found.info, shown), .place = std::move(place)};
-  MSB_ASSIGN_OR_ERRNO(InodeRef inode, HoldFound(std::move(found.fd), looked.facts, looked.place));
+  const int fd = found.fd.get();
+  InodeRef inode;
+  if (ledger_ != nullptr) {
+    MSB_ASSIGN_OR_ERRNO(inode, HoldFound(std::move(found.fd), looked.facts, looked.place));
+  }
   absl::MutexLock lock(&mutex_);
-  Entry* const known = FindKnown(found.info, inode->fd(), shown.export_index);
+  Entry* const known = FindKnown(found.info, fd, shown.export_index);
   if (known != nullptr) {
     ++known->lookups;
     return SeenAt(*known, std::move(looked.place));
@@ -199,10 +203,13 @@ ErrnoOr<uint64_t> InodeTable::Lookup(Found found, InodePlace place, const Shown&
   numbers_[KeyOf(looked.facts)] = node;
   Entry& entry = entries_.emplace(node, std::move(looked)).first->second;
   if (closed) {
-    entry.identity = IdentityOf(inode->fd());
-  } else {
-    Open(node, entry, std::move(inode));
+    entry.identity = IdentityOf(fd);
+    return node;
   }
+  if (inode == nullptr) {
+    inode = std::make_shared<const Inode>(std::move(found.fd), entry.facts, nullptr);
+  }
+  Open(node, entry, std::move(inode));
   return node;
 }
 
