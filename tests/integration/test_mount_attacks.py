@@ -15,6 +15,7 @@ import pytest
 from conftest import SANITIZED_FS, Box
 
 ATTACK = pathlib.Path(__file__).parents[1] / "support/mounts/attack.py"
+QUOTA_MIB = 64  # more than all attacks that are held take
 
 
 @pytest.fixture
@@ -53,12 +54,18 @@ def snapshot(path):
             for entry in path.rglob("*")}
 
 
-def test_a_root_guest_finds_no_way_out(new_daemon, place):
+def taken(path):
+    inodes = {entry.lstat().st_ino: entry.lstat().st_blocks for entry in path.rglob("*")}
+    return 512 * sum(inodes.values())
+
+
+@pytest.mark.parametrize("option", ["", f":quota={QUOTA_MIB}M"], ids=["plain", "quota"])
+def test_a_root_guest_finds_no_way_out(new_daemon, place, option):
     daemon = new_daemon("[mounts]\nmax_inodes = 2048\nmax_open_files = 128")
     secret = (place / "outside/secret").read_text()
     before = {name: snapshot(place / name) for name in ("ro", "outside")}
-    box = Box(daemon, "--image", "default", "--network", "none", "-v", f"{place}/rw:/rw",
-              "-v", f"{place}/ro:/ro:ro")
+    box = Box(daemon, "--image", "default", "--network", "none",
+              "-v", f"{place}/rw:/rw{option}", "-v", f"{place}/ro:/ro:ro")
     if SANITIZED_FS:
         assert "libasan" in pathlib.Path(f"/proc/{box.companion('fs')}/maps").read_text()
     done = threading.Event()
@@ -77,6 +84,7 @@ def test_a_root_guest_finds_no_way_out(new_daemon, place):
     # And, seen from the host:
     assert {name: snapshot(place / name) for name in before} == before
     assert (place / "outside/secret").read_text() == secret
+    assert not option or taken(place / "rw") <= QUOTA_MIB << 20
     for entry in (place / "rw").rglob("*"):
         mode = entry.lstat().st_mode
         assert not stat.S_ISCHR(mode) and not stat.S_ISBLK(mode), entry
