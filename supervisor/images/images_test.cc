@@ -301,6 +301,26 @@ TEST_F(ImagesTest, ForgetsWhatABrokenPullLeftInTime) {
   EXPECT_THAT(FilesIn("staging"), IsEmpty());
 }
 
+TEST_F(ImagesTest, WhatABrokenPullLeftIsNotRenewedByOtherPullsOfItsRepository) {
+  jobs_.Serve("docker.io/library/tool:2", MakeFakeImage({"another"}));
+  bool broken = false;
+  jobs_.set_script([&](const ImageJobRequest& request, std::vector<Step> honest) {
+    if (!request.spec.has_pull() || broken) return honest;
+    broken = true;
+    honest[3] = FakeImageJobs::Fail(MakeError(Reason::kImagePullFailed, "cut"));
+    return honest;
+  });
+  EXPECT_THAT(Pull(), HasReason(Reason::kImagePullFailed));
+  const auto old = std::filesystem::file_time_type::clock::now() -
+                   absl::ToChronoSeconds(2 * config_.images.partial_age);
+  for (const auto& entry :
+       std::filesystem::recursive_directory_iterator(dir_.path() + "/store/staging")) {
+    std::filesystem::last_write_time(entry.path(), old);
+  }
+  ASSERT_OK(Pull("tool:2"));
+  EXPECT_THAT(FilesIn("staging"), IsEmpty());
+}
+
 TEST_F(ImagesTest, BelievesNoDigestThatItHasNotSeen) {
   jobs_.set_script([&](const ImageJobRequest& request, std::vector<Step> honest) {
     if (!request.spec.has_pull()) return honest;

@@ -95,13 +95,14 @@ absl::Status CheckHash(const UniqueFd& file, absl::string_view digest) {
                    absl::StrCat("what came for ", digest, " is ", hash));
 }
 
+// Of what came: a directory is changed by every other pull that uses the folder meanwhile.
 absl::Time NewestChange(const std::string& path) {
   absl::Time newest = absl::UnixEpoch();
   std::error_code error;
   for (std::filesystem::recursive_directory_iterator it(path, error), end; !error && it != end;
        it.increment(error)) {
     struct stat info {};
-    if (::lstat(it->path().c_str(), &info) == 0) {
+    if (::lstat(it->path().c_str(), &info) == 0 && !S_ISDIR(info.st_mode)) {
       newest = std::max(newest, absl::TimeFromTimespec(info.st_mtim));
     }
   }
