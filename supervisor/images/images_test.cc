@@ -18,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "base/error.h"
+#include "base/unique_fd.h"
 #include "supervisor/config/settings.h"
 #include "supervisor/images/digest.h"
 #include "tests/support/matchers.h"
@@ -572,6 +573,65 @@ TEST_F(ImagesTest, HoldsTheStoresLimit) {
   const absl::Status refused = Pull("huge:1").status();
   EXPECT_EQ(ReasonOf(refused), Reason::kNoSpace);
   EXPECT_THAT(std::string(refused.message()), HasSubstr("images.store_mib"));
+}
+
+TEST_F(ImagesTest, APullThatAnnouncesMuchKeepsNoOtherFromPulling) {
+  config_.images.store_mib = 16;
+  jobs_.Serve("docker.io/library/slow:1", MakeFakeImage({std::string(14u << 20, 's')}));
+  jobs_.Serve("docker.io/library/other:1", MakeFakeImage({std::string(5u << 20, 'o')}));
+  absl::Notification announced;
+  absl::Notification go;
+  jobs_.set_script([&](const ImageJobRequest& request, std::vector<Step> honest) {
+    if (!request.spec.has_pull() || announced.HasBeenNotified()) return honest;
+    honest[1] = [&]() -> absl::StatusOr<JobEvent> {
+      announced.Notify();
+      go.WaitForNotification();
+      return MakeError(Reason::kImagePullFailed, "cut");
+    };
+    return honest;
+  });
+  absl::Notification done;
+  auto ticket = images_->StartPull(
+      bob_, Request("slow:1"),
+      {.progress = [](const PullProgress&) {}, .done = [&](const auto&) { done.Notify(); }});
+  ASSERT_OK(ticket);
+  announced.WaitForNotification();
+  EXPECT_OK(Pull("other:1"));
+  go.Notify();
+  done.WaitForNotification();
+}
+
+TEST_F(ImagesTest, WhatABrokenPullLeftIsCountedOnce) {
+  config_.images.store_mib = 12;
+  const std::string large(7u << 20, 'l');
+  jobs_.Serve(kName, MakeFakeImage({large}));
+  jobs_.set_script([&](const ImageJobRequest& request, std::vector<Step> honest) {
+    const int folder = request.fds.at(request.spec.pull().blob_directory_fd());
+    const Step leave_part = [&large, folder]() -> absl::StatusOr<JobEvent> {
+      const std::string part = absl::StrCat("sha256-", HexOf(Sha256(large)), ".part");
+      const UniqueFd file(::openat(folder, part.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+      EXPECT_EQ(::write(file.get(), large.data(), large.size()), ssize_t(large.size()));
+      return MakeError(Reason::kImagePullFailed, "cut");
+    };
+    return std::vector<Step>{honest[0], leave_part};
+  });
+  EXPECT_THAT(Pull(), HasReason(Reason::kImagePullFailed));
+  EXPECT_THAT(Pull(), HasReason(Reason::kImagePullFailed)) << "it has room to go on";
+}
+
+TEST_F(ImagesTest, APullEndsWhenTheStoreIsFull) {
+  config_.images.store_mib = 4;
+  jobs_.set_script([&](const ImageJobRequest& request, std::vector<Step> honest) {
+    if (!request.spec.has_pull()) return honest;
+    const int folder = request.fds.at(request.spec.pull().blob_directory_fd());
+    honest[2] = [folder] {
+      const Step leave = FakeImageJobs::Leave(folder, std::string(5u << 20, 'x'), Sha256("base"));
+      return leave();  // more than it announced
+    };
+    return honest;
+  });
+  EXPECT_THAT(Pull(), HasReason(Reason::kNoSpace));
+  ExpectNothingVisible();
 }
 
 TEST_F(ImagesTest, AStartDeletesWhatNoRowSpeaksOf) {

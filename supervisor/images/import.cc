@@ -71,8 +71,15 @@ absl::Status Import::TakeManifest(const msb::image::v1::ManifestFound& found) {
     if (!has)
       return MakeError(Reason::kImageDigestMismatch, "the index does not name the manifest");
   }
-  uint64_t bytes = manifest_.config.size;
-  for (const BlobDescriptor& layer : manifest_.layers) bytes += Has(layer.digest) ? 0 : layer.size;
+  uint64_t bytes = 0;
+  uint64_t missing = 0;  // of them, what is not on the disk
+  std::vector<BlobDescriptor> blobs = manifest_.layers;
+  blobs.push_back(manifest_.config);
+  for (const BlobDescriptor& blob : blobs) {
+    if (Has(blob.digest)) continue;
+    bytes += blob.size;
+    missing += blob.size - std::min(blob.size, staging_.FetchedBytes(blob.digest));
+  }
   if (bytes > house_.config.max_image_mib * kBytesPerMib) {
     return MakeError(
         Reason::kImageTooLarge,
@@ -80,7 +87,7 @@ absl::Status Import::TakeManifest(const msb::image::v1::ManifestFound& found) {
                      house_.config.max_image_mib, " are taken (images.max_image_mib)"));
   }
   MSB_ASSIGN_OR_RETURN(downloads_,
-                       house_.space.Reserve(bytes, [this] { return staging_.FetchedBytes(); }));
+                       house_.space.Reserve(missing, [this] { return staging_.FetchedBytes(); }));
   MSB_RETURN_IF_ERROR(staging_.PutBlob(digest, found.manifest()));
   digest_ = std::move(digest);
   for (const BlobDescriptor& layer : manifest_.layers) {

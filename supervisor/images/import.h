@@ -49,6 +49,8 @@ class Import {
   // Why the operation was cancelled, when a layer is why.
   absl::Status failure() const { return builds_.failure(); }
 
+  // Often, while blobs come in. kNoSpace.
+  absl::Status FollowDownloads() const { return downloads_.Follow(); }
   void TellPhase(const std::string& blob, msb::v1::PullProgress::Phase phase, uint64_t done,
                  uint64_t total) const;
   bool Has(const std::string& blob) const;
@@ -64,7 +66,7 @@ class Import {
   std::string digest_;
   ImageManifest manifest_;
   std::vector<LayerKey> layers_;  // once the configuration is there
-  StoreSpace::Share downloads_;   // what the manifest says will come
+  StoreSpace::Share downloads_;   // what comes of the manifest's blobs
   LayerBuilds builds_;
 };
 

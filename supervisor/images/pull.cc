@@ -199,6 +199,7 @@ absl::Status Pull::FollowJob(Import& import, const Staging& staging,
   MSB_ASSIGN_OR_RETURN(const std::unique_ptr<ImageJob> job, house_.jobs.Start(request, cancel_));
   while (true) {
     MSB_ASSIGN_OR_RETURN(const JobEvent event, job->Next());
+    MSB_RETURN_IF_ERROR(import.FollowDownloads());
     if (event.has_manifest()) {
       MSB_RETURN_IF_ERROR(OnManifest(event.manifest(), import));
     } else if (event.has_progress() && Names(import.manifest(), event.progress().what())) {

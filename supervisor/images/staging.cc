@@ -202,6 +202,18 @@ uint64_t Staging::FetchedBytes() const {
   return DiskUsage(path_ + "/fetch") + DiskUsage(path_ + "/blobs");
 }
 
+uint64_t Staging::FetchedBytes(absl::string_view digest) const {
+  const std::string fetched = absl::StrCat(path_, "/fetch/sha256-", HexOf(digest));
+  uint64_t bytes = 0;
+  for (const std::string& path : {fetched, fetched + ".part"}) {
+    struct stat info {};
+    if (::lstat(path.c_str(), &info) == 0) {
+      bytes += static_cast<uint64_t>(info.st_blocks) * kStatBlockBytes;
+    }
+  }
+  return bytes;
+}
+
 bool Staging::HasBlob(absl::string_view digest) const {
   return ::access(BlobPath(digest).c_str(), F_OK) == 0;
 }

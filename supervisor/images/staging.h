@@ -44,6 +44,8 @@ class Staging {
 
   // What is on the disk of all that came, finished or not.
   uint64_t FetchedBytes() const;
+  // Of this blob, in fetch/.
+  uint64_t FetchedBytes(absl::string_view digest) const;
   bool HasBlob(absl::string_view digest) const;
   std::vector<std::string> Blobs() const;  // digests
   std::string BlobPath(absl::string_view digest) const;

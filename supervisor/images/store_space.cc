@@ -33,6 +33,10 @@ uint64_t StoreSpace::Promise::Outstanding() const { return bytes - std::min(byte
 
 uint64_t StoreSpace::LimitBytes() const { return config_.store_mib * kBytesPerMib; }
 
+uint64_t StoreSpace::AheadBytes() const {
+  return std::min(kAheadBytes, LimitBytes() / kAheadParts);
+}
+
 StoreSpace::Taken StoreSpace::Count() const {
   Taken taken{.used = content_.UsedBytes()};
   for (const auto& [id, promise] : promises_) taken.promised += promise.Outstanding();
@@ -58,15 +62,16 @@ absl::StatusOr<StoreSpace::Share> StoreSpace::Reserve(uint64_t bytes, Meter writ
   absl::MutexLock lock(&mutex_);
   const Taken taken = Count();
   if (taken.used + taken.promised + bytes > LimitBytes()) return Full(taken, bytes);
-  // What is there already is counted as the store's.
-  const uint64_t before = written();
+  // What is there already is counted as the store's; less of it, when it is begun anew.
+  uint64_t before = written();
   const uint64_t id = next_id_++;
   promises_[id] = {.written =
-                       [written = std::move(written), before] {
+                       [written = std::move(written), before]() mutable {
                          const uint64_t now = written();
-                         return now - std::min(now, before);
+                         before = std::min(before, now);
+                         return now - before;
                        },
-                   .bytes = bytes};
+                   .bytes = std::min(bytes, AheadBytes())};
   return Share(*this, id);
 }
 
@@ -79,7 +84,7 @@ absl::Status StoreSpace::Follow(uint64_t id) {
   absl::MutexLock lock(&mutex_);
   Promise& promise = promises_.at(id);
   const uint64_t written = promise.written();
-  const uint64_t ahead = std::min(kAheadBytes, LimitBytes() / kAheadParts);
+  const uint64_t ahead = AheadBytes();
   // Not at each look: the whole store is counted.
   if (promise.bytes >= written + ahead / 2) return absl::OkStatus();
   const Taken taken = Count();

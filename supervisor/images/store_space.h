@@ -43,9 +43,9 @@ class StoreSpace {
       if (space_ != nullptr) space_->Return(id_);
     }
 
-    // For whoever cannot know how much it will be: often, while it writes. The share follows what
-    // was written and stays a piece ahead. kNoSpace once more is written than the store has room
-    // for; what was written between two calls is beyond its limit then, and nothing else.
+    // Often, while it is written. The share follows what was and stays a piece ahead. kNoSpace once
+    // more is written than the store has room for; what was written between two calls is beyond its
+    // limit then, and nothing else.
     absl::Status Follow() const;
     // What this share and the rest of the store have room for.
     uint64_t Room() const;
@@ -62,8 +62,9 @@ class StoreSpace {
   StoreSpace(const ImagesConfig& config, const ContentStore& content)
       : config_(config), content_(content) {}
 
-  // Promises `bytes` to who measures by `written`, which outlives the share. kNoSpace when the
-  // store has not so many.
+  // For who measures by `written`, which outlives the share, and will write about `bytes`; 0 when
+  // that is not known. kNoSpace when the store has not so many now. What is promised is a piece of
+  // them: who announces much and writes slowly, or never, keeps nobody else away.
   absl::StatusOr<Share> Reserve(uint64_t bytes, Meter written);
 
  private:
@@ -84,6 +85,7 @@ class StoreSpace {
   };
   Taken Count() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   uint64_t LimitBytes() const;
+  uint64_t AheadBytes() const;
   absl::Status Full(const Taken& taken, uint64_t more) const;
 
   const ImagesConfig& config_;
