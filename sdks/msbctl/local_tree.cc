@@ -94,7 +94,12 @@ class TreeReader {
       return ReadUnsizedContent(raw, place, std::move(entry));
     }
     if (!entry_sink_(entry)) return EndedByReceiver();
-    if (!is_file) return ReadChildren(place, std::move(fd));
+    if (!is_file) {
+      // proc and its like have files without end; a tree that holds such a mount goes without its
+      // inside, and one that begins there is its first level.
+      const bool is_inside = !place.is_top() && !IsServedFileSystem(raw);
+      return is_inside ? absl::OkStatus() : ReadChildren(place, std::move(fd));
+    }
     return data_sink_ == nullptr ? absl::OkStatus() : ReadContent(raw, entry.size());
   }
 

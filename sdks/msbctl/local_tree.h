@@ -25,7 +25,8 @@ namespace msb {
 // Hands `top`, through a symlink if it is one, and all below it to `entry`, parents before
 // children, and a regular file's content to `data` behind its entry, exactly as many bytes as the
 // entry says (zeros where the file has shrunk meanwhile; a file without a size of its own is read
-// first, up to kMaxUnsizedBytes). Devices, FIFOs and sockets are left out.
+// first, up to kMaxUnsizedBytes). Devices, FIFOs and sockets are left out, and what is inside of a
+// directory of proc or its like that is not `top` itself.
 // Both callbacks return false to end it early. `data` may swap the string for another; without
 // `data` no file is read.
 using EntrySink = std::function<bool(const msb::v1::TreeEntry&)>;

@@ -11,6 +11,8 @@
 
 #include <filesystem>
 #include <iterator>
+#include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "base/unique_fd.h"
@@ -128,6 +130,19 @@ TEST(LocalTreeTest, AFileWithoutASizeHasItsContent) {
   EXPECT_EQ(dir.Read("to/boot_id").size(), 37u);
   ASSERT_OK(CopyTree("/proc/self/status", dir.path() + "/status"));
   EXPECT_EQ(dir.Read("status").substr(0, 5), "Name:");
+}
+
+TEST(LocalTreeTest, OfAKernelsDirectoryComesTheFirstLevel) {
+  const std::string thread = std::to_string(::gettid());
+  std::vector<std::string> paths;
+  ASSERT_OK(ReadLocalTree(
+      "/proc/self/task",
+      [&](const msb::v1::TreeEntry& entry) {
+        paths.push_back(entry.path());
+        return true;
+      },
+      nullptr));
+  EXPECT_THAT(paths, testing::ElementsAre("", thread));
 }
 
 class LocalFileTest : public testing::Test {
