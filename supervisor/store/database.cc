@@ -30,8 +30,9 @@ absl::Status JournalError(sqlite3* database, absl::string_view what) {
 constexpr off_t kLogBytes = 5 << 20;
 
 // On a full disk the daemon must be able to note that what fills it is removed: the log has its
-// blocks from the beginning, and is written over and over. Nothing locks it, which a second
-// descriptor would unlock.
+// blocks from the beginning, and is written over and over. So it is on ext4 and XFS; one that
+// copies on write (Btrfs, ZFS) takes a new block for what is written over, and may refuse it.
+// Nothing locks the log, which a second descriptor would unlock.
 absl::Status ReserveLog(const std::string& path) {
   const std::string log_path = absl::StrCat(path, "-wal");
   MSB_ASSIGN_OR_RETURN(const int raw, Syscall(absl::StrCat("open ", log_path), [&] {
