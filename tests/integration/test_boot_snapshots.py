@@ -164,7 +164,7 @@ def test_a_daemon_that_dies_while_it_makes_one_leaves_nothing(new_daemon):
     server = new_daemon(AT_ONCE)
     arguments = ("--engine", ENGINES[0], "--image", "busybox", "--memory", "128")
     making = server.data / "state/boot-snapshots/.making"
-    Box(server, *arguments).remove()
+    Box(server, *arguments)
     deadline = time.monotonic() + MAKING_SECONDS
     while not making.exists():
         assert time.monotonic() < deadline, server.log.read_text()[-3000:]
