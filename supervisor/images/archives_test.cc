@@ -156,39 +156,45 @@ TEST_F(ArchivesTest, AnImageHasNoMoreNamesThanAreTaken) {
   EXPECT_THAT(LoadTool(), HasReason(Reason::kImageTooLarge));
 }
 
+// What a job was allowed to write, as it was told.
+struct Allowed {
+  void Note(const ImageJobRequest& request) {
+    largest_file = request.max_file_bytes;
+    room = request.spec.limits().room_bytes();
+  }
+  std::atomic<uint64_t> largest_file = 0;
+  std::atomic<uint64_t> room = 0;
+};
+
 TEST_F(ArchivesTest, ALayerMayTakeWhatTheStoreHasLeft) {
   config_.images.store_mib = 8;
   Open();
-  std::atomic<uint64_t> largest_file = 0;
-  std::atomic<uint64_t> room = 0;
+  Allowed allowed;
   SetBuilds([&](const ImageJobRequest& request, Step) {
-    largest_file = request.max_file_bytes;
-    room = request.spec.limits().room_bytes();
+    allowed.Note(request);
     return FakeImageJobs::Fail(MakeError(Reason::kNoSpace, "a file system of too much"));
   });
   EXPECT_THAT(LoadTool(), HasReason(Reason::kNoSpace));
-  EXPECT_LE(largest_file, 8 * kMib);
-  EXPECT_GT(largest_file, 7 * kMib);
-  EXPECT_EQ(room, largest_file);
+  EXPECT_LE(allowed.largest_file, 8 * kMib);
+  EXPECT_GT(allowed.largest_file, 7 * kMib);
+  EXPECT_EQ(allowed.room, allowed.largest_file);
 }
 
 TEST_F(ArchivesTest, AnArchiveMayTakeWhatTheStoreHasLeft) {
   config_.images.store_mib = 8;
   Open();
-  std::atomic<uint64_t> largest_file = 0;
-  std::atomic<uint64_t> room = 0;
+  Allowed allowed;
   jobs_.set_script([&](const ImageJobRequest& request, std::vector<Step>) {
-    largest_file = request.max_file_bytes;
-    room = request.spec.limits().room_bytes();
+    allowed.Note(request);
     return std::vector<Step>{
         FakeImageJobs::Fail(MakeError(Reason::kImageTooLarge, "too many entries"))};
   });
   const absl::Status refused = LoadTool().status();
   EXPECT_THAT(refused, HasReason(Reason::kImageTooLarge));
   EXPECT_EQ(refused.message(), "too many entries") << "that has to do with no room";
-  EXPECT_LE(room, 8 * kMib);
-  EXPECT_GT(room, 7 * kMib);
-  EXPECT_EQ(largest_file, room);
+  EXPECT_LE(allowed.room, 8 * kMib);
+  EXPECT_GT(allowed.room, 7 * kMib);
+  EXPECT_EQ(allowed.largest_file, allowed.room);
 }
 
 TEST_F(ArchivesTest, TwoArchivesShareWhatTheStoreHasLeft) {
