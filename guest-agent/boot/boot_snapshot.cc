@@ -24,6 +24,7 @@
 #include "base/frames.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
+#include "base/wait_for.h"
 #include "guest-agent/boot/guest_stats.h"
 #include "guest-agent/console.h"
 #include "guest-agent/errno_status.h"
@@ -49,14 +50,12 @@ absl::Status Failed(absl::string_view what, int error) {
 
 absl::StatusOr<agent::v1::BootConfiguration> AskHost() {
   MSB_ASSIGN_OR_RETURN(const UniqueFd socket, ConnectToHost(agent::v1::WIRE_BOOT_PORT));
-  pollfd connected{.fd = socket.get(), .events = POLLIN, .revents = 0};
-  if (::poll(&connected, 1, static_cast<int>(absl::ToInt64Milliseconds(kConfigurationTimeout))) <=
-      0) {
+  const absl::Time deadline = absl::Now() + kConfigurationTimeout;
+  if (!WaitFor(socket.get(), POLLIN, deadline).ok()) {
     return Failed("the host does not say what to boot", ETIMEDOUT);
   }
-  MSB_ASSIGN_OR_RETURN(
-      const std::optional<std::string> frame,
-      ReadFrame(socket.get(), absl::Now() + kConfigurationTimeout, kMaxConfigurationBytes));
+  MSB_ASSIGN_OR_RETURN(const std::optional<std::string> frame,
+                       ReadFrame(socket.get(), deadline, kMaxConfigurationBytes));
   agent::v1::BootConfiguration configuration;
   if (!frame.has_value() || !configuration.ParseFromString(*frame)) {
     return Failed("what the host says of the boot", EPROTO);

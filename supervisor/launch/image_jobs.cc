@@ -3,7 +3,6 @@
 
 #include "supervisor/launch/image_jobs.h"
 
-#include <dirent.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -26,6 +25,7 @@
 #include "base/syscall.h"
 #include "supervisor/launch/cgroup.h"
 #include "supervisor/launch/companion_log.h"
+#include "supervisor/launch/host_file.h"
 #include "supervisor/launch/jailer_command.h"
 #include "supervisor/launch/jailer_run.h"
 #include "supervisor/launch/poll_timeout.h"
@@ -205,12 +205,10 @@ absl::StatusOr<std::set<std::string>> CgroupsWithPrefix(const CgroupLayout& layo
   std::set<std::string> names;
   for (const CgroupHierarchy& hierarchy : layout.hierarchies) {
     const std::string folder = absl::StrCat(hierarchy.mount, "/", parent);
-    const std::unique_ptr<DIR, int (*)(DIR*)> open(::opendir(folder.c_str()), ::closedir);
-    if (open == nullptr && errno != ENOENT) {
-      return WithReason(Reason::kHostError, "cgroups", absl::ErrnoToStatus(errno, folder));
-    }
-    while (const dirent* entry = open == nullptr ? nullptr : ::readdir(open.get())) {
-      if (absl::StartsWith(entry->d_name, prefix)) names.insert(entry->d_name);
+    const auto found = ListHostDirectory(folder);
+    if (!found.ok()) return WithReason(Reason::kHostError, "cgroups", found.status());
+    for (const std::string& name : *found) {
+      if (absl::StartsWith(name, prefix)) names.insert(name);
     }
   }
   return names;

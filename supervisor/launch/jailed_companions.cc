@@ -3,7 +3,6 @@
 
 // JailedLauncher: the companions of a VMM.
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -23,6 +22,7 @@
 #include "base/unix_socket.h"
 #include "supervisor/launch/cgroup.h"
 #include "supervisor/launch/companion_log.h"
+#include "supervisor/launch/host_file.h"
 #include "supervisor/launch/jailed_launcher.h"
 #include "supervisor/launch/jailer_command.h"
 #include "supervisor/launch/jailer_run.h"
@@ -265,13 +265,10 @@ absl::StatusOr<std::set<std::string>> JailedLauncher::CompanionsOf(const LaunchP
   const std::string wanted = prefix.substr(slash + 1);
   for (const CgroupHierarchy& hierarchy : layout_.hierarchies) {
     const std::string parent = absl::StrCat(hierarchy.mount, "/", prefix.substr(0, slash));
-    const std::unique_ptr<DIR, int (*)(DIR*)> folder(::opendir(parent.c_str()), ::closedir);
-    if (folder == nullptr && errno != ENOENT) {
-      return WithReason(Reason::kHostError, "cgroups", absl::ErrnoToStatus(errno, parent));
-    }
-    while (const dirent* entry = folder == nullptr ? nullptr : ::readdir(folder.get())) {
-      const absl::string_view name(entry->d_name);
-      if (absl::StartsWith(name, wanted)) names.emplace(name.substr(wanted.size()));
+    const auto found = ListHostDirectory(parent);
+    if (!found.ok()) return WithReason(Reason::kHostError, "cgroups", found.status());
+    for (const std::string& name : *found) {
+      if (absl::StartsWith(name, wanted)) names.insert(name.substr(wanted.size()));
     }
   }
   return names;

@@ -3,7 +3,6 @@
 
 #include "supervisor/launch/jailed_launcher.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <set>
@@ -15,7 +14,6 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/status_macros.h"
-#include "base/syscall.h"
 #include "supervisor/launch/cgroup.h"
 #include "supervisor/launch/host_file.h"
 #include "supervisor/launch/jailer_command.h"
@@ -237,11 +235,9 @@ absl::StatusOr<bool> JailedLauncher::Runs(const LaunchPlan& plan) const {
 
 absl::Status JailedLauncher::Remember(const std::string& cgroup, const UniqueFd& pidfd,
                                       UniqueFd log) {
-  MSB_ASSIGN_OR_RETURN(const int copy, Syscall("duplicate a pidfd", [&] {
-                         return ::fcntl(pidfd.get(), F_DUPFD_CLOEXEC, 0);
-                       }));
+  MSB_ASSIGN_OR_RETURN(UniqueFd copy, Duplicate(pidfd));
   absl::MutexLock lock(&mutex_);
-  known_[cgroup] = Known{.pidfd = UniqueFd(copy), .log = std::move(log)};
+  known_[cgroup] = Known{.pidfd = std::move(copy), .log = std::move(log)};
   return absl::OkStatus();
 }
 

@@ -147,13 +147,6 @@ bool Saves(const LaunchSpec& spec) {
 
 bool Restores(const LaunchSpec& spec) { return spec.snapshot != nullptr && !Saves(spec); }
 
-absl::StatusOr<UniqueFd> Duplicate(const UniqueFd& file) {
-  MSB_ASSIGN_OR_RETURN(const int fd, Syscall("duplicate a descriptor", [&] {
-                         return ::fcntl(file.get(), F_DUPFD_CLOEXEC, 0);
-                       }));
-  return UniqueFd(fd);
-}
-
 // The kernel and its initramfs, or the snapshot that holds both, or all of them to make one.
 absl::Status OpenBoot(const LaunchSpec& spec, VmmInputs& inputs) {
   if (!Restores(spec)) {

@@ -3,7 +3,6 @@
 
 #include "supervisor/sandbox/boot_snapshots.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/stat.h>
@@ -53,10 +52,7 @@ absl::StatusOr<std::string> FileIdentity(const std::string& path) {
 }
 
 absl::StatusOr<UniqueFd> OpenDirectory(const std::string& path) {
-  MSB_ASSIGN_OR_RETURN(const int fd, Syscall(path, [&] {
-                         return ::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
-                       }));
-  return UniqueFd(fd);
+  return OpenHostFile(path, O_PATH | O_DIRECTORY);
 }
 
 absl::StatusOr<std::shared_ptr<const LaunchSnapshot>> OpenFiles(const UniqueFd& directory,
@@ -81,20 +77,11 @@ struct Kept {
   timespec used{};
 };
 
-std::vector<std::string> FoldersIn(const std::string& directory) {
-  std::vector<std::string> names;
-  const std::unique_ptr<DIR, int (*)(DIR*)> folder(::opendir(directory.c_str()), ::closedir);
-  while (const dirent* entry = folder == nullptr ? nullptr : ::readdir(folder.get())) {
-    const std::string name = entry->d_name;
-    if (name != "." && name != "..") names.push_back(name);
-  }
-  return names;
-}
-
 // Those that are whole, the least recently used first.
 std::vector<Kept> ListKept(const std::string& directory) {
   std::vector<Kept> all;
-  for (const std::string& name : FoldersIn(directory)) {
+  for (const std::string& name :
+       ListHostDirectory(directory).value_or(std::vector<std::string>())) {
     struct stat info {};
     const std::string identity = absl::StrCat(directory, "/", name, kIdentity);
     if (name[0] != '.' && ::stat(identity.c_str(), &info) == 0) all.push_back({name, info.st_mtim});
@@ -155,7 +142,8 @@ absl::Status BootSnapshots::ClearLeftovers() {
   const LaunchPlan plan = launcher_.Plan(options_.id, kSnapshotSlot);
   MSB_RETURN_IF_ERROR(launcher_.CleanUp(plan).status());
   MSB_RETURN_IF_ERROR(launcher_.RemoveLogs(plan));
-  for (const std::string& name : FoldersIn(options_.directory)) {
+  MSB_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListHostDirectory(options_.directory));
+  for (const std::string& name : names) {
     const auto identity = ReadHostFile(PathOf(name) + kIdentity);
     const bool whole = name[0] != '.' && identity.ok();
     if (max_count_ > 0 && whole && absl::StrContains(*identity, boot_id_)) continue;
