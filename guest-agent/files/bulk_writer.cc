@@ -19,35 +19,45 @@ namespace {
 // Zeros of this length and alignment become a hole: not less, for the pieces between holes shall be
 // large ones.
 constexpr size_t kHoleBytes = 64 * 1024;
+// What is written at once through the page cache: a small file takes no large buffer, whose pages
+// would all be touched. Pieces end where one that goes past the cache may begin.
+constexpr size_t kSmallBytes = 256 * 1024;
+static_assert(BulkWriter::kCachedBytes % kSmallBytes == 0 && kSmallBytes % kHoleBytes == 0);
 
 }  // namespace
 
 BulkWriter::BulkWriter(int fd, std::string path)
-    : fd_(fd), path_(std::move(path)), filling_(NewPiece()) {}
+    : fd_(fd), path_(std::move(path)), small_(new char[kSmallBytes]) {}
 
 BulkWriter::~BulkWriter() { End(); }
 
+absl::Span<char> BulkWriter::filling() {
+  if (thread_) return {large_.get(), kPieceBytes};
+  return {small_.get(), kSmallBytes};
+}
+
 absl::Status BulkWriter::Add(size_t size) {
-  MSB_CHECK(size <= kPieceBytes - held_);
+  MSB_CHECK(size <= room().size());
   held_ += size;
-  if (held_ < kPieceBytes) return absl::OkStatus();
-  if (added_ >= kCachedBytes && !thread_ && may_be_direct_) may_be_direct_ = Begin();
+  if (!room().empty()) return absl::OkStatus();
   if (thread_) {
     MSB_RETURN_IF_ERROR(HandOver());
   } else {
-    MSB_RETURN_IF_ERROR(Write({filling_.get(), held_}));
+    MSB_RETURN_IF_ERROR(Write({small_.get(), held_}));
   }
   added_ += held_;
   held_ = 0;
+  if (added_ >= kCachedBytes && !thread_ && may_be_direct_) may_be_direct_ = Begin();
   return absl::OkStatus();
 }
 
 absl::Status BulkWriter::Finish() {
+  const absl::Span<char> rest = filling().first(held_);
   End();
   absl::MutexLock lock(&mutex_);
   MSB_RETURN_IF_ERROR(failure_);
   SetDirect(fd_, false);  // for a piece that is no whole one
-  MSB_RETURN_IF_ERROR(Write({filling_.get(), held_}));
+  MSB_RETURN_IF_ERROR(Write({rest.data(), rest.size()}));
   if (!ends_in_hole_) return absl::OkStatus();
   const off_t end = ::lseek(fd_, 0, SEEK_CUR);
   if (end < 0 || ::ftruncate(fd_, end) != 0) return FileError("write", path_);
@@ -62,6 +72,7 @@ bool BulkWriter::Begin() {
     return false;
   }
   thread_ = thread;
+  large_ = NewPiece();
   absl::MutexLock lock(&mutex_);
   writing_ = NewPiece();
   return true;
@@ -80,7 +91,7 @@ void BulkWriter::End() {
 absl::Status BulkWriter::HandOver() {
   absl::MutexLock lock(&mutex_, absl::Condition(this, &BulkWriter::IsIdle));
   MSB_RETURN_IF_ERROR(failure_);
-  std::swap(filling_, writing_);
+  std::swap(large_, writing_);
   piece_waits_ = true;
   return absl::OkStatus();
 }

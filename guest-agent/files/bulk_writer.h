@@ -1,10 +1,11 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Writes a new regular file in large pieces. Of one that is large, most goes past the page cache,
-// which would cost the guest a copy and its memory, and the files that it works with their place in
-// there; where the file system cannot do that, all goes through it. What goes past it is waited for
-// on a thread of its own, while the next piece comes in. Zeros become holes.
+// Writes a new regular file in pieces. Of one that is large, most goes past the page cache, which
+// would cost the guest a copy and its memory, and the files that it works with their place in
+// there; where the file system cannot do that, all goes through it. What goes past it goes in large
+// pieces, and is waited for on a thread of its own, while the next piece comes in. Zeros become
+// holes.
 
 #ifndef MSB_GUEST_AGENT_FILES_BULK_WRITER_H_
 #define MSB_GUEST_AGENT_FILES_BULK_WRITER_H_
@@ -13,6 +14,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -39,7 +41,7 @@ class BulkWriter {
   ~BulkWriter();
 
   // Where the next bytes of the file go; never empty.
-  absl::Span<char> room() { return {filling_.get() + held_, kPieceBytes - held_}; }
+  absl::Span<char> room() { return filling().subspan(held_); }
   // The first `size` bytes of room() are the file's next. kNoSpace, kFileError; also those of what
   // was added before.
   absl::Status Add(size_t size);
@@ -47,6 +49,7 @@ class BulkWriter {
   absl::Status Finish();
 
  private:
+  absl::Span<char> filling();
   bool Begin();  // the thread
   void End();
   static void* ThreadMain(void* self);
@@ -61,7 +64,8 @@ class BulkWriter {
 
   const int fd_;
   const std::string path_;
-  Piece filling_;
+  std::unique_ptr<char[]> small_;  // what fills until there is a thread
+  Piece large_;                    // and then
   size_t held_ = 0;
   uint64_t added_ = 0;
   bool may_be_direct_ = true;

@@ -4,20 +4,15 @@
 #include "guest-agent/files/direct_io.h"
 
 #include <fcntl.h>
-
-#include <new>
+#include <sys/mman.h>
 
 namespace msb {
-namespace {
 
-// A multiple of every logical block size: O_DIRECT wants memory, offset and size aligned.
-constexpr std::align_val_t kAlignment{4096};
-
-}  // namespace
-
-void FreePiece::operator()(char* bytes) const { ::operator delete(bytes, kAlignment); }
-
-Piece NewPiece() { return Piece(static_cast<char*>(::operator new(kPieceBytes, kAlignment))); }
+Piece NewPiece() {
+  Piece piece(static_cast<char*>(::operator new (kPieceBytes, std::align_val_t{kPieceBytes})));
+  ::madvise(piece.get(), kPieceBytes, MADV_HUGEPAGE);  // small pages do as well
+  return piece;
+}
 
 bool SetDirect(int fd, bool direct) {
   const int flags = ::fcntl(fd, F_GETFL);

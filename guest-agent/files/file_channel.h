@@ -34,6 +34,9 @@ class FileChannel {
   virtual absl::StatusOr<Input> Receive() = 0;
   // The same with data in `room`, from its beginning: a copy less where there is much of it.
   virtual absl::StatusOr<Input> ReceiveInto(absl::Span<char> room) = 0;
+  // Much is to come: more of it may be under way, so that the host need not wait while a piece is
+  // written. Costs the kernel's memory; for the rest of the operation.
+  virtual void ExpectMuch() = 0;
   // False once the host has closed for good; one that only has no more to say still listens.
   virtual bool HostListens() = 0;
   // Readable once the host has gone (or speaks without being asked).

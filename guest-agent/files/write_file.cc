@@ -165,7 +165,9 @@ absl::StatusOr<agent::v1::Done> ReceiveNew(int fd, const std::string& path, File
     MSB_ASSIGN_OR_RETURN(const FileChannel::Input input, channel.ReceiveInto(writer.room()));
     if (input.kind == FileChannel::Input::Kind::kEnd) break;
     if (input.kind != FileChannel::Input::Kind::kData) return NoTreeEntry();
+    const bool was_small = done.bytes() <= BulkWriter::kCachedBytes;
     done.set_bytes(done.bytes() + input.data.size());
+    if (was_small && done.bytes() > BulkWriter::kCachedBytes) channel.ExpectMuch();
     MSB_RETURN_IF_ERROR(writer.Add(input.data.size()));
   }
   MSB_RETURN_IF_ERROR(writer.Finish());

@@ -173,6 +173,7 @@ class TreeWriter {
   }
 
   absl::Status ReceiveLarge(int fd, const TreeEntry& entry) {
+    channel_.ExpectMuch();
     BulkWriter writer(fd, entry.path());
     for (uint64_t left = entry.size(); left > 0;) {
       MSB_ASSIGN_OR_RETURN(const Input input, channel_.ReceiveInto(writer.room()));

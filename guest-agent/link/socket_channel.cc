@@ -19,6 +19,7 @@
 #include "base/status_macros.h"
 #include "guest-agent/errno_status.h"
 #include "guest-agent/link/connection.h"
+#include "guest-agent/link/vsock.h"
 #include "guest-agent/link/wire.h"
 
 namespace msb {
@@ -26,6 +27,8 @@ namespace {
 
 // Small frames leave together once there are this many bytes.
 constexpr size_t kSendTogetherBytes = 64 * 1024;
+// Of a bulk transfer: a piece (guest-agent/files/direct_io.h), which takes as long to be written.
+constexpr uint64_t kBulkWindowBytes = uint64_t{2} << 20;
 
 absl::Status HostHasGone() {
   return MakeError(Reason::kFrameTruncated, "the host has gone before the end of its data");
@@ -131,6 +134,8 @@ absl::StatusOr<FileChannel::Input> SocketChannel::Next(size_t most) {
                      absl::StrCat("frame ", int{frame.frame_case()}, " in a file operation"));
   }
 }
+
+void SocketChannel::ExpectMuch() { SetReceiveWindow(socket_.get(), kBulkWindowBytes); }
 
 // A send of nothing fails once the peer has closed for good.
 bool SocketChannel::HostListens() {

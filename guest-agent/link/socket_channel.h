@@ -33,6 +33,7 @@ class SocketChannel final : public FileChannel {
   absl::Status Flush() override;
   absl::StatusOr<Input> Receive() override;
   absl::StatusOr<Input> ReceiveInto(absl::Span<char> room) override;
+  void ExpectMuch() override;
   bool HostListens() override;
   int poll_fd() const override { return socket_.get(); }
 

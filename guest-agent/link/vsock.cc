@@ -92,4 +92,9 @@ absl::StatusOr<UniqueFd> ConnectToHost(uint32_t port) {
   return fd;
 }
 
+void SetReceiveWindow(int socket, uint64_t bytes) {
+  ::setsockopt(socket, AF_VSOCK, SO_VM_SOCKETS_BUFFER_MAX_SIZE, &bytes, sizeof(bytes));
+  ::setsockopt(socket, AF_VSOCK, SO_VM_SOCKETS_BUFFER_SIZE, &bytes, sizeof(bytes));
+}
+
 }  // namespace msb

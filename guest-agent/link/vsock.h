@@ -26,6 +26,10 @@ absl::StatusOr<UniqueFd> ListenVsock(uint32_t port);
 // port, which only the privileged of the guest may bind.
 absl::StatusOr<UniqueFd> ConnectToHost(uint32_t port);
 
+// How much of a connection may be on its way to us or unread: Linux gives 256 KiB. Another kind of
+// socket is left as it is.
+void SetReceiveWindow(int socket, uint64_t bytes);
+
 }  // namespace msb
 
 #endif  // MSB_GUEST_AGENT_LINK_VSOCK_H_
