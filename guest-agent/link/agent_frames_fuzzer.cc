@@ -57,9 +57,9 @@ class EchoOperation final : public Operation {
       }
       MSB_ASSIGN_OR_RETURN(const auto item, input.Peek());
       if (!item) return absl::OkStatus();
-      MSB_CHECK(item->kind == FrameInput::Kind::kMessage || !item->bytes.empty());
+      MSB_CHECK(item->field == FrameInput::kMessage || !item->bytes.empty());
       size_t bite = item->bytes.size();
-      if (item->kind == FrameInput::Kind::kMessage) {
+      if (item->field == FrameInput::kMessage) {
         agent::v1::HostFrame frame;
         if (!frame.ParseFromArray(item->bytes.data(), static_cast<int>(bite))) {
           return MakeError(Reason::kFrameMalformed, "fuzz");

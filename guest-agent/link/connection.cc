@@ -76,7 +76,7 @@ absl::Status Connection::OpenOperation() {
   MSB_ASSIGN_OR_RETURN(const std::optional<FrameInput::Item> item, input_->Peek());
   if (!item) return absl::OkStatus();
   HostFrame frame;
-  if (item->kind != FrameInput::Kind::kMessage ||
+  if (item->field != FrameInput::kMessage ||
       !frame.ParseFromArray(item->bytes.data(), static_cast<int>(item->bytes.size()))) {
     return MakeError(Reason::kFrameMalformed, "the first frame is none of the agent's protocol");
   }

@@ -15,9 +15,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/event_loop.h"
+#include "base/frame_input.h"
 #include "base/unique_fd.h"
-#include "guest-agent/link/frame_input.h"
 #include "guest-agent/link/frame_output.h"
+#include "guest-agent/link/wire.h"
 #include "msb/agent/v1/agent.pb.h"
 
 namespace msb {
@@ -90,7 +91,7 @@ class Connection {
   UniqueFd socket_;
   const Opener& opener_;
   std::function<void()> on_closed_;
-  std::unique_ptr<FrameInput> input_ = std::make_unique<FrameInput>();
+  std::unique_ptr<FrameInput> input_ = std::make_unique<FrameInput>(kHostBulkFields);
   FrameOutput output_;
   std::unique_ptr<Operation> operation_;
   uint32_t events_ = 0;

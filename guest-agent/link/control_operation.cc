@@ -41,7 +41,7 @@ absl::Status ControlOperation::OnInput(FrameInput& input) {
     }
     MSB_ASSIGN_OR_RETURN(const std::optional<FrameInput::Item> item, input.Peek());
     if (!item) return absl::OkStatus();
-    if (item->kind != FrameInput::Kind::kMessage) {
+    if (item->field != FrameInput::kMessage) {
       return MakeError(Reason::kAgentProtocol, "bulk on the control connection");
     }
     input.Consume(item->bytes.size());

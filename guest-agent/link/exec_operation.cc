@@ -102,10 +102,10 @@ absl::Status ExecOperation::OnInput(FrameInput& input) {
   while (attached_ && connection_.open()) {
     MSB_ASSIGN_OR_RETURN(const std::optional<FrameInput::Item> item, input.Peek());
     if (!item) return absl::OkStatus();
-    if (item->kind == FrameInput::Kind::kData) {
+    if (item->field == HostFrame::kDataFieldNumber) {
       return MakeError(Reason::kAgentProtocol, "file data for a command");
     }
-    if (item->kind == FrameInput::Kind::kMessage) {
+    if (item->field == FrameInput::kMessage) {
       input.Consume(item->bytes.size());
       MSB_RETURN_IF_ERROR(OnMessage(item->bytes));
       continue;

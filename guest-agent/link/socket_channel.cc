@@ -113,11 +113,11 @@ absl::StatusOr<FileChannel::Input> SocketChannel::Next(size_t most) {
       if (input_->ReadFrom(socket_.get(), most) == FrameInput::ReadResult::kSome) continue;
       return HostHasGone();
     }
-    if (item->kind == FrameInput::Kind::kData) {
+    if (item->field == agent::v1::HostFrame::kDataFieldNumber) {
       unconsumed_ = item->bytes.size();
       return Input{.kind = Input::Kind::kData, .data = item->bytes};
     }
-    if (item->kind == FrameInput::Kind::kStdin) {
+    if (item->field == agent::v1::HostFrame::kStdinFieldNumber) {
       return MakeError(Reason::kAgentProtocol, "stdin for a file operation");
     }
     agent::v1::HostFrame frame;

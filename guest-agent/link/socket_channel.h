@@ -15,9 +15,9 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "base/frame_input.h"
 #include "base/unique_fd.h"
 #include "guest-agent/files/file_channel.h"
-#include "guest-agent/link/frame_input.h"
 
 namespace msb {
 

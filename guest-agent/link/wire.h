@@ -21,6 +21,10 @@ namespace msb {
 // cost of a frame does not show, little enough that stderr does not wait long behind stdout.
 inline constexpr size_t kChunkBytes = 256 * 1024;
 
+// What the host sends as bulk (base/frame_input.h).
+inline constexpr int kHostBulkFields[] = {agent::v1::HostFrame::kStdinFieldNumber,
+                                          agent::v1::HostFrame::kDataFieldNumber};
+
 // Length and message.
 std::string EncodeFrame(const agent::v1::AgentFrame& frame);
 

@@ -71,11 +71,12 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Connect(const Endpoint& endpoint
   }
   const auto channel =
       grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments);
-  return std::unique_ptr<Client>(new Client(channel, std::move(token)));
+  return std::unique_ptr<Client>(new Client(endpoint, channel, std::move(token)));
 }
 
-Client::Client(const std::shared_ptr<grpc::Channel>& channel, std::string token)
-    : token_(std::move(token)),
+Client::Client(Endpoint endpoint, const std::shared_ptr<grpc::Channel>& channel, std::string token)
+    : endpoint_(std::move(endpoint)),
+      token_(std::move(token)),
       sandboxes_(msb::v1::SandboxService::NewStub(channel)),
       execs_(msb::v1::ExecService::NewStub(channel)),
       files_(msb::v1::FileService::NewStub(channel)),

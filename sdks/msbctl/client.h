@@ -37,6 +37,7 @@ class Client {
   // kDaemonUnreachable or kPermissionDenied, with what to do, before any call is made.
   static absl::StatusOr<std::unique_ptr<Client>> Connect(const Endpoint& endpoint);
 
+  const Endpoint& endpoint() const { return endpoint_; }
   msb::v1::SandboxService::Stub& sandboxes() { return *sandboxes_; }
   msb::v1::ExecService::Stub& execs() { return *execs_; }
   msb::v1::FileService::Stub& files() { return *files_; }
@@ -65,8 +66,9 @@ class Client {
   }
 
  private:
-  Client(const std::shared_ptr<grpc::Channel>& channel, std::string token);
+  Client(Endpoint endpoint, const std::shared_ptr<grpc::Channel>& channel, std::string token);
 
+  const Endpoint endpoint_;
   std::string token_;
   std::unique_ptr<msb::v1::SandboxService::Stub> sandboxes_;
   std::unique_ptr<msb::v1::ExecService::Stub> execs_;

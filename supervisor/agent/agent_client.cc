@@ -3,10 +3,15 @@
 
 #include "supervisor/agent/agent_client.h"
 
+#include <fcntl.h>
+#include <sys/socket.h>
+
 #include <algorithm>
+#include <string>
 #include <utility>
 
 #include "base/error.h"
+#include "base/frames.h"
 
 namespace msb {
 namespace {
@@ -16,6 +21,24 @@ using msb::agent::v1::HostFrame;
 using msb::agent::v1::Open;
 
 constexpr size_t kFirstSweep = 16;
+
+HostFrame FrameOf(Open open) {
+  open.set_protocol_version(msb::agent::v1::WIRE_PROTOCOL_VERSION);
+  HostFrame frame;
+  *frame.mutable_open() = std::move(open);
+  return frame;
+}
+
+// On a new connection, whose buffer has room for it; for a user who waits from then on.
+absl::Status SendWhole(int fd, absl::string_view bytes) {
+  const ssize_t sent = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  const int flags = ::fcntl(fd, F_GETFL);
+  if (sent == static_cast<ssize_t>(bytes.size()) && flags >= 0 &&
+      ::fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) == 0) {
+    return absl::OkStatus();
+  }
+  return MakeError(Reason::kAgentUnreachable, "the agent in the guest takes no request");
+}
 
 }  // namespace
 
@@ -44,8 +67,28 @@ void AgentClient::Warm() {
 std::shared_ptr<AgentStream> AgentClient::Open(msb::agent::v1::Open open,
                                                std::shared_ptr<AgentFrameSink> sink) {
   auto stream = std::make_shared<AgentStream>(loop_, std::move(sink), options_.window_bytes);
-  loop_.Post([self = shared_from_this(), open = std::move(open), stream]() mutable {
-    self->OpenNow(std::move(open), stream);
+  loop_.Post([self = shared_from_this(), first = FrameOf(std::move(open)), stream]() mutable {
+    // Posted before anything that the stream's user sends, so it is the first frame.
+    stream->SendFirst(std::move(first));
+    self->ConnectFor(stream, [stream](UniqueFd fd) { stream->Connected(std::move(fd)); });
+  });
+  return stream;
+}
+
+std::shared_ptr<AgentStream> AgentClient::OpenDirect(msb::agent::v1::Open open,
+                                                     std::shared_ptr<AgentFrameSink> sink,
+                                                     OnConnected connected) {
+  auto stream = std::make_shared<AgentStream>(loop_, std::move(sink), options_.window_bytes);
+  std::string first;
+  AppendFrame(FrameOf(std::move(open)).SerializeAsString(), first);
+  loop_.Post([self = shared_from_this(), stream, first = std::move(first),
+              connected = std::move(connected)] {
+    self->ConnectFor(stream, [stream, first, connected](UniqueFd fd) {
+      if (stream->ended()) return;
+      const absl::Status sent = SendWhole(fd.get(), first);
+      if (!sent.ok()) return stream->End(sent);
+      connected(std::move(fd));
+    });
   });
   return stream;
 }
@@ -57,18 +100,14 @@ std::shared_ptr<ExecSession> AgentClient::OpenExec(msb::agent::v1::Open open,
       Open(std::move(open), MakeExecFrameSink(attachment, std::move(sink))));
 }
 
-void AgentClient::OpenNow(msb::agent::v1::Open open, const std::shared_ptr<AgentStream>& stream) {
+// What has a stream and no connection ends with all others.
+void AgentClient::ConnectFor(const std::shared_ptr<AgentStream>& stream, OnConnected use) {
   if (!closed_.ok()) return stream->End(closed_);
   Remember(stream);
-  open.set_protocol_version(msb::agent::v1::WIRE_PROTOCOL_VERSION);
-  HostFrame frame;
-  *frame.mutable_open() = std::move(open);
-  // Posted before anything that the stream's user sends, so it is the first frame.
-  stream->SendFirst(std::move(frame));
-  if (UniqueFd fd = warm_->Take(); fd.valid()) return stream->Connected(std::move(fd));
-  Connect([stream](absl::StatusOr<UniqueFd> fd) {
+  if (UniqueFd fd = warm_->Take(); fd.valid()) return use(std::move(fd));
+  Connect([stream, use = std::move(use)](absl::StatusOr<UniqueFd> fd) {
     if (!fd.ok()) return stream->End(fd.status());
-    stream->Connected(*std::move(fd));
+    use(*std::move(fd));
   });
 }
 

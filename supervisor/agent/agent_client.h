@@ -44,6 +44,13 @@ class AgentClient : public std::enable_shared_from_this<AgentClient> {
   // `open` without its version, which is filled in here.
   std::shared_ptr<AgentStream> Open(msb::agent::v1::Open open,
                                     std::shared_ptr<AgentFrameSink> sink);
+  // The same for who speaks with the agent himself: `connected` gets a blocking connection on which
+  // `open` has been sent, on the loop, once, unless it has failed before. The stream carries
+  // nothing: it stands for the operation until Close, or until the sink's OnEnd.
+  using OnConnected = std::function<void(UniqueFd connection)>;
+  std::shared_ptr<AgentStream> OpenDirect(msb::agent::v1::Open open,
+                                          std::shared_ptr<AgentFrameSink> sink,
+                                          OnConnected connected);
   std::shared_ptr<ExecSession> OpenExec(msb::agent::v1::Open open, ExecAttachment attachment,
                                         std::shared_ptr<ExecSink> sink);
 
@@ -60,7 +67,7 @@ class AgentClient : public std::enable_shared_from_this<AgentClient> {
  private:
   AgentClient(EventLoop& loop, AgentOptions options) : loop_(loop), options_(std::move(options)) {}
   void Connect(GuestConnector::Done done);
-  void OpenNow(msb::agent::v1::Open open, const std::shared_ptr<AgentStream>& stream);
+  void ConnectFor(const std::shared_ptr<AgentStream>& stream, OnConnected use);
   void Remember(const std::shared_ptr<AgentStream>& stream);
 
   EventLoop& loop_;

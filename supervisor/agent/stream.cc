@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "supervisor/agent/guest_error.h"
+#include "proto/guest/guest_error.h"
 
 namespace msb {
 namespace {

@@ -108,6 +108,10 @@ absl::StatusOr<std::string> LoadOrMakeToken(const std::string& path, const std::
   return MakeToken(path, group);
 }
 
+absl::StatusOr<Caller> Authenticator::CallerOf(int connection) const {
+  return connections_.CallerOf(absl::StrCat("fd:", connection), group_);
+}
+
 absl::StatusOr<Caller> Authenticator::CallerOf(const grpc::ServerContextBase& context) const {
   const std::string peer = context.peer();
   if (peer.rfind("fd:", 0) == 0) return connections_.CallerOf(peer, group_);

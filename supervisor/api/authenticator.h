@@ -31,6 +31,8 @@ class Authenticator {
   const std::string& group() const { return group_; }
   // Whoever has the token acts as the daemon's own user.
   absl::StatusOr<Caller> CallerOf(const grpc::ServerContextBase& context) const;
+  // Of a connection of the Unix socket.
+  absl::StatusOr<Caller> CallerOf(int connection) const;
 
  private:
   const std::string token_;

@@ -7,19 +7,19 @@
 #ifndef MSB_SUPERVISOR_API_FILE_CONVERT_H_
 #define MSB_SUPERVISOR_API_FILE_CONVERT_H_
 
-#include <cstdint>
-
 #include "msb/agent/v1/agent.pb.h"
 #include "msb/v1/files.pb.h"
+#include "proto/guest/tree_entry.h"  // IWYU pragma: export
 
 namespace msb {
 
-// ns since the epoch; what does not fit is the nearest that does.
-int64_t NanosecondsOf(const google::protobuf::Timestamp& time);
+// What opens an operation of the agent.
+msb::agent::v1::Open OpenOf(const msb::v1::ReadFileRequest& request);
+msb::agent::v1::Open OpenOf(const msb::v1::WriteFileOpen& request);
+msb::agent::v1::Open OpenOf(const msb::v1::ReadTreeRequest& request);
+msb::agent::v1::Open OpenOf(const msb::v1::WriteTreeOpen& request);
 
 msb::v1::FileInfo FileInfoToProto(const msb::agent::v1::FileInfo& info);
-msb::v1::TreeEntry TreeEntryToProto(const msb::agent::v1::TreeEntry& entry);
-msb::agent::v1::TreeEntry TreeEntryToAgent(const msb::v1::TreeEntry& entry);
 msb::v1::WatchEvent WatchEventToProto(const msb::agent::v1::WatchEvent& event);
 
 }  // namespace msb

@@ -27,14 +27,8 @@ grpc::ServerUnaryReactor* ForEffect(const ApiContext& house, grpc::CallbackServe
 
 grpc::ServerWriteReactor<api::FileChunk>* FileServiceImpl::ReadFile(
     grpc::CallbackServerContext* context, const api::ReadFileRequest* request) {
-  wire::Open open;
-  wire::ReadFile& read = *open.mutable_read_file();
-  read.set_path(request->path());
-  read.set_user(request->user());
-  read.set_offset(request->offset());
-  read.set_length(request->length());
   return GuestReadCall<api::FileChunk>::Begin(
-      api_, *context, request->sandbox(), std::move(open),
+      api_, *context, request->sandbox(), OpenOf(*request),
       [](const wire::AgentFrame& frame) -> std::optional<api::FileChunk> {
         if (frame.data().empty()) return std::nullopt;
         api::FileChunk chunk;
@@ -49,15 +43,7 @@ grpc::ServerReadReactor<api::WriteFileRequest>* FileServiceImpl::WriteFile(
       api_, *context,
       {.open_of = [](const api::WriteFileRequest& request) -> std::optional<wire::Open> {
          if (!request.has_open()) return std::nullopt;
-         wire::Open open;
-         wire::WriteFile& write = *open.mutable_write_file();
-         write.set_path(request.open().path());
-         write.set_user(request.open().user());
-         write.set_mode(request.open().mode());
-         write.set_append(request.open().append());
-         write.set_make_parents(request.open().make_parents());
-         write.set_mtime_ns(NanosecondsOf(request.open().modified_at()));
-         return open;
+         return OpenOf(request.open());
        },
        .frame_of = [](api::WriteFileRequest& request) -> std::optional<wire::HostFrame> {
          if (request.has_open()) return std::nullopt;
@@ -149,12 +135,8 @@ grpc::ServerWriteReactor<api::WatchEvent>* FileServiceImpl::WatchDirectory(
 
 grpc::ServerWriteReactor<api::TreeChunk>* FileServiceImpl::ReadTree(
     grpc::CallbackServerContext* context, const api::ReadTreeRequest* request) {
-  wire::Open open;
-  open.mutable_read_tree()->set_path(request->path());
-  open.mutable_read_tree()->set_user(request->user());
-  open.mutable_read_tree()->set_follow_top_symlink(request->follow_top_symlink());
   return GuestReadCall<api::TreeChunk>::Begin(
-      api_, *context, request->sandbox(), std::move(open),
+      api_, *context, request->sandbox(), OpenOf(*request),
       [](const wire::AgentFrame& frame) -> std::optional<api::TreeChunk> {
         api::TreeChunk chunk;
         if (frame.has_tree_entry()) {
@@ -174,11 +156,7 @@ grpc::ServerReadReactor<api::WriteTreeRequest>* FileServiceImpl::WriteTree(
       api_, *context,
       {.open_of = [](const api::WriteTreeRequest& request) -> std::optional<wire::Open> {
          if (!request.has_open()) return std::nullopt;
-         wire::Open open;
-         open.mutable_write_tree()->set_path(request.open().path());
-         open.mutable_write_tree()->set_user(request.open().user());
-         open.mutable_write_tree()->set_keep_owner(request.open().keep_owner());
-         return open;
+         return OpenOf(request.open());
        },
        .frame_of = [](api::WriteTreeRequest& request) -> std::optional<wire::HostFrame> {
          wire::HostFrame frame;

@@ -90,7 +90,7 @@ class GrpcApiServer final : public ApiServer {
                                     ": another program may have it (daemon.tcp_address)"));
     }
     MSB_ASSIGN_OR_RETURN(listener_,
-                         UnixListener::Start(config_.daemon.socket, *server_, authenticator_));
+                         UnixListener::Start(config_.daemon.socket, *server_, context_));
     MSB_LOG(kInfo) << "listening on " << config_.daemon.socket
                    << (address.empty() ? "" : " and " + address);
     return absl::OkStatus();

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -17,6 +18,8 @@
 #include "base/status_macros.h"
 #include "base/syscall.h"
 #include "base/unix_socket.h"
+#include "msb/v1/files.pb.h"
+#include "supervisor/api/direct_transfer.h"
 
 namespace msb {
 namespace {
@@ -27,13 +30,13 @@ constexpr absl::Duration kAcceptPause = absl::Milliseconds(100);
 
 absl::StatusOr<std::unique_ptr<UnixListener>> UnixListener::Start(const std::string& path,
                                                                   grpc::Server& server,
-                                                                  Authenticator& authenticator) {
+                                                                  const ApiContext& api) {
   MSB_ASSIGN_OR_RETURN(UniqueFd listener, ListenUnix(path));
   MSB_RETURN_IF_ERROR(
       Syscall(absl::StrCat("chmod ", path), [&] { return ::chmod(path.c_str(), 0666); }));
   MSB_ASSIGN_OR_RETURN(std::unique_ptr<EventLoop> loop, EventLoop::Create());
   std::unique_ptr<UnixListener> self(
-      new UnixListener(path, std::move(listener), std::move(loop), server, authenticator));
+      new UnixListener(path, std::move(listener), std::move(loop), server, api));
   UnixListener* raw = self.get();
   MSB_RETURN_IF_ERROR(raw->Watch());
   raw->thread_ = std::thread([raw] {
@@ -46,12 +49,12 @@ absl::StatusOr<std::unique_ptr<UnixListener>> UnixListener::Start(const std::str
 }
 
 UnixListener::UnixListener(std::string path, UniqueFd listener, std::unique_ptr<EventLoop> loop,
-                           grpc::Server& server, Authenticator& authenticator)
+                           grpc::Server& server, const ApiContext& api)
     : path_(std::move(path)),
       listener_(std::move(listener)),
       loop_(std::move(loop)),
       server_(server),
-      authenticator_(authenticator) {}
+      api_(api) {}
 
 UnixListener::~UnixListener() {
   loop_->Stop();
@@ -85,8 +88,8 @@ void UnixListener::OnConnection() {
     MSB_LOG(kWarning) << "a connection was not taken: " << peer.status().message();
     return;
   }
-  const bool member = IsMember(peer->uid, peer->gid, authenticator_.group());
-  const absl::Status admitted = authenticator_.connections().Admit(
+  const bool member = IsMember(peer->uid, peer->gid, api_.authenticator.group());
+  const absl::Status admitted = api_.authenticator.connections().Admit(
       accepted->get(), *std::move(peer),
       member ? Connections::Right::kMember : Connections::Right::kStranger);
   if (!admitted.ok()) {
@@ -94,7 +97,30 @@ void UnixListener::OnConnection() {
     MSB_LOG(kDebug) << "a connection was closed: " << admitted.message();
     return;
   }
-  grpc::AddInsecureChannelFromFd(&server_, accepted->Release());
+  const auto connection = std::make_shared<UniqueFd>(*std::move(accepted));
+  const absl::Status watched = loop_->Watch(
+      connection->get(), EPOLLIN, [this, connection](uint32_t) { OnFirstByte(*connection); });
+  if (!watched.ok()) {
+    MSB_LOG(kWarning) << "a connection was not taken: " << watched.message();
+  }
+}
+
+// A client of gRPC speaks first (RFC 9113, 3.4).
+void UnixListener::OnFirstByte(UniqueFd& connection) {
+  char first = 0;
+  const ssize_t got = ::recv(connection.get(), &first, 1, MSG_PEEK | MSG_DONTWAIT);
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  loop_->Unwatch(connection.get());
+  if (got <= 0) return connection.Reset();
+  if (first != msb::v1::TRANSFER_PREFACE) {
+    return grpc::AddInsecureChannelFromFd(&server_, connection.Release());
+  }
+  absl::StatusOr<Caller> caller = api_.authenticator.CallerOf(connection.get());
+  const absl::Status served =
+      DirectTransfer::Serve(*loop_, std::move(connection), std::move(caller), api_.registry);
+  if (!served.ok()) {
+    MSB_LOG(kWarning) << "a transfer was not taken: " << served.message();
+  }
 }
 
 }  // namespace msb

@@ -211,6 +211,16 @@ void OpenFileStream(const std::shared_ptr<Sandbox>& sandbox, msb::agent::v1::Ope
                           std::make_shared<TrackedFrameSink>(Use(sandbox), std::move(sink))));
 }
 
+void OpenDirectStream(const std::shared_ptr<Sandbox>& sandbox, msb::agent::v1::Open open,
+                      std::shared_ptr<AgentFrameSink> sink, AgentClient::OnConnected connected,
+                      const OnStreamOpened& done) {
+  const absl::StatusOr<Sandbox::Guest> guest = sandbox->UseGuest();
+  if (!guest.ok()) return done(guest.status());
+  done(guest->agent->OpenDirect(std::move(open),
+                                std::make_shared<TrackedFrameSink>(Use(sandbox), std::move(sink)),
+                                std::move(connected)));
+}
+
 void AskAgent(const std::shared_ptr<Sandbox>& sandbox, msb::agent::v1::ControlRequest request,
               OnAgentResponse done) {
   const absl::StatusOr<Sandbox::Guest> guest = sandbox->UseGuest();

@@ -49,6 +49,11 @@ using OnStreamOpened = std::function<void(absl::StatusOr<std::shared_ptr<AgentSt
 void OpenFileStream(const std::shared_ptr<Sandbox>& sandbox, msb::agent::v1::Open open,
                     std::shared_ptr<AgentFrameSink> sink, const OnStreamOpened& done);
 
+// The same for a client that speaks with the agent itself (AgentClient::OpenDirect).
+void OpenDirectStream(const std::shared_ptr<Sandbox>& sandbox, msb::agent::v1::Open open,
+                      std::shared_ptr<AgentFrameSink> sink, AgentClient::OnConnected connected,
+                      const OnStreamOpened& done);
+
 using OnAgentResponse = std::function<void(absl::StatusOr<msb::agent::v1::ControlResponse>)>;
 // A short request. `done` is called on an I/O loop or on the loop of the sandboxes.
 void AskAgent(const std::shared_ptr<Sandbox>& sandbox, msb::agent::v1::ControlRequest request,

@@ -19,6 +19,7 @@
 #include "sdks/msbctl/command_line.h"
 #include "sdks/msbctl/local_tree.h"
 #include "sdks/msbctl/progress.h"
+#include "sdks/msbctl/transfer.h"
 
 namespace msb {
 namespace {
@@ -73,27 +74,12 @@ absl::StatusOr<bool> IsDirectory(Client& client, const Place& place, const std::
   return info.status();
 }
 
-// How a stream into a sandbox has ended, when `read` is how reading this machine's side did.
-template <typename Writer>
-absl::Status EndOfStream(Writer& writer, grpc::ClientContext& context, const absl::Status& read) {
-  const bool failed_here = !read.ok() && !absl::IsCancelled(read);
-  if (failed_here) context.TryCancel();
-  writer.WritesDone();
-  const grpc::Status status = writer.Finish();
-  return failed_here ? read : Client::Outcome(status, context);
-}
-
-// Content as `request`s, counted and shown. The string goes into the message and comes back, so
-// that no byte is copied.
-template <typename Writer, typename Request>
-DataSink Sending(Writer& writer, Request& request, Progress& progress, uint64_t total) {
-  return [&writer, &request, &progress, total, sent = uint64_t{0}](std::string& data) mutable {
+// Content for an upload, counted and shown.
+DataSink Sending(Upload& upload, Progress& progress, uint64_t total) {
+  return [&upload, &progress, total, sent = uint64_t{0}](std::string& data) mutable {
     sent += data.size();
     progress.SetBytes(sent, total);
-    request.mutable_data()->swap(data);
-    const bool goes_on = writer.Write(request);
-    request.mutable_data()->swap(data);
-    return goes_on;
+    return upload.Data(data);
   };
 }
 
@@ -109,78 +95,56 @@ absl::Status SendFile(Client& client, const CopyOptions& options, const Place& t
     return MakeError(Reason::kInvalidArgument,
                      absl::StrCat(options.from, " is no file and no directory; ", kStreamAdvice));
   }
-  const auto context = client.NewContext();
-  msb::v1::WriteFileResponse response;
-  const auto writer = client.files().WriteFile(context.get(), &response);
-  msb::v1::WriteFileRequest request;
-  msb::v1::WriteFileOpen& open = *request.mutable_open();
+  msb::v1::WriteFileOpen open;
   open.set_sandbox(to.sandbox);
   open.set_path(to.path);
   open.set_user(options.user);
   open.set_mode(info.st_mode & 07777);
   open.mutable_modified_at()->set_seconds(info.st_mtim.tv_sec);
   open.mutable_modified_at()->set_nanos(static_cast<int32_t>(info.st_mtim.tv_nsec));
-  writer->Write(request);
-  msb::v1::WriteFileRequest content;
-  const absl::Status read =
-      ReadLocalFile(file.get(), options.from,
-                    Sending(*writer, content, progress, static_cast<uint64_t>(info.st_size)));
-  return EndOfStream(*writer, *context, read);
+  MSB_ASSIGN_OR_RETURN(const std::unique_ptr<Upload> upload, Upload::File(client, open));
+  return upload->Finish(ReadLocalFile(
+      file.get(), options.from, Sending(*upload, progress, static_cast<uint64_t>(info.st_size))));
 }
 
 absl::Status SendTree(Client& client, const CopyOptions& options, const Place& to,
                       Progress& progress) {
-  const auto context = client.NewContext();
-  msb::v1::WriteTreeResponse response;
-  const auto writer = client.files().WriteTree(context.get(), &response);
-  msb::v1::WriteTreeRequest request;
-  request.mutable_open()->set_sandbox(to.sandbox);
-  request.mutable_open()->set_path(to.path);
-  request.mutable_open()->set_user(options.user);
-  request.mutable_open()->set_keep_owner(options.keep_owner);
-  writer->Write(request);
+  msb::v1::WriteTreeOpen open;
+  open.set_sandbox(to.sandbox);
+  open.set_path(to.path);
+  open.set_user(options.user);
+  open.set_keep_owner(options.keep_owner);
+  MSB_ASSIGN_OR_RETURN(const std::unique_ptr<Upload> upload, Upload::Tree(client, open));
   const uint64_t total = LocalTreeBytes(options.from);
-  msb::v1::WriteTreeRequest content;
-  const absl::Status read = ReadLocalTree(
-      options.from,
-      [&](const msb::v1::TreeEntry& entry) {
-        *request.mutable_entry() = entry;
-        return writer->Write(request);
-      },
-      Sending(*writer, content, progress, total));
-  return EndOfStream(*writer, *context, read);
+  return upload->Finish(ReadLocalTree(
+      options.from, [&](const msb::v1::TreeEntry& entry) { return upload->Entry(entry); },
+      Sending(*upload, progress, total)));
 }
 
 absl::Status Receive(Client& client, const CopyOptions& options, const Place& from,
                      const std::string& to, Progress& progress) {
-  const auto context = client.NewContext();
   msb::v1::ReadTreeRequest request;
   request.set_sandbox(from.sandbox);
   request.set_path(from.path);
   request.set_user(options.user);
   request.set_follow_top_symlink(true);
-  const auto reader = client.files().ReadTree(context.get(), request);
+  MSB_ASSIGN_OR_RETURN(const std::unique_ptr<Download> download, Download::Tree(client, request));
   LocalTreeWriter writer(to);
-  msb::v1::TreeChunk chunk;
-  absl::Status written;
   uint64_t received = 0;
   uint64_t total = 0;
-  while (written.ok() && reader->Read(&chunk)) {
-    if (chunk.has_entry()) {
+  while (true) {
+    MSB_ASSIGN_OR_RETURN(const Download::Chunk chunk, download->Next());
+    if (chunk.is_end()) return writer.Finish();
+    if (chunk.entry != nullptr) {
       // That of one file is known from the beginning; of a tree, at its end.
-      if (chunk.entry().path().empty()) total = chunk.entry().size();
-      written = writer.Entry(chunk.entry());
+      if (chunk.entry->path().empty()) total = chunk.entry->size();
+      MSB_RETURN_IF_ERROR(writer.Entry(*chunk.entry));
     } else {
-      written = writer.Data(chunk.data());
-      received += chunk.data().size();
+      MSB_RETURN_IF_ERROR(writer.Data(chunk.data));
+      received += chunk.data.size();
       progress.SetBytes(received, total);
     }
   }
-  if (!written.ok()) context->TryCancel();
-  const grpc::Status status = reader->Finish();
-  MSB_RETURN_IF_ERROR(written);
-  MSB_RETURN_IF_ERROR(Client::Outcome(status, *context));
-  return writer.Finish();
 }
 
 absl::Status Copy(Session& session, const CopyOptions& options) {

@@ -1,7 +1,7 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include "guest-agent/link/frame_input.h"
+#include "base/frame_input.h"
 
 #include <unistd.h>
 
@@ -9,10 +9,10 @@
 #include <cerrno>
 #include <cstring>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/error.h"
-#include "msb/agent/v1/agent.pb.h"
 
 namespace msb {
 namespace {
@@ -26,8 +26,6 @@ constexpr size_t kBulkCapacity = 64 * 1024;
 constexpr size_t kMaxChunkHeaderBytes = FrameInput::kHeadBytes - kFrameHeaderBytes;
 
 constexpr uint8_t LengthDelimitedTag(int field) { return static_cast<uint8_t>(field << 3 | 2); }
-constexpr uint8_t kStdinTag = LengthDelimitedTag(agent::v1::HostFrame::kStdinFieldNumber);
-constexpr uint8_t kDataTag = LengthDelimitedTag(agent::v1::HostFrame::kDataFieldNumber);
 
 }  // namespace
 
@@ -70,7 +68,7 @@ absl::StatusOr<std::optional<FrameInput::Item>> FrameInput::Peek() {
     const char* const start = buffer_.get() + begin_;
     if (chunk_left_ > 0) {
       if (held == 0) return std::nullopt;
-      return Item{chunk_kind_, absl::string_view(start, std::min(held, chunk_left_))};
+      return Item{chunk_field_, absl::string_view(start, std::min(held, chunk_left_))};
     }
     if (held < kFrameHeaderBytes) return std::nullopt;
     const size_t size = DecodeFrameHeader(absl::string_view(start, kFrameHeaderBytes));
@@ -86,7 +84,7 @@ absl::StatusOr<std::optional<FrameInput::Item>> FrameInput::Peek() {
       wanted_capacity_ = std::max(wanted_capacity_, kFrameHeaderBytes + size);
       return std::nullopt;
     }
-    return Item{Kind::kMessage, payload};
+    return Item{kMessage, payload};
   }
 }
 
@@ -94,7 +92,9 @@ absl::StatusOr<std::optional<FrameInput::Item>> FrameInput::Peek() {
 bool FrameInput::BeginChunk(absl::string_view payload, size_t payload_size) {
   if (payload.empty()) return false;
   const auto tag = static_cast<uint8_t>(payload[0]);
-  if (tag != kStdinTag && tag != kDataTag) return false;
+  const auto field = absl::c_find_if(
+      bulk_fields_, [tag](int number) { return LengthDelimitedTag(number) == tag; });
+  if (field == bulk_fields_.end()) return false;
   uint64_t length = 0;
   size_t header = 1;
   for (int shift = 0;; shift += 7) {
@@ -105,7 +105,7 @@ bool FrameInput::BeginChunk(absl::string_view payload, size_t payload_size) {
   }
   if (header + length != payload_size) return false;
   begin_ += kFrameHeaderBytes + header;
-  chunk_kind_ = tag == kStdinTag ? Kind::kStdin : Kind::kData;
+  chunk_field_ = *field;
   chunk_left_ = length;
   return true;
 }

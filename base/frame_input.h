@@ -1,14 +1,15 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The host's frames, as they arrive in pieces.
+// Frames (base/frames.h), as they arrive in pieces, of a protocol that carries bulk: some fields of
+// its messages are chunks of it, each alone in its message.
 //
-// Like base's FrameReader, but chunks of bulk (stdin, file data) are handed on piece by piece
-// without waiting for their frame's end, so that a connection holds 64 KiB however large the host's
-// chunks are, and bulk is not copied on its way.
+// Like FrameReader, but chunks are handed on piece by piece without waiting for their frame's end,
+// so that a connection holds 64 KiB however large the peer's chunks are, and bulk is not copied on
+// its way.
 
-#ifndef MSB_GUEST_AGENT_LINK_FRAME_INPUT_H_
-#define MSB_GUEST_AGENT_LINK_FRAME_INPUT_H_
+#ifndef MSB_BASE_FRAME_INPUT_H_
+#define MSB_BASE_FRAME_INPUT_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -17,22 +18,24 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "base/frames.h"
 
 namespace msb {
 
 class FrameInput {
  public:
-  enum class Kind { kMessage, kStdin, kData };
+  // In place of a field's number: a whole message, serialised.
+  static constexpr int kMessage = 0;
   struct Item {
-    Kind kind;
-    // kMessage: a whole serialised HostFrame. Otherwise a piece of a chunk, at least one byte.
-    absl::string_view bytes;
+    int field;
+    absl::string_view bytes;  // of a chunk: a piece of it, at least one byte
   };
   enum class ReadResult { kSome, kWouldBlock, kEnd, kBroken };
 
-  explicit FrameInput(size_t max_frame_bytes = kMaxFrameBytes)
-      : max_frame_bytes_(max_frame_bytes) {}
+  // `bulk_fields`, numbers of 1..15 of length-delimited fields, outlive this.
+  explicit FrameInput(absl::Span<const int> bulk_fields, size_t max_frame_bytes = kMaxFrameBytes)
+      : bulk_fields_(bulk_fields), max_frame_bytes_(max_frame_bytes) {}
 
   // Enough to know a frame by, and a chunk's length.
   static constexpr size_t kHeadBytes = kFrameHeaderBytes + 6;
@@ -45,6 +48,8 @@ class FrameInput {
   // some of them there, and says how many.
   size_t unread_chunk() const { return end_ == begin_ ? chunk_left_ : 0; }
   void SkipUnread(size_t size) { chunk_left_ -= size; }
+  // Bytes of the chunk at hand, read or not.
+  size_t chunk_left() const { return chunk_left_; }
 
   // The item at hand; nullopt when more has to be read. kFrameTooLarge: the stream is lost.
   absl::StatusOr<std::optional<Item>> Peek();
@@ -60,16 +65,17 @@ class FrameInput {
   bool BeginChunk(absl::string_view payload_start, size_t payload_size);
   void MakeRoom();
 
+  const absl::Span<const int> bulk_fields_;
   const size_t max_frame_bytes_;
   std::unique_ptr<char[]> buffer_;
   size_t capacity_ = 0;
   size_t wanted_capacity_ = 0;
   size_t begin_ = 0;
   size_t end_ = 0;
-  Kind chunk_kind_ = Kind::kData;
+  int chunk_field_ = kMessage;
   size_t chunk_left_ = 0;  // bytes of the current chunk that are not consumed
 };
 
 }  // namespace msb
 
-#endif  // MSB_GUEST_AGENT_LINK_FRAME_INPUT_H_
+#endif  // MSB_BASE_FRAME_INPUT_H_

@@ -3,8 +3,8 @@
 
 // What a guest says went wrong, made fit for a client: a hostile agent chooses every byte of it.
 
-#ifndef MSB_SUPERVISOR_AGENT_GUEST_ERROR_H_
-#define MSB_SUPERVISOR_AGENT_GUEST_ERROR_H_
+#ifndef MSB_PROTO_GUEST_GUEST_ERROR_H_
+#define MSB_PROTO_GUEST_GUEST_ERROR_H_
 
 #include <string>
 
@@ -20,4 +20,4 @@ absl::Status StatusFromGuest(const msb::agent::v1::Error& error);
 
 }  // namespace msb
 
-#endif  // MSB_SUPERVISOR_AGENT_GUEST_ERROR_H_
+#endif  // MSB_PROTO_GUEST_GUEST_ERROR_H_

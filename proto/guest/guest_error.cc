@@ -1,7 +1,7 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include "supervisor/agent/guest_error.h"
+#include "proto/guest/guest_error.h"
 
 #include "absl/strings/str_cat.h"
 #include "base/error.h"

@@ -1,7 +1,7 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include "guest-agent/link/frame_input.h"
+#include "base/frame_input.h"
 
 #include <gtest/gtest.h>
 #include <sys/ioctl.h>
@@ -21,8 +21,9 @@
 namespace msb {
 namespace {
 
-using Kind = FrameInput::Kind;
 using agent::v1::HostFrame;
+
+constexpr int kBulkFields[] = {HostFrame::kStdinFieldNumber, HostFrame::kDataFieldNumber};
 
 std::string Framed(const std::string& payload) {
   std::string frame;
@@ -50,7 +51,7 @@ Seen Feed(const std::string& stream, size_t piece, size_t bite = 1 << 20) {
   MSB_CHECK(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) == 0);
   const UniqueFd writer(sockets[0]);
   const UniqueFd reader(sockets[1]);
-  FrameInput input;
+  FrameInput input(kBulkFields);
   Seen seen;
   for (size_t at = 0; at < stream.size(); at += piece) {
     const std::string part = stream.substr(at, piece);
@@ -70,12 +71,13 @@ Seen Feed(const std::string& stream, size_t piece, size_t bite = 1 << 20) {
         }
         if (!item->has_value()) break;
         const absl::string_view bytes = (*item)->bytes;
-        if ((*item)->kind == Kind::kMessage) {
+        if ((*item)->field == FrameInput::kMessage) {
           seen.messages.emplace_back(bytes);
           input.Consume(bytes.size());
           continue;
         }
-        std::string& out = (*item)->kind == Kind::kStdin ? seen.stdin_bytes : seen.data;
+        std::string& out =
+            (*item)->field == HostFrame::kStdinFieldNumber ? seen.stdin_bytes : seen.data;
         const size_t taken = std::min(bite, bytes.size());
         out.append(bytes.data(), taken);
         input.Consume(taken);

@@ -1,0 +1,280 @@
+// Copyright 2026 The microsandbox authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "sdks/msbctl/direct_transfer.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "base/descriptors.h"
+#include "base/error.h"
+#include "base/frames.h"
+#include "base/status_macros.h"
+#include "base/unix_socket.h"
+#include "base/wait_for.h"
+#include "proto/guest/guest_error.h"
+#include "proto/guest/tree_entry.h"
+
+namespace msb {
+namespace {
+
+using msb::agent::v1::AgentFrame;
+using msb::agent::v1::HostFrame;
+using msb::v1::OpenTransferRequest;
+using msb::v1::OpenTransferResponse;
+
+constexpr int kBulkFields[] = {AgentFrame::kDataFieldNumber};
+constexpr size_t kPieceBytes = size_t{256} << 10;
+constexpr size_t kSendTogetherBytes = 64 * 1024;
+// From the end of the guest's connection to the daemon's word on the sandbox.
+constexpr absl::Duration kReasonWait = absl::Seconds(5);
+
+// The frame's length, then a message that is nothing but `size` bytes of data, without those.
+std::string DataFrameHeader(size_t size) {
+  std::string fields(1, static_cast<char>(HostFrame::kDataFieldNumber << 3 | 2));
+  for (size_t rest = size; true; rest >>= 7) {
+    fields.push_back(static_cast<char>(rest < 0x80 ? rest : rest | 0x80));
+    if (rest < 0x80) break;
+  }
+  const auto length = EncodeFrameHeader(static_cast<uint32_t>(fields.size() + size));
+  return std::string(length.data(), length.size()) + fields;
+}
+
+absl::Status StatusOf(const OpenTransferResponse& response) {
+  if (response.reason() != msb::v1::REASON_UNSPECIFIED) {
+    return MakeError(ReasonFromNumber(response.reason()), response.message());
+  }
+  return absl::Status(static_cast<absl::StatusCode>(response.code()), response.message());
+}
+
+// A whole response of the daemon, with the descriptors that came along; nullopt when it said
+// something else, or nothing.
+absl::StatusOr<std::optional<OpenTransferResponse>> ReadResponse(
+    int daemon, absl::Time deadline, std::vector<UniqueFd>& descriptors) {
+  FrameReader reader;
+  std::string buffer(4096, '\0');
+  while (true) {
+    MSB_RETURN_IF_ERROR(WaitFor(daemon, POLLIN, deadline));
+    const absl::StatusOr<size_t> got = ReceiveWithDescriptors(daemon, buffer, descriptors);
+    if (!got.ok()) return std::nullopt;
+    reader.Append(absl::string_view(buffer).substr(0, *got));
+    const absl::StatusOr<std::optional<absl::string_view>> frame = reader.Next();
+    if (!frame.ok()) return std::nullopt;
+    if (!*frame) continue;
+    OpenTransferResponse response;
+    if (!response.ParseFromArray((*frame)->data(), static_cast<int>((*frame)->size()))) {
+      return std::nullopt;
+    }
+    return response;
+  }
+}
+
+class DirectUpload final : public Upload {
+ public:
+  explicit DirectUpload(std::unique_ptr<DirectTransfer> transfer)
+      : transfer_(std::move(transfer)) {}
+
+  bool Entry(const msb::v1::TreeEntry& entry) override {
+    HostFrame frame;
+    *frame.mutable_tree_entry() = TreeEntryToAgent(entry);
+    return GoesOn() && transfer_->Send(frame);
+  }
+  bool Data(std::string& data) override { return GoesOn() && transfer_->SendData(data); }
+  // Closing without an `end` is what tells the agent to drop what it has.
+  absl::Status Finish(const absl::Status& read) override {
+    if (!read.ok() && !absl::IsCancelled(read)) return read;
+    MSB_RETURN_IF_ERROR(failure_);
+    HostFrame end;
+    end.mutable_end();
+    transfer_->Send(end);
+    while (!done_) MSB_RETURN_IF_ERROR(TakeOne());
+    return absl::OkStatus();
+  }
+
+ private:
+  // An error comes before all was sent.
+  bool GoesOn() {
+    while (failure_.ok() && !done_ && transfer_->HasInput()) failure_ = TakeOne();
+    return failure_.ok() && !done_;
+  }
+  absl::Status TakeOne() {
+    MSB_ASSIGN_OR_RETURN(const DirectTransfer::Input input, transfer_->Receive());
+    if (input.frame == nullptr || !(input.frame->has_opened() || input.frame->has_done())) {
+      return MakeError(Reason::kAgentProtocol, "the sandbox sent what does not answer a copy");
+    }
+    done_ = input.frame->has_done();
+    return absl::OkStatus();
+  }
+
+  const std::unique_ptr<DirectTransfer> transfer_;
+  absl::Status failure_;
+  bool done_ = false;
+};
+
+class DirectDownload final : public Download {
+ public:
+  explicit DirectDownload(std::unique_ptr<DirectTransfer> transfer)
+      : transfer_(std::move(transfer)) {}
+
+  absl::StatusOr<Chunk> Next() override {
+    if (done_) return Chunk();
+    MSB_ASSIGN_OR_RETURN(const DirectTransfer::Input input, transfer_->Receive());
+    if (input.frame == nullptr) return Chunk{.data = input.data};
+    done_ = input.frame->has_done();
+    if (done_) return Chunk();
+    if (!input.frame->has_tree_entry()) {
+      return MakeError(Reason::kAgentProtocol, "the sandbox sent what belongs to no tree");
+    }
+    entry_ = TreeEntryToProto(input.frame->tree_entry());
+    return Chunk{.entry = &entry_};
+  }
+
+ private:
+  const std::unique_ptr<DirectTransfer> transfer_;
+  msb::v1::TreeEntry entry_;
+  bool done_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Upload> NewDirectUpload(std::unique_ptr<DirectTransfer> transfer) {
+  return std::make_unique<DirectUpload>(std::move(transfer));
+}
+
+std::unique_ptr<Download> NewDirectDownload(std::unique_ptr<DirectTransfer> transfer) {
+  return std::make_unique<DirectDownload>(std::move(transfer));
+}
+
+absl::StatusOr<std::unique_ptr<DirectTransfer>> DirectTransfer::Open(const Endpoint& endpoint,
+                                                                     OpenTransferRequest request) {
+  if (!endpoint.address.empty()) return nullptr;
+  MSB_ASSIGN_OR_RETURN(UniqueFd daemon, ConnectUnix(endpoint.socket, Blocking::kYes));
+  request.set_protocol_version(msb::agent::v1::WIRE_PROTOCOL_VERSION);
+  std::string bytes(1, static_cast<char>(msb::v1::TRANSFER_PREFACE));
+  AppendFrame(request.SerializeAsString(), bytes);
+  // One that does not know of this may have closed by now: its answer is asked for all the same.
+  WriteWithDescriptors(daemon.get(), bytes, {}, absl::InfiniteFuture()).IgnoreError();
+  std::vector<UniqueFd> descriptors;
+  MSB_ASSIGN_OR_RETURN(const std::optional<OpenTransferResponse> response,
+                       ReadResponse(daemon.get(), absl::InfiniteFuture(), descriptors));
+  if (!response || response->reason() == msb::v1::REASON_AGENT_VERSION) return nullptr;
+  MSB_RETURN_IF_ERROR(StatusOf(*response));
+  if (descriptors.size() != 1) {
+    return MakeError(Reason::kDaemonUnreachable, "the daemon handed over no connection");
+  }
+  return std::make_unique<DirectTransfer>(std::move(daemon), std::move(descriptors.front()));
+}
+
+DirectTransfer::DirectTransfer(UniqueFd daemon, UniqueFd guest)
+    : daemon_(std::move(daemon)),
+      guest_(std::move(guest)),
+      input_(kBulkFields),
+      data_(new char[kPieceBytes]) {}
+
+bool DirectTransfer::Send(const HostFrame& frame) {
+  AppendFrame(frame.SerializeAsString(), waiting_);
+  return waiting_.size() < kSendTogetherBytes || SendWaiting();
+}
+
+bool DirectTransfer::SendData(absl::string_view data) {
+  waiting_ += DataFrameHeader(data.size());
+  if (waiting_.size() + data.size() < kSendTogetherBytes) {
+    waiting_.append(data.data(), data.size());
+    return true;
+  }
+  return SendAll(std::exchange(waiting_, {}), data);
+}
+
+bool DirectTransfer::SendWaiting() { return SendAll(std::exchange(waiting_, {}), {}); }
+
+bool DirectTransfer::SendAll(absl::string_view first, absl::string_view second) {
+  while (!first.empty() || !second.empty()) {
+    iovec pieces[2] = {
+        {.iov_base = const_cast<char*>(first.data()), .iov_len = first.size()},
+        {.iov_base = const_cast<char*>(second.data()), .iov_len = second.size()},
+    };
+    msghdr message{};
+    message.msg_iov = pieces;
+    message.msg_iovlen = 2;
+    const ssize_t sent = ::sendmsg(guest_.get(), &message, MSG_NOSIGNAL);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent < 0) return false;
+    const size_t of_first = std::min(static_cast<size_t>(sent), first.size());
+    first.remove_prefix(of_first);
+    second.remove_prefix(static_cast<size_t>(sent) - of_first);
+  }
+  return true;
+}
+
+bool DirectTransfer::HasInput() const {
+  pollfd readable{.fd = guest_.get(), .events = POLLIN, .revents = 0};
+  return ::poll(&readable, 1, 0) > 0;
+}
+
+absl::StatusOr<DirectTransfer::Input> DirectTransfer::Receive() {
+  SendWaiting();  // or what comes says why not
+  if (consumed_by_next_ > 0) input_.Consume(std::exchange(consumed_by_next_, 0));
+  while (true) {
+    if (input_.chunk_left() > 0) return ReceiveData();
+    MSB_ASSIGN_OR_RETURN(const std::optional<FrameInput::Item> item, input_.Peek());
+    if (!item) {
+      // No more than tells what comes: data that is read here is copied once more.
+      if (input_.ReadFrom(guest_.get(), FrameInput::kHeadBytes) == FrameInput::ReadResult::kSome) {
+        continue;
+      }
+      return Broken();
+    }
+    if (item->field != FrameInput::kMessage) continue;
+    consumed_by_next_ = item->bytes.size();
+    if (!frame_.ParseFromArray(item->bytes.data(), static_cast<int>(item->bytes.size()))) {
+      return MakeError(Reason::kAgentProtocol, "the sandbox sent what is no message");
+    }
+    if (frame_.has_error()) return StatusFromGuest(frame_.error());
+    return Input{.frame = &frame_};
+  }
+}
+
+// As much as is sent at once, so that what was a hole, or aligned, in the guest's file is here too.
+absl::StatusOr<DirectTransfer::Input> DirectTransfer::ReceiveData() {
+  const size_t size = std::min(input_.chunk_left(), kPieceBytes);
+  size_t held = 0;
+  while (held < size) {
+    MSB_ASSIGN_OR_RETURN(const std::optional<FrameInput::Item> read, input_.Peek());
+    if (read) {
+      const size_t taken = std::min(read->bytes.size(), size - held);
+      std::memcpy(data_.get() + held, read->bytes.data(), taken);
+      input_.Consume(taken);
+      held += taken;
+      continue;
+    }
+    const ssize_t got = ::recv(guest_.get(), data_.get() + held, size - held, MSG_WAITALL);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return Broken();
+    input_.SkipUnread(static_cast<size_t>(got));
+    held += static_cast<size_t>(got);
+  }
+  return Input{.data = absl::string_view(data_.get(), size)};
+}
+
+// The daemon knows what became of the sandbox, a moment after its connections have broken.
+absl::Status DirectTransfer::Broken() const {
+  std::vector<UniqueFd> none;
+  const absl::StatusOr<std::optional<OpenTransferResponse>> word =
+      ReadResponse(daemon_.get(), absl::Now() + kReasonWait, none);
+  if (word.ok() && *word && !StatusOf(**word).ok()) return StatusOf(**word);
+  return MakeError(Reason::kFrameTruncated, "the connection with the sandbox broke in the middle");
+}
+
+}  // namespace msb
