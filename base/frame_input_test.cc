@@ -15,15 +15,14 @@
 
 #include "base/check.h"
 #include "base/unique_fd.h"
-#include "msb/agent/v1/agent.pb.h"
 #include "tests/support/matchers.h"
 
 namespace msb {
 namespace {
 
-using agent::v1::HostFrame;
-
-constexpr int kBulkFields[] = {HostFrame::kStdinFieldNumber, HostFrame::kDataFieldNumber};
+constexpr int kStdin = 2;
+constexpr int kData = 7;
+constexpr int kBulkFields[] = {kStdin, kData};
 
 std::string Framed(const std::string& payload) {
   std::string frame;
@@ -31,11 +30,12 @@ std::string Framed(const std::string& payload) {
   return frame;
 }
 
-std::string StdinFrame(const std::string& bytes) {
-  HostFrame frame;
-  frame.set_stdin(bytes);
-  return Framed(frame.SerializeAsString());
+// A message, serialised, of one length-delimited field.
+std::string Message(int field, const std::string& bytes) {
+  return BulkFrameHeader(field, bytes.size()).substr(kFrameHeaderBytes) + bytes;
 }
+
+std::string StdinFrame(const std::string& bytes) { return Framed(Message(kStdin, bytes)); }
 
 struct Seen {
   std::vector<std::string> messages;
@@ -76,8 +76,7 @@ Seen Feed(const std::string& stream, size_t piece, size_t bite = 1 << 20) {
           input.Consume(bytes.size());
           continue;
         }
-        std::string& out =
-            (*item)->field == HostFrame::kStdinFieldNumber ? seen.stdin_bytes : seen.data;
+        std::string& out = (*item)->field == kStdin ? seen.stdin_bytes : seen.data;
         const size_t taken = std::min(bite, bytes.size());
         out.append(bytes.data(), taken);
         input.Consume(taken);
@@ -89,17 +88,14 @@ Seen Feed(const std::string& stream, size_t piece, size_t bite = 1 << 20) {
 }
 
 TEST(FrameInputTest, FindsFramesHoweverTheyArrive) {
-  HostFrame data;
-  data.set_data(std::string(5000, 'd'));
-  HostFrame close;
-  close.mutable_close_stdin();
-  const std::string stream = Framed("") + StdinFrame("hello ") + Framed(close.SerializeAsString()) +
-                             Framed(data.SerializeAsString()) +
+  const std::string data = Message(kData, std::string(5000, 'd'));
+  const std::string close = Message(3, "");
+  const std::string stream = Framed("") + StdinFrame("hello ") + Framed(close) + Framed(data) +
                              StdinFrame(std::string(70'000, 's')) + StdinFrame("");
   for (const size_t piece : {1, 2, 3, 7, 4096, 100'000}) {
     const Seen seen = Feed(stream, piece);
     ASSERT_OK(seen.status);
-    EXPECT_EQ(seen.messages, (std::vector<std::string>{"", close.SerializeAsString()})) << piece;
+    EXPECT_EQ(seen.messages, (std::vector<std::string>{"", close})) << piece;
     EXPECT_TRUE(seen.stdin_bytes == "hello " + std::string(70'000, 's')) << piece;
     EXPECT_TRUE(seen.data == std::string(5000, 'd')) << piece;
     EXPECT_FALSE(seen.inside_frame);
@@ -121,9 +117,7 @@ TEST(FrameInputTest, TakesTheLargestMessageAndRefusesALargerOne) {
 }
 
 TEST(FrameInputTest, TakesNothingForAChunkThatIsNotExactlyOne) {
-  HostFrame frame;
-  frame.set_stdin("abc");
-  const std::string chunk = frame.SerializeAsString();
+  const std::string chunk = Message(kStdin, "abc");
   // Trailing fields, a length that lies, a varint without end: the parser has to judge these.
   for (const std::string& payload :
        {chunk + chunk, chunk.substr(0, 4), std::string("\x12\xff\xff\xff\xff\xff\xff", 7),

@@ -5,8 +5,10 @@
 
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "absl/strings/str_cat.h"
@@ -70,6 +72,35 @@ void AppendFrame(absl::string_view payload, std::string& out) {
   const auto header = EncodeFrameHeader(static_cast<uint32_t>(payload.size()));
   out.append(header.data(), header.size());
   out.append(payload.data(), payload.size());
+}
+
+std::string BulkFrameHeader(int field, size_t size) {
+  std::string fields(1, static_cast<char>(field << 3 | 2));
+  for (size_t rest = size; true; rest >>= 7) {
+    fields.push_back(static_cast<char>(rest < 0x80 ? rest : rest | 0x80));
+    if (rest < 0x80) break;
+  }
+  const auto length = EncodeFrameHeader(static_cast<uint32_t>(fields.size() + size));
+  return std::string(length.data(), length.size()) + fields;
+}
+
+bool SendBoth(int socket, absl::string_view first, absl::string_view second) {
+  while (!first.empty() || !second.empty()) {
+    iovec pieces[2] = {
+        {.iov_base = const_cast<char*>(first.data()), .iov_len = first.size()},
+        {.iov_base = const_cast<char*>(second.data()), .iov_len = second.size()},
+    };
+    msghdr message{};
+    message.msg_iov = pieces;
+    message.msg_iovlen = 2;
+    const ssize_t sent = ::sendmsg(socket, &message, MSG_NOSIGNAL);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent < 0) return false;
+    const size_t of_first = std::min(static_cast<size_t>(sent), first.size());
+    first.remove_prefix(of_first);
+    second.remove_prefix(static_cast<size_t>(sent) - of_first);
+  }
+  return true;
 }
 
 void FrameReader::Append(absl::string_view bytes) {

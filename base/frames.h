@@ -31,6 +31,13 @@ uint32_t DecodeFrameHeader(absl::string_view bytes);
 // Appends header and payload to `out`.
 void AppendFrame(absl::string_view payload, std::string& out);
 
+// Length and beginning of a frame whose message is nothing but `size` bytes in its length-delimited
+// field `field` (1..15), which follow: so that bulk goes from where it lies to the socket.
+std::string BulkFrameHeader(int field, size_t size);
+// All of `first`, then of `second`, to a blocking socket. False when the system refuses, and errno
+// says why.
+bool SendBoth(int socket, absl::string_view first, absl::string_view second);
+
 // Finds the frames in a stream of bytes that arrives in pieces. Not thread-safe.
 class FrameReader {
  public:

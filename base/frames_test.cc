@@ -107,5 +107,37 @@ TEST(FrameIoTest, WritingToAVanishedPeerIsAnErrorAndNoSignal) {
   EXPECT_FALSE(WriteFrame(left.get(), "x", absl::InfiniteFuture()).ok());
 }
 
+TEST(BulkFrameTest, TheHeaderIsAllButTheContent) {
+  // Field 7, length-delimited; lengths on both sides of a varint's next byte.
+  EXPECT_EQ(BulkFrameHeader(7, 0), std::string("\x02\0\0\0\x3a\0", 6));
+  EXPECT_EQ(BulkFrameHeader(7, 127), std::string("\x81\0\0\0\x3a\x7f", 6));
+  EXPECT_EQ(BulkFrameHeader(7, 128), std::string("\x83\0\0\0\x3a\x80\x01", 7));
+  EXPECT_EQ(BulkFrameHeader(7, 1 << 20), std::string("\x04\0\x10\0\x3a\x80\x80\x40", 8));
+}
+
+TEST(SendBothTest, SendsBothHoweverLittleIsTakenAtATime) {
+  auto [ours, theirs] = SocketPair();
+  const std::string second(3 << 20, 's');
+  std::string read;
+  std::thread reader([&read, fd = theirs.get(), size = second.size() + 5] {
+    char buffer[70'000];
+    while (read.size() < size) {
+      const ssize_t got = ::read(fd, buffer, sizeof(buffer));
+      if (got <= 0) return;
+      read.append(buffer, static_cast<size_t>(got));
+    }
+  });
+  EXPECT_TRUE(SendBoth(ours.get(), "first", second));
+  reader.join();
+  EXPECT_TRUE(read == "first" + second);
+}
+
+TEST(SendBothTest, SaysThatThePeerHasGone) {
+  auto [ours, theirs] = SocketPair();
+  theirs.Reset();
+  EXPECT_FALSE(SendBoth(ours.get(), "a", "b"));
+  EXPECT_EQ(errno, EPIPE);
+}
+
 }  // namespace
 }  // namespace msb

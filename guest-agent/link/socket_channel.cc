@@ -5,7 +5,6 @@
 
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "base/error.h"
+#include "base/frames.h"
 #include "base/status_macros.h"
 #include "guest-agent/errno_status.h"
 #include "guest-agent/link/connection.h"
@@ -54,24 +54,8 @@ absl::Status SocketChannel::Flush() {
 }
 
 absl::Status SocketChannel::SendAll(absl::string_view first, absl::string_view second) {
-  while (!first.empty() || !second.empty()) {
-    iovec pieces[2] = {
-        {.iov_base = const_cast<char*>(first.data()), .iov_len = first.size()},
-        {.iov_base = const_cast<char*>(second.data()), .iov_len = second.size()},
-    };
-    msghdr message{};
-    message.msg_iov = pieces;
-    message.msg_iovlen = 2;
-    const ssize_t sent = ::sendmsg(socket_.get(), &message, MSG_NOSIGNAL);
-    if (sent < 0) {
-      if (errno == EINTR) continue;
-      return ErrnoError(Reason::kAgentUnreachable, "send to the host", errno);
-    }
-    const size_t of_first = std::min(static_cast<size_t>(sent), first.size());
-    first.remove_prefix(of_first);
-    second.remove_prefix(static_cast<size_t>(sent) - of_first);
-  }
-  return absl::OkStatus();
+  if (SendBoth(socket_.get(), first, second)) return absl::OkStatus();
+  return ErrnoError(Reason::kAgentUnreachable, "send to the host", errno);
 }
 
 absl::StatusOr<FileChannel::Input> SocketChannel::Receive() {

@@ -73,10 +73,7 @@ std::string OutputFrameHeader(OutputStream stream, uint64_t offset, size_t size)
 }
 
 std::string DataFrameHeader(size_t size) {
-  std::string fields;
-  fields.push_back(LengthDelimitedTag(AgentFrame::kDataFieldNumber));
-  AppendVarint(size, fields);
-  return FrameHeader(fields, size);
+  return BulkFrameHeader(AgentFrame::kDataFieldNumber, size);
 }
 
 }  // namespace msb

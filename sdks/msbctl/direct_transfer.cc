@@ -5,8 +5,6 @@
 
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -40,17 +38,6 @@ constexpr size_t kPieceBytes = size_t{256} << 10;
 constexpr size_t kSendTogetherBytes = 64 * 1024;
 // From the end of the guest's connection to the daemon's word on the sandbox.
 constexpr absl::Duration kReasonWait = absl::Seconds(5);
-
-// The frame's length, then a message that is nothing but `size` bytes of data, without those.
-std::string DataFrameHeader(size_t size) {
-  std::string fields(1, static_cast<char>(HostFrame::kDataFieldNumber << 3 | 2));
-  for (size_t rest = size; true; rest >>= 7) {
-    fields.push_back(static_cast<char>(rest < 0x80 ? rest : rest | 0x80));
-    if (rest < 0x80) break;
-  }
-  const auto length = EncodeFrameHeader(static_cast<uint32_t>(fields.size() + size));
-  return std::string(length.data(), length.size()) + fields;
-}
 
 absl::Status StatusOf(const OpenTransferResponse& response) {
   if (response.reason() != msb::v1::REASON_UNSPECIFIED) {
@@ -189,33 +176,16 @@ bool DirectTransfer::Send(const HostFrame& frame) {
 }
 
 bool DirectTransfer::SendData(absl::string_view data) {
-  waiting_ += DataFrameHeader(data.size());
+  waiting_ += BulkFrameHeader(HostFrame::kDataFieldNumber, data.size());
   if (waiting_.size() + data.size() < kSendTogetherBytes) {
     waiting_.append(data.data(), data.size());
     return true;
   }
-  return SendAll(std::exchange(waiting_, {}), data);
+  return SendBoth(guest_.get(), std::exchange(waiting_, {}), data);
 }
 
-bool DirectTransfer::SendWaiting() { return SendAll(std::exchange(waiting_, {}), {}); }
-
-bool DirectTransfer::SendAll(absl::string_view first, absl::string_view second) {
-  while (!first.empty() || !second.empty()) {
-    iovec pieces[2] = {
-        {.iov_base = const_cast<char*>(first.data()), .iov_len = first.size()},
-        {.iov_base = const_cast<char*>(second.data()), .iov_len = second.size()},
-    };
-    msghdr message{};
-    message.msg_iov = pieces;
-    message.msg_iovlen = 2;
-    const ssize_t sent = ::sendmsg(guest_.get(), &message, MSG_NOSIGNAL);
-    if (sent < 0 && errno == EINTR) continue;
-    if (sent < 0) return false;
-    const size_t of_first = std::min(static_cast<size_t>(sent), first.size());
-    first.remove_prefix(of_first);
-    second.remove_prefix(static_cast<size_t>(sent) - of_first);
-  }
-  return true;
+bool DirectTransfer::SendWaiting() {
+  return SendBoth(guest_.get(), std::exchange(waiting_, {}), {});
 }
 
 bool DirectTransfer::HasInput() const {

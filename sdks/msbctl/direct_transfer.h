@@ -52,7 +52,6 @@ class DirectTransfer {
   absl::StatusOr<Input> Receive();
 
  private:
-  bool SendAll(absl::string_view first, absl::string_view second);
   bool SendWaiting();
   absl::StatusOr<Input> ReceiveData();
   absl::Status Broken() const;

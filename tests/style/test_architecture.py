@@ -12,8 +12,9 @@ ALLOWED = {
     "guest-agent": {"base"},
     "image": {"base"},
     "network": {"base", "jailer/policy"},
-    "supervisor": {"base", "network/policy"},
-    "sdks": {"base"},
+    "proto": {"base"},
+    "supervisor": {"base", "network/policy", "proto/guest"},
+    "sdks": {"base", "proto/guest"},
 }
 # Packages of proto/ whose generated headers a room may include.
 ALLOWED_PROTO = {
@@ -24,8 +25,9 @@ ALLOWED_PROTO = {
     "guest-agent": {"msb/agent/v1"},
     "image": {"msb/image/v1"},
     "network": {"msb/net/v1"},
+    "proto": {"msb/v1", "msb/agent/v1"},
     "supervisor": {"msb/v1", "msb/vmm/v1", "msb/agent/v1", "msb/net/v1", "msb/image/v1"},
-    "sdks": {"msb/v1"},
+    "sdks": {"msb/v1", "msb/agent/v1"},
 }
 THIRD_PARTY = {"absl", "google", "grpcpp", "gmock", "gtest", "rapidjson"}
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
