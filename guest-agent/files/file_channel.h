@@ -44,7 +44,7 @@ class FileChannel {
 };
 
 // Of one data frame.
-inline constexpr size_t kMaxDataBytes = 256 * 1024;
+inline constexpr size_t kMaxDataBytes = 512 * 1024;
 
 }  // namespace msb
 

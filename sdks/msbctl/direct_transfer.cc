@@ -200,14 +200,14 @@ absl::StatusOr<DirectTransfer::Input> DirectTransfer::Receive() {
     if (input_.chunk_left() > 0) return ReceiveData();
     MSB_ASSIGN_OR_RETURN(const std::optional<FrameInput::Item> item, input_.Peek());
     if (!item) {
-      // No more than tells what comes: data that is read here is copied once more.
-      if (input_.ReadFrom(guest_.get(), FrameInput::kHeadBytes) == FrameInput::ReadResult::kSome) {
-        continue;
-      }
-      return Broken();
+      // Behind a large piece of data no more than tells what comes: it would be copied once more.
+      const size_t most = last_was_large_ ? FrameInput::kHeadBytes : SIZE_MAX;
+      if (input_.ReadFrom(guest_.get(), most) != FrameInput::ReadResult::kSome) return Broken();
+      continue;
     }
     if (item->field != FrameInput::kMessage) continue;
     consumed_by_next_ = item->bytes.size();
+    last_was_large_ = false;
     if (!frame_.ParseFromArray(item->bytes.data(), static_cast<int>(item->bytes.size()))) {
       return MakeError(Reason::kAgentProtocol, "the sandbox sent what is no message");
     }
@@ -235,6 +235,7 @@ absl::StatusOr<DirectTransfer::Input> DirectTransfer::ReceiveData() {
     input_.SkipUnread(static_cast<size_t>(got));
     held += static_cast<size_t>(got);
   }
+  last_was_large_ = size == kPieceBytes;
   return Input{.data = absl::string_view(data_.get(), size)};
 }
 

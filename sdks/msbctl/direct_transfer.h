@@ -61,6 +61,7 @@ class DirectTransfer {
   FrameInput input_;
   std::string waiting_;          // to be sent
   size_t consumed_by_next_ = 0;  // Receive: the message that the last one gave
+  bool last_was_large_ = false;
   std::unique_ptr<char[]> data_;
   msb::agent::v1::AgentFrame frame_;
 };
