@@ -5,6 +5,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #include "base/error.h"
 #include "base/frames.h"
 #include "base/unix_socket.h"
+#include "base/wait_for.h"
 #include "tests/support/matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -215,6 +217,7 @@ absl::StatusOr<std::unique_ptr<DirectTransfer>> OpenAt(const std::string& answer
   const absl::StatusOr<UniqueFd> listener = ListenUnix(path);
   MSB_CHECK(listener.ok());
   std::thread daemon([&] {
+    MSB_CHECK(WaitFor(listener->get(), POLLIN, absl::InfiniteFuture()).ok());
     const absl::StatusOr<UniqueFd> client = AcceptUnix(listener->get(), Blocking::kYes);
     MSB_CHECK(client.ok());
     ::send(client->get(), answer.data(), answer.size(), MSG_NOSIGNAL);
