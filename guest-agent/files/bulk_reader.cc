@@ -97,7 +97,7 @@ void BulkReader::ReadAhead() {
       if (ended_) return;
       piece = reading_.get();
     }
-    absl::StatusOr<size_t> read = Read(piece, kPieceBytes);
+    absl::StatusOr<size_t> read = Read(piece, PieceBytes());
     absl::MutexLock lock(&mutex_);
     ahead_ = std::move(read);
   }

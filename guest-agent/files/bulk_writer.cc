@@ -22,7 +22,8 @@ constexpr size_t kHoleBytes = 64 * 1024;
 // What is written at once through the page cache: a small file takes no large buffer, whose pages
 // would all be touched. Pieces end where one that goes past the cache may begin.
 constexpr size_t kSmallBytes = 256 * 1024;
-static_assert(BulkWriter::kCachedBytes % kSmallBytes == 0 && kSmallBytes % kHoleBytes == 0);
+static_assert(BulkWriter::kCachedBytes % kSmallBytes == 0 && kSmallBytes % kHoleBytes == 0 &&
+              kMinPieceBytes % kHoleBytes == 0);
 
 }  // namespace
 
@@ -32,7 +33,7 @@ BulkWriter::BulkWriter(int fd, std::string path)
 BulkWriter::~BulkWriter() { End(); }
 
 absl::Span<char> BulkWriter::filling() {
-  if (thread_) return {large_.get(), kPieceBytes};
+  if (thread_) return {large_.get(), PieceBytes()};
   return {small_.get(), kSmallBytes};
 }
 
@@ -109,7 +110,7 @@ void BulkWriter::WritePieces() {
       if (!piece_waits_) return;
       piece = writing_.get();
     }
-    const absl::Status written = Write({piece, kPieceBytes});
+    const absl::Status written = Write({piece, PieceBytes()});
     absl::MutexLock lock(&mutex_);
     failure_.Update(written);
     piece_waits_ = false;

@@ -5,12 +5,28 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/sysinfo.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstdint>
 
 namespace msb {
 
+size_t PieceBytes() {
+  static const size_t bytes = [] {
+    struct sysinfo info {};
+    ::sysinfo(&info);
+    const uint64_t part = uint64_t{info.totalram} * info.mem_unit / 256;
+    return std::clamp<uint64_t>(std::bit_floor(part), kMinPieceBytes, kMaxPieceBytes);
+  }();
+  return bytes;
+}
+
 Piece NewPiece() {
-  Piece piece(static_cast<char*>(::operator new (kPieceBytes, std::align_val_t{kPieceBytes})));
-  ::madvise(piece.get(), kPieceBytes, MADV_HUGEPAGE);  // small pages do as well
+  const size_t bytes = PieceBytes();
+  Piece piece(static_cast<char*>(::operator new (bytes, std::align_val_t{bytes})));
+  ::madvise(piece.get(), bytes, MADV_HUGEPAGE);  // small pages do as well
   return piece;
 }
 

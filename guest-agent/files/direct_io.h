@@ -12,13 +12,18 @@
 
 namespace msb {
 
-// What is read or written at once past the page cache: a huge page. In one, the kernel describes a
-// piece to the disk by some large segments in place of 512 small ones, which is most of its work.
-inline constexpr size_t kPieceBytes = size_t{2} << 20;
+// A huge page: in one, the kernel describes a piece to the disk by some large segments in place of
+// 512 small ones, which is most of its work.
+inline constexpr size_t kMaxPieceBytes = size_t{2} << 20;
+inline constexpr size_t kMinPieceBytes = size_t{256} << 10;
+
+// What is read or written at once past the page cache: kMaxPieceBytes, less where it would be more
+// than 1/256 of the machine's memory. A power of two.
+size_t PieceBytes();
 
 // Memory that O_DIRECT takes, on a huge page where the kernel has one.
 struct FreePiece {
-  void operator()(char* bytes) const { ::operator delete (bytes, std::align_val_t{kPieceBytes}); }
+  void operator()(char* bytes) const { ::operator delete (bytes, std::align_val_t{PieceBytes()}); }
 };
 using Piece = std::unique_ptr<char[], FreePiece>;
 Piece NewPiece();

@@ -211,8 +211,9 @@ TEST_F(FilesTest, WritesThroughSymlinks) {
 // Past the page cache where the file system can: the one in memory cannot.
 TEST_F(FilesTest, WritesLargeFilesOfAnySize) {
   const std::string in_memory = absl::StrCat("/dev/shm/msb-files-test-", ::getpid());
-  for (const uint64_t size : {uint64_t{kPieceBytes}, BulkWriter::kCachedBytes + kPieceBytes,
-                              BulkWriter::kCachedBytes + 3 * kPieceBytes + 4097}) {
+  for (const uint64_t size : {uint64_t{kMaxPieceBytes}, BulkWriter::kCachedBytes,
+                              BulkWriter::kCachedBytes + 1, BulkWriter::kCachedBytes + PieceBytes(),
+                              BulkWriter::kCachedBytes + 3 * PieceBytes() + 4097}) {
     const std::string content = Pattern(size);
     agent::v1::WriteFile request = ToWrite("large");
     EXPECT_EQ(Write(request, content).done.bytes(), size);
@@ -227,8 +228,8 @@ TEST_F(FilesTest, WritesLargeFilesOfAnySize) {
 
 TEST_F(FilesTest, ReadsLargeFilesOfAnySize) {
   const std::string in_memory = absl::StrCat("/dev/shm/msb-files-test-", ::getpid());
-  for (const uint64_t size : {uint64_t{4 << 20} + 1, uint64_t{4 << 20} + 3 * kPieceBytes,
-                              uint64_t{4 << 20} + 3 * kPieceBytes + 4097}) {
+  for (const uint64_t size : {uint64_t{4 << 20} + 1, uint64_t{4 << 20} + 3 * PieceBytes(),
+                              uint64_t{4 << 20} + 3 * PieceBytes() + 4097}) {
     const std::string content = Pattern(size);
     directory_.Write("large", content);
     EXPECT_TRUE(Run(ReadRequest(Path("large"))).data == content) << size;
@@ -273,7 +274,7 @@ TEST_F(FilesTest, LeavesNothingOfALargeFileThatIsCutOff) {
   client.Open(open);
   client.Expect(AgentFrame::kOpened);
   const std::string piece = Pattern(100'000);
-  for (size_t sent = 0; sent < BulkWriter::kCachedBytes + 2 * kPieceBytes; sent += piece.size()) {
+  for (size_t sent = 0; sent < BulkWriter::kCachedBytes + 2 * PieceBytes(); sent += piece.size()) {
     client.SendData(piece);
   }
   client.HalfClose();

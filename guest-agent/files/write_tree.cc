@@ -156,8 +156,13 @@ class TreeWriter {
     const UniqueFd file(::openat(parent_fd, name.c_str(),
                                  O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (!file.valid()) return FileError("create", entry.path());
-    MSB_RETURN_IF_ERROR(entry.size() > BulkWriter::kCachedBytes ? ReceiveLarge(file.get(), entry)
-                                                                : ReceiveSmall(file.get(), entry));
+    const absl::Status received = entry.size() > BulkWriter::kCachedBytes
+                                      ? ReceiveLarge(file.get(), entry)
+                                      : ReceiveSmall(file.get(), entry);
+    if (!received.ok()) {
+      ::unlinkat(parent_fd, name.c_str(), 0);  // what is not whole helps nobody
+      return received;
+    }
     return SetAttributes(file, entry);
   }
 

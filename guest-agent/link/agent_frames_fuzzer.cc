@@ -96,7 +96,7 @@ struct World {
                                                   const agent::v1::Open& open) {
     if (open.has_control()) {
       return std::unique_ptr<Operation>(
-          std::make_unique<ControlOperation>(connection, agent->execs(), guest));
+          std::make_unique<ControlOperation>(connection, agent->execs(), file_workers, guest));
     }
     if (open.has_attach()) {
       return ExecOperation::Attach(connection, agent->execs(), open.attach());
@@ -116,6 +116,7 @@ struct World {
 
   QuietGuest guest;
   UserDatabase users{"/nonexistent"};
+  const WorkerPool file_workers{1};
   std::unique_ptr<Agent> agent;
 };
 

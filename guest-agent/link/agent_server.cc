@@ -84,8 +84,8 @@ absl::StatusOr<std::unique_ptr<Operation>> AgentServer::OpenOperation(Connection
   }
   switch (open.operation_case()) {
     case Open::kControl:
-      return std::unique_ptr<Operation>(
-          std::make_unique<ControlOperation>(connection, services_.execs, services_.guest));
+      return std::unique_ptr<Operation>(std::make_unique<ControlOperation>(
+          connection, services_.execs, file_workers_, services_.guest));
     case Open::kExec:
       return ExecOperation::Exec(connection, services_.execs, open.exec());
     case Open::kAttach:

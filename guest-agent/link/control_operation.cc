@@ -23,8 +23,9 @@ using agent::v1::AgentFrame;
 using agent::v1::ControlRequest;
 using agent::v1::ControlResponse;
 
-ControlOperation::ControlOperation(Connection& connection, ExecTable& execs, Guest& guest)
-    : connection_(connection), execs_(execs), guest_(guest) {
+ControlOperation::ControlOperation(Connection& connection, ExecTable& execs,
+                                   const WorkerPool& file_workers, Guest& guest)
+    : connection_(connection), execs_(execs), file_workers_(file_workers), guest_(guest) {
   AgentFrame frame;
   frame.mutable_opened()->set_protocol_version(agent::v1::WIRE_PROTOCOL_VERSION);
   frame.mutable_opened()->set_agent_version(std::string(Version()));
@@ -98,6 +99,7 @@ absl::Status ControlOperation::Carry(const ControlRequest& request, ControlRespo
       return BeginShutdown(request.shutdown());
     case ControlRequest::kListExecs:
       *response.mutable_execs() = execs_.List();
+      response.mutable_execs()->set_file_operations(static_cast<uint32_t>(file_workers_.busy()));
       return absl::OkStatus();
     case ControlRequest::kSignalExec: {
       MSB_ASSIGN_OR_RETURN(const auto execution, execs_.Find(request.signal_exec().exec_id()));

@@ -11,6 +11,7 @@
 #include "guest-agent/exec/exec_table.h"
 #include "guest-agent/link/connection.h"
 #include "guest-agent/link/guest.h"
+#include "guest-agent/link/worker_pool.h"
 #include "msb/agent/v1/agent.pb.h"
 
 namespace msb {
@@ -18,7 +19,8 @@ namespace msb {
 class ControlOperation final : public Operation {
  public:
   // All outlive the operation.
-  ControlOperation(Connection& connection, ExecTable& execs, Guest& guest);
+  ControlOperation(Connection& connection, ExecTable& execs, const WorkerPool& file_workers,
+                   Guest& guest);
 
   absl::Status OnInput(FrameInput& input) override;
   void OnOutputRoom() override;
@@ -31,6 +33,7 @@ class ControlOperation final : public Operation {
 
   Connection& connection_;
   ExecTable& execs_;
+  const WorkerPool& file_workers_;
   Guest& guest_;
 };
 

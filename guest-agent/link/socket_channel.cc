@@ -18,6 +18,7 @@
 #include "base/frames.h"
 #include "base/status_macros.h"
 #include "guest-agent/errno_status.h"
+#include "guest-agent/files/direct_io.h"
 #include "guest-agent/link/connection.h"
 #include "guest-agent/link/vsock.h"
 #include "guest-agent/link/wire.h"
@@ -27,8 +28,6 @@ namespace {
 
 // Small frames leave together once there are this many bytes.
 constexpr size_t kSendTogetherBytes = 64 * 1024;
-// Of a bulk transfer: a piece (guest-agent/files/direct_io.h), which takes as long to be written.
-constexpr uint64_t kBulkWindowBytes = uint64_t{2} << 20;
 
 absl::Status HostHasGone() {
   return MakeError(Reason::kFrameTruncated, "the host has gone before the end of its data");
@@ -119,7 +118,10 @@ absl::StatusOr<FileChannel::Input> SocketChannel::Next(size_t most) {
   }
 }
 
-void SocketChannel::ExpectMuch() { SetReceiveWindow(socket_.get(), kBulkWindowBytes); }
+// A piece takes as long to be written.
+void SocketChannel::ExpectMuch() {
+  if (PieceBytes() > kMinPieceBytes) SetReceiveWindow(socket_.get(), PieceBytes());
+}
 
 // A send of nothing fails once the peer has closed for good.
 bool SocketChannel::HostListens() {

@@ -14,7 +14,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "base/descriptors.h"
 #include "base/error.h"
@@ -36,8 +35,6 @@ using msb::v1::OpenTransferResponse;
 constexpr int kBulkFields[] = {AgentFrame::kDataFieldNumber};
 constexpr size_t kPieceBytes = size_t{256} << 10;
 constexpr size_t kSendTogetherBytes = 64 * 1024;
-// From the end of the guest's connection to the daemon's word on the sandbox.
-constexpr absl::Duration kReasonWait = absl::Seconds(5);
 
 absl::Status StatusOf(const OpenTransferResponse& response) {
   if (response.reason() != msb::v1::REASON_UNSPECIFIED) {
@@ -49,11 +46,11 @@ absl::Status StatusOf(const OpenTransferResponse& response) {
 // A whole response of the daemon, with the descriptors that came along; nullopt when it said
 // something else, or nothing.
 absl::StatusOr<std::optional<OpenTransferResponse>> ReadResponse(
-    int daemon, absl::Time deadline, std::vector<UniqueFd>& descriptors) {
+    int daemon, std::vector<UniqueFd>& descriptors) {
   FrameReader reader;
   std::string buffer(4096, '\0');
   while (true) {
-    MSB_RETURN_IF_ERROR(WaitFor(daemon, POLLIN, deadline));
+    MSB_RETURN_IF_ERROR(WaitFor(daemon, POLLIN, absl::InfiniteFuture()));
     const absl::StatusOr<size_t> got = ReceiveWithDescriptors(daemon, buffer, descriptors);
     if (!got.ok()) return std::nullopt;
     reader.Append(absl::string_view(buffer).substr(0, *got));
@@ -76,18 +73,22 @@ class DirectUpload final : public Upload {
   bool Entry(const msb::v1::TreeEntry& entry) override {
     HostFrame frame;
     *frame.mutable_tree_entry() = TreeEntryToAgent(entry);
-    return GoesOn() && transfer_->Send(frame);
+    return takes_more_ = GoesOn() && transfer_->Send(frame);
   }
-  bool Data(std::string& data) override { return GoesOn() && transfer_->SendData(data); }
+  bool Data(std::string& data) override {
+    return takes_more_ = GoesOn() && transfer_->SendData(data);
+  }
   // Closing without an `end` is what tells the agent to drop what it has.
   absl::Status Finish(const absl::Status& read) override {
-    if (!read.ok() && !absl::IsCancelled(read)) return read;
     MSB_RETURN_IF_ERROR(failure_);
-    HostFrame end;
-    end.mutable_end();
-    transfer_->Send(end);
+    if (!read.ok() && takes_more_) return read;
+    if (read.ok()) {
+      HostFrame end;
+      end.mutable_end();
+      transfer_->Send(end);
+    }
     while (!done_) MSB_RETURN_IF_ERROR(TakeOne());
-    return absl::OkStatus();
+    return read;
   }
 
  private:
@@ -107,6 +108,7 @@ class DirectUpload final : public Upload {
 
   const std::unique_ptr<DirectTransfer> transfer_;
   absl::Status failure_;
+  bool takes_more_ = true;
   bool done_ = false;
 };
 
@@ -147,21 +149,22 @@ std::unique_ptr<Download> NewDirectDownload(std::unique_ptr<DirectTransfer> tran
 absl::StatusOr<std::unique_ptr<DirectTransfer>> DirectTransfer::Open(const Endpoint& endpoint,
                                                                      OpenTransferRequest request) {
   if (!endpoint.address.empty()) return nullptr;
-  MSB_ASSIGN_OR_RETURN(UniqueFd daemon, ConnectUnix(endpoint.socket, Blocking::kYes));
+  absl::StatusOr<UniqueFd> daemon = ConnectUnix(endpoint.socket, Blocking::kYes);
+  if (!daemon.ok()) return nullptr;  // a call says it better
   request.set_protocol_version(msb::agent::v1::WIRE_PROTOCOL_VERSION);
   std::string bytes(1, static_cast<char>(msb::v1::TRANSFER_PREFACE));
   AppendFrame(request.SerializeAsString(), bytes);
   // One that does not know of this may have closed by now: its answer is asked for all the same.
-  WriteWithDescriptors(daemon.get(), bytes, {}, absl::InfiniteFuture()).IgnoreError();
+  WriteWithDescriptors(daemon->get(), bytes, {}, absl::InfiniteFuture()).IgnoreError();
   std::vector<UniqueFd> descriptors;
   MSB_ASSIGN_OR_RETURN(const std::optional<OpenTransferResponse> response,
-                       ReadResponse(daemon.get(), absl::InfiniteFuture(), descriptors));
+                       ReadResponse(daemon->get(), descriptors));
   if (!response || response->reason() == msb::v1::REASON_AGENT_VERSION) return nullptr;
   MSB_RETURN_IF_ERROR(StatusOf(*response));
   if (descriptors.size() != 1) {
     return MakeError(Reason::kDaemonUnreachable, "the daemon handed over no connection");
   }
-  return std::make_unique<DirectTransfer>(std::move(daemon), std::move(descriptors.front()));
+  return std::make_unique<DirectTransfer>(*std::move(daemon), std::move(descriptors.front()));
 }
 
 DirectTransfer::DirectTransfer(UniqueFd daemon, UniqueFd guest)
@@ -172,7 +175,7 @@ DirectTransfer::DirectTransfer(UniqueFd daemon, UniqueFd guest)
 
 bool DirectTransfer::Send(const HostFrame& frame) {
   AppendFrame(frame.SerializeAsString(), waiting_);
-  return waiting_.size() < kSendTogetherBytes || SendWaiting();
+  return waiting_.size() < kSendTogetherBytes || SendBehindWaiting({});
 }
 
 bool DirectTransfer::SendData(absl::string_view data) {
@@ -181,11 +184,14 @@ bool DirectTransfer::SendData(absl::string_view data) {
     waiting_.append(data.data(), data.size());
     return true;
   }
-  return SendBoth(guest_.get(), std::exchange(waiting_, {}), data);
+  return SendBehindWaiting(data);
 }
 
-bool DirectTransfer::SendWaiting() {
-  return SendBoth(guest_.get(), std::exchange(waiting_, {}), {});
+// A frame that is not whole is the last one: the agent then has no more to wait for, and says so.
+bool DirectTransfer::SendBehindWaiting(absl::string_view data) {
+  if (SendBoth(guest_.get(), std::exchange(waiting_, {}), data)) return true;
+  ::shutdown(guest_.get(), SHUT_WR);
+  return false;
 }
 
 bool DirectTransfer::HasInput() const {
@@ -194,7 +200,7 @@ bool DirectTransfer::HasInput() const {
 }
 
 absl::StatusOr<DirectTransfer::Input> DirectTransfer::Receive() {
-  SendWaiting();  // or what comes says why not
+  SendBehindWaiting({});  // or what comes says why not
   if (consumed_by_next_ > 0) input_.Consume(std::exchange(consumed_by_next_, 0));
   while (true) {
     if (input_.chunk_left() > 0) return ReceiveData();
@@ -239,11 +245,12 @@ absl::StatusOr<DirectTransfer::Input> DirectTransfer::ReceiveData() {
   return Input{.data = absl::string_view(data_.get(), size)};
 }
 
-// The daemon knows what became of the sandbox, a moment after its connections have broken.
+// The daemon is told that the connection broke, and knows what became of the sandbox, or will.
 absl::Status DirectTransfer::Broken() const {
+  ::shutdown(daemon_.get(), SHUT_WR);
   std::vector<UniqueFd> none;
   const absl::StatusOr<std::optional<OpenTransferResponse>> word =
-      ReadResponse(daemon_.get(), absl::Now() + kReasonWait, none);
+      ReadResponse(daemon_.get(), none);
   if (word.ok() && *word && !StatusOf(**word).ok()) return StatusOf(**word);
   return MakeError(Reason::kFrameTruncated, "the connection with the sandbox broke in the middle");
 }

@@ -52,7 +52,7 @@ class DirectTransfer {
   absl::StatusOr<Input> Receive();
 
  private:
-  bool SendWaiting();
+  bool SendBehindWaiting(absl::string_view data);
   absl::StatusOr<Input> ReceiveData();
   absl::Status Broken() const;
 

@@ -33,17 +33,17 @@ class CallUpload final : public Upload {
 
   bool Entry(const msb::v1::TreeEntry& entry) override {
     SetEntry(request_, entry);
-    return writer_->Write(request_);
+    return takes_more_ = writer_->Write(request_);
   }
   // The string goes into the message and comes back, so that no byte is copied.
   bool Data(std::string& data) override {
     content_.mutable_data()->swap(data);
-    const bool goes_on = writer_->Write(content_);
+    takes_more_ = writer_->Write(content_);
     content_.mutable_data()->swap(data);
-    return goes_on;
+    return takes_more_;
   }
   absl::Status Finish(const absl::Status& read) override {
-    const bool failed_here = !read.ok() && !absl::IsCancelled(read);
+    const bool failed_here = !read.ok() && takes_more_;
     if (failed_here) context_->TryCancel();
     writer_->WritesDone();
     const grpc::Status status = writer_->Finish();
@@ -56,6 +56,7 @@ class CallUpload final : public Upload {
   const std::unique_ptr<grpc::ClientWriter<Request>> writer_;
   Request request_;
   Request content_;
+  bool takes_more_ = true;
 };
 
 class CallDownload final : public Download {

@@ -45,7 +45,7 @@ class AgentClient : public std::enable_shared_from_this<AgentClient> {
   std::shared_ptr<AgentStream> Open(msb::agent::v1::Open open,
                                     std::shared_ptr<AgentFrameSink> sink);
   // The same for who speaks with the agent himself: `connected` gets a blocking connection on which
-  // `open` has been sent, on the loop, once, unless it has failed before. The stream carries
+  // `open` has been sent, on the loop, once, unless the stream has ended before. The stream carries
   // nothing: it stands for the operation until Close, or until the sink's OnEnd.
   using OnConnected = std::function<void(UniqueFd connection)>;
   std::shared_ptr<AgentStream> OpenDirect(msb::agent::v1::Open open,

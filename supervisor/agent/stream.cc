@@ -68,6 +68,10 @@ void AgentStream::TakeAcknowledged() {
   if (socket_ && unacknowledged_ <= window_bytes_ / 2) socket_->SetReading(true);
 }
 
+void AgentStream::Break(absl::Status why) {
+  loop_.Post([self = shared_from_this(), why = std::move(why)] { self->End(why); });
+}
+
 void AgentStream::Close() {
   loop_.Post([self = shared_from_this()] { self->Drop(); });
 }

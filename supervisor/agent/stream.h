@@ -54,6 +54,9 @@ class AgentStream : public std::enable_shared_from_this<AgentStream> {
 
   void Acknowledge(size_t cost);
 
+  // Ends as if the connection had, with `why`.
+  void Break(absl::Status why);
+
   // Drops the connection without a word and the sink without a call.
   void Close();
 

@@ -6,58 +6,22 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#include <cerrno>
 #include <optional>
 #include <string>
 
-#include "absl/strings/str_cat.h"
 #include "base/descriptors.h"
 #include "base/error.h"
+#include "base/frames.h"
 #include "base/status_macros.h"
-#include "supervisor/api/file_convert.h"
+#include "msb/v1/files.pb.h"
+#include "supervisor/api/close_aside.h"
 #include "supervisor/api/utf8.h"
 #include "supervisor/sandbox/guest_operations.h"
 
 namespace msb {
 namespace {
 
-namespace api = msb::v1;
-
-// A path, a user and a sandbox's name.
-constexpr size_t kMaxRequestBytes = 16 * 1024;
-
-// The operation and the sandbox that it is for.
-struct Operation {
-  std::string sandbox;
-  msb::agent::v1::Open open;
-};
-
-absl::StatusOr<Operation> OperationOf(const api::OpenTransferRequest& request) {
-  if (request.protocol_version() != msb::agent::v1::WIRE_PROTOCOL_VERSION) {
-    return MakeError(
-        Reason::kAgentVersion,
-        absl::StrCat("the client speaks version ", request.protocol_version(),
-                     ", the daemon version ", int{msb::agent::v1::WIRE_PROTOCOL_VERSION}));
-  }
-  const auto of = [](const auto& operation) {
-    return Operation{operation.sandbox(), OpenOf(operation)};
-  };
-  switch (request.operation_case()) {
-    case api::OpenTransferRequest::kReadFile:
-      return of(request.read_file());
-    case api::OpenTransferRequest::kWriteFile:
-      return of(request.write_file());
-    case api::OpenTransferRequest::kReadTree:
-      return of(request.read_tree());
-    case api::OpenTransferRequest::kWriteTree:
-      return of(request.write_tree());
-    case api::OpenTransferRequest::OPERATION_NOT_SET:
-      break;
-  }
-  return MakeError(Reason::kInvalidArgument, "the request names no operation");
-}
-
-std::string FrameOf(const api::OpenTransferResponse& response) {
+std::string FrameOf(const msb::v1::OpenTransferResponse& response) {
   std::string frame;
   AppendFrame(response.SerializeAsString(), frame);
   return frame;
@@ -70,7 +34,7 @@ absl::Status DirectTransfer::Serve(EventLoop& loop, UniqueFd connection,
   std::shared_ptr<DirectTransfer> transfer(
       new DirectTransfer(loop, std::move(connection), std::move(caller), registry));
   return loop.Watch(transfer->connection_.get(), EPOLLIN,
-                    [transfer](uint32_t) { transfer->OnReadable(); });
+                    [transfer](uint32_t events) { transfer->OnEvents(events); });
 }
 
 DirectTransfer::DirectTransfer(EventLoop& loop, UniqueFd connection, absl::StatusOr<Caller> caller,
@@ -78,14 +42,24 @@ DirectTransfer::DirectTransfer(EventLoop& loop, UniqueFd connection, absl::Statu
     : loop_(loop),
       connection_(std::move(connection)),
       caller_(std::move(caller)),
-      registry_(registry),
-      reader_(kMaxRequestBytes) {}
+      registry_(registry) {}
 
-void DirectTransfer::OnReadable() {
+DirectTransfer::~DirectTransfer() { CloseAside(std::move(connection_), std::move(passed_)); }
+
+void DirectTransfer::OnEvents(uint32_t events) {
   const std::shared_ptr<DirectTransfer> self = shared_from_this();
-  const absl::StatusOr<bool> goes_on = ReadRequest();
-  if (goes_on.ok() && *goes_on) return;
-  if (!goes_on.ok()) Answer(goes_on.status());
+  if ((events & EPOLLHUP) == 0) {
+    const absl::StatusOr<bool> goes_on = Read();
+    if (goes_on.ok() && *goes_on) return;
+    if (!goes_on.ok()) Answer(goes_on.status());
+    absl::MutexLock lock(&mutex_);
+    // A client that has said all, and listens, has lost the guest: what became of it is on its way.
+    if (goes_on.ok() && stream_ != nullptr && handed_over_ &&
+        loop_.Modify(connection_.get(), 0).ok()) {
+      return stream_->Break(
+          MakeError(Reason::kFrameTruncated, "the connection with the guest broke"));
+    }
+  }
   loop_.Unwatch(connection_.get());
   ::shutdown(connection_.get(), SHUT_RDWR);
   absl::MutexLock lock(&mutex_);
@@ -93,32 +67,24 @@ void DirectTransfer::OnReadable() {
   if (stream_ != nullptr) std::exchange(stream_, nullptr)->Close();
 }
 
-// False once the client has closed; an error is told.
-absl::StatusOr<bool> DirectTransfer::ReadRequest() {
-  char bytes[4096];
-  const ssize_t got = ::recv(connection_.get(), bytes, sizeof(bytes), MSG_DONTWAIT);
-  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return true;
-  if (got <= 0) return false;
-  absl::string_view rest(bytes, static_cast<size_t>(got));
-  if (!std::exchange(has_preface_, true)) rest.remove_prefix(1);
-  reader_.Append(rest);
-  MSB_ASSIGN_OR_RETURN(const std::optional<absl::string_view> frame, reader_.Next());
-  if (!frame && !is_asked_) return true;
-  api::OpenTransferRequest request;
-  if (std::exchange(is_asked_, true) ||
-      !request.ParseFromArray(frame->data(), static_cast<int>(frame->size()))) {
-    return MakeError(Reason::kInvalidArgument, "a connection brings one OpenTransferRequest");
+absl::StatusOr<bool> DirectTransfer::Read() {
+  std::string bytes(4096, '\0');
+  const absl::StatusOr<size_t> got = ReceiveWithDescriptors(connection_.get(), bytes, passed_);
+  // Readable without anything to read: out-of-band data, which nobody here has asked for.
+  if (!got.ok() || *got == 0) return false;
+  if (!passed_.empty()) {
+    return MakeError(Reason::kInvalidArgument, "no descriptors are taken");
   }
-  Open(request);
+  MSB_ASSIGN_OR_RETURN(const std::optional<TransferRequestReader::Operation> operation,
+                       request_.Take(absl::string_view(bytes).substr(0, *got)));
+  if (operation) Open(*operation);
   return true;
 }
 
-void DirectTransfer::Open(const api::OpenTransferRequest& request) {
+void DirectTransfer::Open(const TransferRequestReader::Operation& operation) {
   if (!caller_.ok()) return Answer(caller_.status());
-  absl::StatusOr<Operation> operation = OperationOf(request);
-  if (!operation.ok()) return Answer(operation.status());
-  registry_.With(*caller_, operation->sandbox,
-                 [self = shared_from_this(), open = operation->open](Registry::Found found) {
+  registry_.With(*caller_, operation.sandbox,
+                 [self = shared_from_this(), open = operation.open](Registry::Found found) {
                    if (!found.ok()) return self->Answer(found.status());
                    OpenDirectStream(
                        *found, open, self,
@@ -139,14 +105,27 @@ void DirectTransfer::Opened(absl::StatusOr<std::shared_ptr<AgentStream>> stream)
 void DirectTransfer::OnConnected(UniqueFd guest) {
   absl::MutexLock lock(&mutex_);
   if (gone_) return;
-  // Nothing was sent before, so there is room; one that does not listen any more is seen to go.
-  SendWithDescriptors(connection_.get(), FrameOf({}), {guest.get()}).IgnoreError();
+  handed_over_ = SendWithDescriptors(connection_.get(), FrameOf({}), {guest.get()}).ok();
+  // The end is an event of the loop's, and sends the client to the calls.
+  if (!handed_over_) ::shutdown(connection_.get(), SHUT_RDWR);
+}
+
+void DirectTransfer::OnEnd(absl::Status status) {
+  {
+    absl::MutexLock lock(&mutex_);
+    // A daemon that ends is no end of a transfer that has begun.
+    if (handed_over_ && ReasonOf(status) == Reason::kDaemonShuttingDown) {
+      ::shutdown(connection_.get(), SHUT_RDWR);
+      return;
+    }
+  }
+  Answer(status);
 }
 
 void DirectTransfer::Answer(const absl::Status& status) {
-  api::OpenTransferResponse response;
+  msb::v1::OpenTransferResponse response;
   const int reason = static_cast<int>(ReasonOf(status));
-  if (api::Reason_IsValid(reason)) response.set_reason(static_cast<api::Reason>(reason));
+  if (msb::v1::Reason_IsValid(reason)) response.set_reason(static_cast<msb::v1::Reason>(reason));
   response.set_code(static_cast<uint32_t>(status.code()));
   response.set_message(Utf8OrReplaced(std::string(status.message())));
   absl::MutexLock lock(&mutex_);

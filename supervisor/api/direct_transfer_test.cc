@@ -209,6 +209,47 @@ TEST_F(DirectTransferTest, ATransferKeepsItsSandboxFromBeingIdleUntilTheClientLe
   ASSERT_OK(daemon_.WaitFor("box", api::SANDBOX_STATE_STOPPED));
 }
 
+TEST_F(DirectTransferTest, WhoseGuestsConnectionBrokeIsToldOfItAsTheDaemonKnowsIt) {
+  daemon_.config().agent.loss_settle = absl::ZeroDuration();
+  Ask(WriteRequest(path("file")));
+  ASSERT_TRUE(Answer());
+  ASSERT_EQ(::shutdown(daemon_side_.get(), SHUT_WR), 0);
+  const auto answer = Answer();
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->reason(), api::REASON_FRAME_TRUNCATED);  // the sandbox is well
+  EXPECT_FALSE(Answer());
+}
+
+TEST_F(DirectTransferTest, ADaemonThatEndsSaysNothingOfATransferThatGoesOn) {
+  Ask(WriteRequest(path("file")));
+  ASSERT_TRUE(Answer());
+  server_->Shutdown();
+  EXPECT_FALSE(Answer());
+  wire::HostFrame end;
+  end.mutable_end();
+  EXPECT_OK(
+      WriteFrame(descriptors_.front().get(), end.SerializeAsString(), absl::InfiniteFuture()));
+}
+
+TEST_F(DirectTransferTest, DescriptorsAreNotTaken) {
+  const std::string bytes = kPreface + Framed(WriteRequest(path("file")));
+  // Linux 6.16 refuses them for us.
+  if (!SendWithDescriptors(daemon_side_.get(), bytes, {STDERR_FILENO}).ok()) return;
+  const auto answer = Answer();
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->reason(), api::REASON_INVALID_ARGUMENT);
+  EXPECT_THAT(descriptors_, SizeIs(0));
+}
+
+TEST_F(DirectTransferTest, OutOfBandDataEndsTheConnection) {
+  if (::send(daemon_side_.get(), "x", 1, MSG_OOB) < 0) GTEST_SKIP() << "the kernel has none";
+  EXPECT_FALSE(Answer());  // not asked for again and again
+  Reconnect();
+  Send(kPreface);
+  ASSERT_EQ(::send(daemon_side_.get(), "x", 1, MSG_OOB), 1);
+  EXPECT_FALSE(Answer());
+}
+
 TEST_F(DirectTransferTest, AConnectionThatSaysNothingHoldsUpNobody) {
   Reconnect();
   Send(kPreface);

@@ -19,12 +19,25 @@
 #include "base/syscall.h"
 #include "base/unix_socket.h"
 #include "msb/v1/files.pb.h"
+#include "supervisor/api/close_aside.h"
 #include "supervisor/api/direct_transfer.h"
 
 namespace msb {
 namespace {
 
 constexpr absl::Duration kAcceptPause = absl::Milliseconds(100);
+
+// Linux 6.16; the headers of older ones do not have it.
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
+
+// Of clients, for the connections of `listener`. Where the kernel cannot, what passes is closed
+// (CloseAside).
+void RefuseDescriptors(int listener) {
+  const int no = 0;
+  ::setsockopt(listener, SOL_SOCKET, SO_PASSRIGHTS, &no, sizeof(no));
+}
 
 }  // namespace
 
@@ -34,6 +47,7 @@ absl::StatusOr<std::unique_ptr<UnixListener>> UnixListener::Start(const std::str
   MSB_ASSIGN_OR_RETURN(UniqueFd listener, ListenUnix(path));
   MSB_RETURN_IF_ERROR(
       Syscall(absl::StrCat("chmod ", path), [&] { return ::chmod(path.c_str(), 0666); }));
+  RefuseDescriptors(listener.get());
   MSB_ASSIGN_OR_RETURN(std::unique_ptr<EventLoop> loop, EventLoop::Create());
   std::unique_ptr<UnixListener> self(
       new UnixListener(path, std::move(listener), std::move(loop), server, api));
@@ -95,7 +109,7 @@ void UnixListener::OnConnection() {
   if (!admitted.ok()) {
     // Not louder: whoever may connect could fill the log.
     MSB_LOG(kDebug) << "a connection was closed: " << admitted.message();
-    return;
+    return CloseAside(*std::move(accepted));
   }
   const auto connection = std::make_shared<UniqueFd>(*std::move(accepted));
   const absl::Status watched = loop_->Watch(
@@ -109,9 +123,10 @@ void UnixListener::OnConnection() {
 void UnixListener::OnFirstByte(UniqueFd& connection) {
   char first = 0;
   const ssize_t got = ::recv(connection.get(), &first, 1, MSG_PEEK | MSG_DONTWAIT);
-  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (got < 0 && errno == EINTR) return;
   loop_->Unwatch(connection.get());
-  if (got <= 0) return connection.Reset();
+  // Its end, or out-of-band data, with which nobody begins.
+  if (got <= 0) return CloseAside(std::move(connection));
   if (first != msb::v1::TRANSFER_PREFACE) {
     return grpc::AddInsecureChannelFromFd(&server_, connection.Release());
   }

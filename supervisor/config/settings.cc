@@ -260,7 +260,7 @@ std::vector<Setting> LimitSettings() {
       {"limits", "stream_window_kib", int64_t{1024},
        NumberSetting{MSB_FIELD(limits.stream_window_kib), 64, 65536},
        "What the daemon holds of one command's or file's data that its client, or on the way in "
-       "its guest, has not taken, KiB; then the other side waits."},
+       "its guest, has not taken, KiB, and one frame (512 KiB) more; then the other side waits."},
       {"limits", "console_log_kib", int64_t{1024},
        NumberSetting{MSB_FIELD(limits.console_log_kib), 16, 1u << 20},
        "How much of a guest's console is kept, KiB."},

@@ -218,7 +218,9 @@ void Sandbox::ArmIdleTimer() {
 void Sandbox::OnIdle() {
   CountExecs([this](const absl::Status& counted) {
     if (state() != msb::v1::SANDBOX_STATE_RUNNING || active_ > 0) return;
-    if (counted.ok() && !running_execs_.empty()) return ArmIdleTimer();
+    // A copy goes on past a daemon that ends: the next one has this word for it alone.
+    const bool is_used = !running_execs_.empty() || file_operations_ > 0;
+    if (counted.ok() && is_used) return ArmIdleTimer();
     Stop({.reason = Reason::kIdleTimeout, .detail = "nothing used the sandbox"},
          [](const absl::Status&) {});
   });
@@ -258,6 +260,7 @@ void Sandbox::TakeExecs(const std::set<std::string>& before,
     if (!running.contains(id) && !opening_execs_.contains(id)) running_execs_.erase(id);
   }
   running_execs_.merge(running);
+  file_operations_ = execs.file_operations();
 }
 
 absl::Status Sandbox::Update(const msb::v1::UpdateRequest& changes) {

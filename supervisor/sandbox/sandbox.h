@@ -272,6 +272,7 @@ class Sandbox : public std::enable_shared_from_this<Sandbox> {
   std::map<uint64_t, std::function<void()>> observers_;
   uint64_t next_observer_ = 1;
   std::set<std::string> running_execs_;
+  uint32_t file_operations_ = 0;         // that the guest knew of when it was asked last
   std::set<std::string> opening_execs_;  // of those, the ones the guest may not know yet
   int active_ = 0;
   LoopTimer start_timer_;

@@ -236,6 +236,7 @@ void Sandbox::OnAgentAnswered(absl::Status status) {
   record_.started_at = absl::Now();
   running_execs_.clear();
   opening_execs_.clear();
+  file_operations_ = 0;
   SetState(msb::v1::SANDBOX_STATE_RUNNING);
   ArmTimers();
   if (missed_snapshot_)

@@ -138,6 +138,7 @@ void Sandbox::OnCleared(VmmEnd end) {
   run_.reset();
   running_execs_.clear();
   opening_execs_.clear();
+  file_operations_ = 0;
   const EndVerdict verdict = verdict_ ? *std::exchange(verdict_, std::nullopt) : JudgeEnd(end);
   record_.has_vmm = !end.clean_up.ok();
   for (auto& port : *record_.spec.mutable_network()->mutable_ports()) port.set_bound_port(0);
