@@ -17,6 +17,7 @@
 #include "base/frames.h"
 #include "guest-agent/link/vsock.h"
 #include "tests/support/agent/test_agent.h"
+#include "tests/support/temp_dir.h"
 
 namespace msb {
 namespace {
@@ -233,6 +234,25 @@ TEST(ControlTest, ListsSignalsAndRemovesCommands) {
   resize.mutable_resize_exec()->set_exec_id("a");
   EXPECT_EQ(ReasonFromNumber(agent.Control(resize).error().reason()), Reason::kNotATerminal);
   EXPECT_EQ(agent.Control(list).execs().execs_size(), 1);
+}
+
+TEST(ControlTest, CountsFileOperations) {
+  TestAgent agent;
+  const TempDir directory;
+  ControlRequest list;
+  list.mutable_list_execs();
+  EXPECT_EQ(agent.Control(list).execs().file_operations(), 0u);
+  AgentClient client = agent.Connect();
+  agent::v1::Open open;
+  open.mutable_write_file()->set_path(directory.path() + "/file");
+  client.Open(open);
+  client.Expect(AgentFrame::kOpened);
+  EXPECT_EQ(agent.Control(list).execs().file_operations(), 1u);
+  client.End();
+  client.Expect(AgentFrame::kDone);
+  client.Close();
+  while (agent.Control(list).execs().file_operations() > 0) {
+  }
 }
 
 TEST(VsockTest, KnowsTheHostFromOtherPeers) {
