@@ -55,8 +55,9 @@ def test_a_full_file_system_of_a_mount_is_full_for_the_guest_and_no_more(daemon,
 
 @pytest.fixture
 def crowded(new_daemon):
-    """A daemon whose sandboxes' disks have 96 MiB together."""
-    daemon = new_daemon()
+    """A daemon whose sandboxes' disks have 96 MiB together. A boot snapshot in the making would give
+    its room back in the middle of a test."""
+    daemon = new_daemon("[boot_snapshots]\nmax_count = 0\n")
     daemon.stop()
     with small_file_system(daemon.data / "state", 96):
         daemon.start()
