@@ -38,7 +38,7 @@ absl::Status PlaceFile(int file, uint64_t file_offset, const GuestMemory& memory
   const bool aligned = file_offset % kPageBytes == 0 && ToUint64(target.start) % kPageBytes == 0 &&
                        reinterpret_cast<uintptr_t>(bytes.data()) % kPageBytes == 0;
   uint64_t mapped = 0;
-  if (placement == FilePlacement::kMap && aligned) {
+  if (placement == FilePlacement::kMap && aligned && !memory.is_shared()) {
     mapped = target.size / kPageBytes * kPageBytes;
     if (mapped > 0) MSB_RETURN_IF_ERROR(MapOver(file, file_offset, bytes.first(mapped)));
   }

@@ -21,8 +21,8 @@ enum class FilePlacement { kMap, kCopy };
 
 // Puts target.size bytes of `file`, from `file_offset` on, at `target`. With kMap, whole pages are
 // mapped privately and the rest is copied; everything is copied where offset and address are not
-// page-aligned. The caller has seen that the file reaches that far; kHostError when it does not
-// after all.
+// page-aligned, and where others map the memory too. The caller has seen that the file reaches that
+// far; kHostError when it does not after all.
 absl::Status PlaceFile(int file, uint64_t file_offset, const GuestMemory& memory, GuestRange target,
                        FilePlacement placement);
 

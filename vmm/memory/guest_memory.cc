@@ -3,6 +3,7 @@
 
 #include "vmm/memory/guest_memory.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -114,10 +115,25 @@ absl::StatusOr<GuestMemory> GuestMemory::MapShared(std::vector<FilePart> parts) 
     MSB_RETURN_IF_ERROR(CheckFileHolds(part));
     MSB_ASSIGN_OR_RETURN(uint8_t* const host, Map(part.range.size, MAP_SHARED | MAP_NORESERVE,
                                                   part.fd.get(), part.file_offset));
-    memory.regions_.push_back({part.range, host});
+    memory.regions_.push_back({part.range, host, part.fd.get(), part.file_offset});
   }
+  for (FilePart& part : parts) memory.files_.push_back(std::move(part.fd));
   SortByAddress(memory.regions_);
-  return memory;  // the mappings hold the files; the descriptors close here
+  return memory;
+}
+
+absl::StatusOr<GuestMemory> GuestMemory::MapShared(UniqueFd file,
+                                                   absl::Span<const GuestRange> ranges) {
+  std::vector<FilePart> parts;
+  uint64_t offset = 0;
+  for (const GuestRange& range : ranges) {
+    MSB_ASSIGN_OR_RETURN(const int copy, Syscall("F_DUPFD_CLOEXEC", [&] {
+                           return ::fcntl(file.get(), F_DUPFD_CLOEXEC, 0);
+                         }));
+    parts.push_back({.fd = UniqueFd(copy), .file_offset = offset, .range = range});
+    offset += range.size;
+  }
+  return MapShared(std::move(parts));
 }
 
 absl::StatusOr<GuestMemory> GuestMemory::MapPrivate(UniqueFd file,
@@ -140,12 +156,15 @@ absl::StatusOr<GuestMemory> GuestMemory::MapPrivate(UniqueFd file,
 }
 
 GuestMemory::GuestMemory(GuestMemory&& other) noexcept
-    : backing_(other.backing_), regions_(std::exchange(other.regions_, {})) {}
+    : backing_(other.backing_),
+      files_(std::exchange(other.files_, {})),
+      regions_(std::exchange(other.regions_, {})) {}
 
 GuestMemory& GuestMemory::operator=(GuestMemory&& other) noexcept {
   if (this == &other) return *this;
   Unmap();
   backing_ = other.backing_;
+  files_ = std::exchange(other.files_, {});
   regions_ = std::exchange(other.regions_, {});
   return *this;
 }

@@ -41,6 +41,10 @@ class GuestMemory {
   };
   static absl::StatusOr<GuestMemory> MapShared(std::vector<FilePart> parts);
 
+  // `ranges`, as in Allocate, of `file` one behind the other, in their order, mapped shared: memory
+  // that other processes are to map too. `file` must not shrink later.
+  static absl::StatusOr<GuestMemory> MapShared(UniqueFd file, absl::Span<const GuestRange> ranges);
+
   // `ranges`, as in Allocate, of `file` one behind the other, in their order: what the machine
   // writes goes into pages of its own. The file must not shrink or change later.
   static absl::StatusOr<GuestMemory> MapPrivate(UniqueFd file, absl::Span<const GuestRange> ranges);
@@ -52,8 +56,14 @@ class GuestMemory {
   struct Region {
     GuestRange range;
     uint8_t* host = nullptr;
+    // Of MapShared: where the same bytes stand, for another process that is to map them.
+    int file = -1;
+    uint64_t file_offset = 0;
   };
   absl::Span<const Region> regions() const { return regions_; }
+  // Whether others may map it too. Nothing may then be mapped over a part of it: they would go on
+  // seeing what is beneath.
+  bool is_shared() const { return backing_ == Backing::kSharedFile; }
   uint64_t total_bytes() const;
 
   // The host bytes of `range`. kGuestViolation when it is not whole within one region. Empty for an
@@ -95,6 +105,7 @@ class GuestMemory {
   void Unmap();
 
   Backing backing_;
+  std::vector<UniqueFd> files_;
   std::vector<Region> regions_;  // sorted by address, no two overlap
 };
 
