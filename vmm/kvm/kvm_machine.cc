@@ -77,8 +77,16 @@ std::vector<MmioWindow> KvmMachine::Windows() const {
 
 absl::StatusOr<GuestMemory> KvmMachine::MakeMemory() {
   const std::vector<GuestRange> ranges = address_map::RamRanges(config_.memory_mib);
-  if (!config_.restore.has_value()) return GuestMemory::Allocate(ranges);
-  return MapMemoryImage(std::move(config_.restore->memory), ranges);
+  if (!config_.shares_memory) {
+    if (!config_.restore.has_value()) return GuestMemory::Allocate(ranges);
+    return MapMemoryImage(std::move(config_.restore->memory), ranges);
+  }
+  MSB_ASSIGN_OR_RETURN(UniqueFd file, MakeMemoryFile(uint64_t{config_.memory_mib} << 20));
+  if (config_.restore.has_value()) {
+    MSB_RETURN_IF_ERROR(ReadMemoryImage(config_.restore->memory.get(), file.get()));
+    config_.restore->memory.Reset();
+  }
+  return GuestMemory::MapShared(std::move(file), ranges);
 }
 
 absl::Status KvmMachine::CreateMemory() {

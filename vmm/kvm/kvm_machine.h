@@ -46,6 +46,8 @@ struct KvmMachineConfig {
   UniqueFd kvm;  // /dev/kvm
   uint32_t vcpus = 1;
   uint32_t memory_mib = 0;
+  // For devices whose queues another process serves: it maps the memory too.
+  bool shares_memory = false;
   // Where the machine is to be saved; or the one that it goes on from, which has a kernel.
   std::optional<BootSnapshotFiles> save;
   std::optional<BootSnapshotFiles> restore;

@@ -120,6 +120,13 @@ TEST_F(KvmMachineTest, BootsAKernelAndShowsItsConsole) {
   EXPECT_GE(machine_->stats().vcpu_exits(), 4u);
 }
 
+TEST_F(KvmMachineTest, BootsInMemoryThatOthersMapToo) {
+  config_.shares_memory = true;
+  Start(MSB_TINY_GUEST(hello));
+  RunUntilMark(kReady);
+  EXPECT_EQ(console_, "hi\n");
+}
+
 TEST_F(KvmMachineTest, AnAnnouncedResetIsAShutdown) {
   Start(MSB_TINY_GUEST(orderly_end));
   RunUntilEnd();
@@ -190,11 +197,12 @@ TEST_F(KvmMachineTest, GoesOnWhereItWasSavedAnyNumberOfTimes) {
   ASSERT_OK(saved);
   machine_->Stop();
 
-  for (int round = 0; round < 2; ++round) {
+  for (const bool shares_memory : {false, true, false}) {
     marks_.clear();
     KvmMachineConfig config;
     config.kvm = UniqueFd(::open("/dev/kvm", O_RDWR | O_CLOEXEC));
     config.memory_mib = 64;
+    config.shares_memory = shares_memory;
     config.boot_mark = [this](uint8_t stage) { OnMark(stage); };
     config.devices = {&device_};  // that the snapshot has not
     // The state's own offset is at its beginning.

@@ -33,6 +33,7 @@ std::unique_ptr<Machine> MakeKvmMachine(EventLoop& loop, MachineObserver& observ
   config.kvm = std::move(parts.kvm);
   config.vcpus = spec.vcpus();
   config.memory_mib = spec.memory_mib();
+  config.shares_memory = spec.file_systems_size() > 0;
   config.kernel = std::move(parts.kernel);
   config.initramfs = std::move(parts.initramfs);
   config.command_line = CommandLineOf(spec);
