@@ -53,6 +53,7 @@ class EchoDevice final : public VirtioDevice {
     queues_.clear();
   }
   void Quiesce() override { ++quiesced_; }
+  bool watches_kicks() const override { return watches_kicks_; }
   msb::vmm::v1::DeviceState Save() const override { return {}; }
   absl::Status Restore(const msb::vmm::v1::DeviceState&) override { return absl::OkStatus(); }
 
@@ -73,6 +74,9 @@ class EchoDevice final : public VirtioDevice {
     notifier()->OnGuestViolation(MakeError(Reason::kGuestViolation, "found in passing"));
   }
 
+  // Before its rings are started.
+  void set_watches_kicks(bool watches) { watches_kicks_ = watches; }
+
   int served() const { return served_; }
   int quiesced() const { return quiesced_; }
   bool active() const { return active_; }
@@ -83,6 +87,7 @@ class EchoDevice final : public VirtioDevice {
  private:
   const std::array<uint16_t, 3> sizes_ = {8, 8, 8};
   std::array<uint8_t, 8> config_ = {1, 2, 3, 4, 5, 6, 7, 8};
+  bool watches_kicks_ = false;
   bool active_ = false;
   int activations_ = 0;
   int quiesced_ = 0;

@@ -211,9 +211,13 @@ absl::Status Session::SetRingCall(Message message) {
   MSB_ASSIGN_OR_RETURN(UniqueFd call, RingDescriptor(message));
   MSB_ASSIGN_OR_RETURN(Ring * ring, RingAt(*message.As<uint64_t>() & kRingIndexMask));
   const bool replaces = ring->call.valid();
+  // Whoever interrupts by the old one stops before it goes.
+  const bool is_held = ring->running && device_.watches_kicks();
+  if (is_held) device_.Quiesce();
   ring->call = std::move(call);
   // An interrupt may have gone to the old one while nobody listened there.
   if (replaces && ring->running) RaiseInterrupt(ring->call);
+  if (is_held) Notify(*ring);
   return absl::OkStatus();
 }
 
@@ -276,8 +280,10 @@ absl::Status Session::StartRing(Ring& ring) {
   if (!AnyRunning()) MSB_RETURN_IF_ERROR(StartDevice());
   if (state_ == State::kBroken) return absl::OkStatus();
   if (ring.queue == nullptr) return ProtocolError("ring set up behind the start of its device");
-  MSB_RETURN_IF_ERROR(
-      loop_.Watch(ring.kick.get(), EPOLLIN, [this, &ring](uint32_t) { OnKick(ring); }));
+  if (!device_.watches_kicks()) {
+    MSB_RETURN_IF_ERROR(
+        loop_.Watch(ring.kick.get(), EPOLLIN, [this, &ring](uint32_t) { OnKick(ring); }));
+  }
   ring.running = true;
   ring.queue->Resume();
   // For what came while nobody listened, on either side.
@@ -288,11 +294,16 @@ absl::Status Session::StartRing(Ring& ring) {
 
 void Session::StopRing(Ring& ring) {
   if (!ring.running) return;
-  loop_.Unwatch(ring.kick.get());
+  Unwatch(ring);
   ring.running = false;
   // What a thread of the device still has of the ring: behind the stop, the memory is the guest's.
   device_.Quiesce();
   if (ring.queue != nullptr) ring.queue->Suspend();
+  if (!device_.watches_kicks()) return;
+  // It has come to rest with all of its rings.
+  for (const Ring& other : rings_) {
+    if (other.running) Notify(other);
+  }
 }
 
 absl::Status Session::StartDevice() {
@@ -381,8 +392,17 @@ void Session::OnKick(Ring& ring) {
   Notify(ring);
 }
 
+void Session::Unwatch(const Ring& ring) {
+  if (!device_.watches_kicks()) loop_.Unwatch(ring.kick.get());
+}
+
 void Session::Notify(const Ring& ring) {
   if (state_ != State::kActive) return;
+  if (device_.watches_kicks()) {
+    for (Ring& each : rings_) {
+      if (each.queue != nullptr) each.queue->set_events({each.kick.get(), each.call.get()});
+    }
+  }
   const absl::Status notified = device_.OnNotify(ring.index);
   if (!notified.ok()) GuestBroke(notified);
 }
@@ -398,7 +418,7 @@ void Session::GuestBroke(const absl::Status& how) {
   }
   state_ = State::kBroken;
   for (Ring& ring : rings_) {
-    if (std::exchange(ring.running, false)) loop_.Unwatch(ring.kick.get());
+    if (std::exchange(ring.running, false)) Unwatch(ring);
     if (ring.queue != nullptr) ring.queue->Suspend();
   }
 }

@@ -113,6 +113,7 @@ class Session final : private ConfigChangeNotifier {
   absl::StatusOr<Virtqueue> MakeQueue(Ring& ring, const VirtqueueLayout& layout) const;
   absl::Status ActivateDevice();
   void OnKick(Ring& ring);
+  void Unwatch(const Ring& ring);
   void Notify(const Ring& ring);
   void GuestBroke(const absl::Status& how);
 

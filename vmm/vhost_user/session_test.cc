@@ -172,6 +172,48 @@ TEST_F(SessionTest, InterruptsAgainWhenTheCallDescriptorOfARunningRingChanges) {
   EXPECT_EQ(::read(masked.get(), &count, sizeof(count)), ssize_t{sizeof(count)});
 }
 
+TEST_F(SessionTest, LeavesKicksToADeviceThatWatchesThem) {
+  device_.set_watches_kicks(true);
+  ASSERT_OK(front_end_->Start({0, 0}));
+  guest_.queue(1).AddReadable("for whoever has the queue");
+  front_end_->Kick(1);
+  RunLoop();
+  EXPECT_THAT(guest_.queue(1).Used(), ElementsAre());
+  const Virtqueue::Events events = device_.queues()[1]->events();
+  uint64_t count = 0;
+  EXPECT_EQ(::read(events.kick, &count, sizeof(count)), ssize_t{sizeof(count)});
+  EXPECT_EQ(::write(events.call, &count, sizeof(count)), ssize_t{sizeof(count)});
+  EXPECT_EQ(front_end_->TakeInterrupts(1), 1u);
+}
+
+TEST_F(SessionTest, BringsADeviceThatWatchesKicksToRestBeforeItsCallDescriptorChanges) {
+  device_.set_watches_kicks(true);
+  ASSERT_OK(front_end_->Start({0}));
+  guest_.queue(0).AddReadable("noticed when it starts again");
+  const int quiesced = device_.quiesced();
+  UniqueFd other(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  std::vector<UniqueFd> descriptors;
+  descriptors.push_back(Duplicate(other.get()));
+
+  ASSERT_OK(front_end_->Send(Request::kSetRingCall, Payload(uint64_t{0}), std::move(descriptors)));
+
+  EXPECT_EQ(device_.quiesced(), quiesced + 1);
+  EXPECT_EQ(guest_.queue(0).Used().size(), 1u);
+  const uint64_t one = 1;
+  uint64_t count = 0;
+  EXPECT_EQ(::read(other.get(), &count, sizeof(count)), ssize_t{sizeof(count)});
+  EXPECT_EQ(::write(device_.queues()[0]->events().call, &one, sizeof(one)), ssize_t{sizeof(one)});
+  EXPECT_EQ(::read(other.get(), &count, sizeof(count)), ssize_t{sizeof(count)});
+}
+
+TEST_F(SessionTest, StartsADeviceThatWatchesKicksAgainWhereOneRingAloneWasStopped) {
+  device_.set_watches_kicks(true);
+  ASSERT_OK(front_end_->Start({0, 0}));
+  guest_.queue(1).AddReadable("noticed when the other stops");
+  front_end_->Stop(1);
+  EXPECT_EQ(guest_.queue(1).Used().size(), 1u);
+}
+
 TEST_F(SessionTest, StopsTheDeviceOfAGuestThatBreaksTheRulesButNotTheConnection) {
   ASSERT_OK(front_end_->Start({0, 0}));
   guest_.queue(1).SetAvailableIndex(4000);

@@ -81,6 +81,9 @@ class FakeDevice final : public VirtioDevice {
     notifier()->OnGuestViolation(MakeError(Reason::kGuestViolation, "fake"));
   }
   void set_hold_chains(bool hold) { hold_chains_ = hold; }
+  // Before its transport is made.
+  void set_watches_kicks(bool watches) { watches_kicks_ = watches; }
+  bool watches_kicks() const override { return watches_kicks_; }
 
   bool active() const { return active_; }
   int activations() const { return activations_; }
@@ -94,6 +97,7 @@ class FakeDevice final : public VirtioDevice {
   std::array<uint8_t, 8> config_ = {1, 2, 3, 4, 5, 6, 7, 8};
   bool active_ = false;
   bool hold_chains_ = false;
+  bool watches_kicks_ = false;
   int activations_ = 0;
   int notifications_ = 0;
   int resets_ = 0;

@@ -3,6 +3,7 @@
 
 #include "tests/support/vmm/fake_guest.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -19,6 +20,8 @@ UniqueFd MakeMemfd(const FakeGuest::Options& options) {
   UniqueFd fd(::memfd_create("fake-guest", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   MSB_CHECK(fd.valid());
   MSB_CHECK(::ftruncate(fd.get(), static_cast<off_t>(options.memory_bytes)) == 0);
+  // What memory-backend-memfd does, and our own machine.
+  MSB_CHECK(::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK) == 0);
   return fd;
 }
 

@@ -34,6 +34,20 @@ absl::StatusOr<UniqueFd> MakeEvent() {
   return UniqueFd(fd);
 }
 
+absl::StatusOr<std::vector<UniqueFd>> MakeEvents(size_t count) {
+  std::vector<UniqueFd> events;
+  while (events.size() < count) {
+    MSB_ASSIGN_OR_RETURN(UniqueFd event, MakeEvent());
+    events.push_back(std::move(event));
+  }
+  return events;
+}
+
+void Drain(int event) {
+  uint64_t count = 0;
+  [[maybe_unused]] const ssize_t got = ::read(event, &count, sizeof(count));
+}
+
 void Signal(int event) {
   const uint64_t one = 1;
   // Fails only when the counter is full, and then it is signalled already.
@@ -59,19 +73,20 @@ absl::StatusOr<std::unique_ptr<MmioTransport>> MmioTransport::Create(EventLoop& 
                                                                      const GuestMemory& memory,
                                                                      VirtioDevice& device) {
   MSB_ASSIGN_OR_RETURN(UniqueFd irq_event, MakeEvent());
-  std::vector<UniqueFd> notify_events;
-  for (size_t i = 0; i < device.max_queue_sizes().size(); ++i) {
-    MSB_ASSIGN_OR_RETURN(UniqueFd event, MakeEvent());
-    notify_events.push_back(std::move(event));
-  }
+  const size_t queues = device.max_queue_sizes().size();
+  MSB_ASSIGN_OR_RETURN(std::vector<UniqueFd> notify_events, MakeEvents(queues));
+  MSB_ASSIGN_OR_RETURN(std::vector<UniqueFd> call_events,
+                       MakeEvents(device.watches_kicks() ? queues : 0));
   std::unique_ptr<MmioTransport> transport(
-      new MmioTransport(loop, memory, device, std::move(irq_event), std::move(notify_events)));
-  MSB_RETURN_IF_ERROR(transport->WatchKicks());
+      new MmioTransport(loop, memory, device, std::move(irq_event), std::move(notify_events),
+                        std::move(call_events)));
+  MSB_RETURN_IF_ERROR(transport->WatchEvents());
   return transport;
 }
 
 MmioTransport::MmioTransport(EventLoop& loop, const GuestMemory& memory, VirtioDevice& device,
-                             UniqueFd irq_event, std::vector<UniqueFd> notify_events)
+                             UniqueFd irq_event, std::vector<UniqueFd> notify_events,
+                             std::vector<UniqueFd> call_events)
     : loop_(loop),
       memory_(memory),
       device_(device),
@@ -80,6 +95,7 @@ MmioTransport::MmioTransport(EventLoop& loop, const GuestMemory& memory, VirtioD
       offered_features_(device.features() | kTransportFeatures),
       irq_event_(std::move(irq_event)),
       notify_events_(std::move(notify_events)),
+      call_events_(std::move(call_events)),
       gate_(loop),
       registers_(InitialRegisters()) {
   device_.set_notifier(this);
@@ -89,15 +105,20 @@ MmioTransport::MmioTransport(EventLoop& loop, const GuestMemory& memory, VirtioD
 MmioTransport::~MmioTransport() {
   Close();
   for (const UniqueFd& event : notify_events_) loop_.Unwatch(event.get());
+  for (const UniqueFd& event : call_events_) loop_.Unwatch(event.get());
   DropQueues();
   device_.set_notifier(nullptr);
 }
 
-absl::Status MmioTransport::WatchKicks() {
-  for (size_t i = 0; i < notify_events_.size(); ++i) {
-    const auto index = static_cast<uint16_t>(i);
-    MSB_RETURN_IF_ERROR(
-        loop_.Watch(notify_events_[i].get(), EPOLLIN, [this, index](uint32_t) { OnKick(index); }));
+absl::Status MmioTransport::WatchEvents() {
+  for (uint16_t index = 0; index < notify_events_.size(); ++index) {
+    if (device_.watches_kicks()) {
+      MSB_RETURN_IF_ERROR(loop_.Watch(call_events_[index].get(), EPOLLIN,
+                                      [this, index](uint32_t) { OnCall(index); }));
+    } else {
+      MSB_RETURN_IF_ERROR(loop_.Watch(notify_events_[index].get(), EPOLLIN,
+                                      [this, index](uint32_t) { OnKick(index); }));
+    }
   }
   return absl::OkStatus();
 }
@@ -305,11 +326,16 @@ void MmioTransport::Kick(uint32_t index) {
 // --- The loop's thread ---
 
 void MmioTransport::OnKick(uint16_t index) {
-  uint64_t count = 0;
-  [[maybe_unused]] const ssize_t got = ::read(notify_events_[index].get(), &count, sizeof(count));
+  Drain(notify_events_[index].get());
   if (phase_ != Phase::kActive || queue_of_[index] == nullptr) return;
   const absl::Status served = device_.OnNotify(index);
   if (!served.ok()) Break(served);
+}
+
+// Whoever serves the queue has no interrupt status to set: that is here.
+void MmioTransport::OnCall(uint16_t index) {
+  Drain(call_events_[index].get());
+  if (phase_ == Phase::kActive) Interrupt(virtio::kInterruptUsedBuffer);
 }
 
 void MmioTransport::ActivateDevice() {
@@ -334,6 +360,9 @@ absl::Status MmioTransport::BuildQueues(const Registers& registers) {
     MSB_ASSIGN_OR_RETURN(Virtqueue queue,
                          Virtqueue::Create(memory_, registers.queues[i].layout, event_index,
                                            [this] { Interrupt(virtio::kInterruptUsedBuffer); }));
+    if (device_.watches_kicks()) {
+      queue.set_events({.kick = notify_events_[i].get(), .call = call_events_[i].get()});
+    }
     queues_.push_back(std::move(queue));
     queue_of_[i] = &queues_.back();
   }

@@ -97,8 +97,9 @@ class MmioTransport final : public BusDevice, public ConfigChangeNotifier {
   };
 
   MmioTransport(EventLoop& loop, const GuestMemory& memory, VirtioDevice& device,
-                UniqueFd irq_event, std::vector<UniqueFd> notify_events);
-  absl::Status WatchKicks();
+                UniqueFd irq_event, std::vector<UniqueFd> notify_events,
+                std::vector<UniqueFd> call_events);
+  absl::Status WatchEvents();
 
   // vCPU threads.
   uint32_t ReadRegister(virtio::MmioRegister name);
@@ -114,6 +115,7 @@ class MmioTransport final : public BusDevice, public ConfigChangeNotifier {
 
   // The loop's thread.
   void OnKick(uint16_t index);
+  void OnCall(uint16_t index);
   void ActivateDevice();
   absl::Status BuildQueues(const Registers& registers);
   void DropQueues();
@@ -135,6 +137,8 @@ class MmioTransport final : public BusDevice, public ConfigChangeNotifier {
   const uint64_t offered_features_;
   const UniqueFd irq_event_;
   const std::vector<UniqueFd> notify_events_;  // one a queue
+  // The same for what another process interrupts by, of a device that has its queues served there.
+  const std::vector<UniqueFd> call_events_;
   LoopGate gate_;
 
   // Held over a whole write, its wait for the loop included: vCPUs write one after the other. The

@@ -3,6 +3,8 @@
 
 #include "vmm/devices/virtio/mmio_transport.h"
 
+#include <unistd.h>
+
 #include <array>
 #include <memory>
 #include <string>
@@ -136,6 +138,35 @@ TEST_F(MmioTransportTest, ServesKicksByRegisterAndByEvent) {
   loop_.Settle();
   EXPECT_THAT(guest_.queue(1).Used(), SizeIs(1));
   EXPECT_EQ(driver_.TakeInterrupts(), 1u);
+}
+
+TEST_F(MmioTransportTest, LeavesKicksToADeviceThatWatchesThem) {
+  FakeDevice device;
+  device.set_watches_kicks(true);
+  std::unique_ptr<MmioTransport> transport = MakeTransport(device);
+  MmioDriver driver(*transport);
+  driver.Start(guest_, 2);
+  const Virtqueue::Events events = device.queues()[1]->events();
+
+  driver.Notify(1);
+  loop_.Settle();
+  EXPECT_EQ(device.notifications(), 0);
+  uint64_t count = 0;
+  EXPECT_EQ(::read(events.kick, &count, sizeof(count)), ssize_t{sizeof(count)});
+
+  // Whoever serves the queue interrupts.
+  EXPECT_EQ(driver.TakeInterrupts(), 0u);
+  count = 1;
+  ASSERT_EQ(::write(events.call, &count, sizeof(count)), ssize_t{sizeof(count)});
+  loop_.Settle();
+  EXPECT_EQ(driver.TakeInterrupts(), 1u);
+  EXPECT_EQ(driver.Read(Register::kInterruptStatus), virtio::kInterruptUsedBuffer);
+
+  driver.Reset();
+  ASSERT_EQ(::write(events.call, &count, sizeof(count)), ssize_t{sizeof(count)});
+  loop_.Settle();
+  EXPECT_EQ(driver.Read(Register::kInterruptStatus), 0u);
+  loop_.Run([&] { transport.reset(); });
 }
 
 TEST_F(MmioTransportTest, IgnoresKicksOfQueuesThatAreNotThere) {

@@ -56,6 +56,10 @@ class VirtioDevice {
   // A write of the driver that lies inside config(). Read-only fields ignore it.
   virtual void WriteConfig(uint32_t offset, absl::Span<const uint8_t> bytes) = 0;
 
+  // Whether the device looks after the kicks of its queues itself, by Virtqueue::events: the
+  // transport then tells it by OnNotify that a queue starts, and of no kick.
+  virtual bool watches_kicks() const { return false; }
+
   // DRIVER_OK: from here on `queues` (as many as max_queue_sizes) may be used. A queue that the
   // driver did not enable is null. They stay valid until Reset.
   virtual absl::Status Activate(uint64_t driver_features, absl::Span<Virtqueue* const> queues) = 0;

@@ -179,7 +179,8 @@ void Virtqueue::SetPosition(uint16_t next_available, uint16_t next_used) {
   seen_available_ = next_available;
   next_used_ = next_used;
   flushed_used_ = next_used;
-  completions_wrapped_ = false;
+  interrupt_is_due_ = false;
+  notifications_off_ = true;  // as whoever served the queue before may have left them
 }
 
 absl::StatusOr<bool> Virtqueue::HasNext() {
@@ -234,15 +235,39 @@ absl::StatusOr<DescriptorChain> Virtqueue::Pop() {
   MSB_CHECK(next_available_ != seen_available_);
   if (in_flight() >= layout_.size) return RingError("more chains available than descriptors");
   const size_t slot = next_available_ % layout_.size;
-  DescriptorChain chain;
-  chain.head_ = Field(driver_area_, virtio::kAvailableRingOffset + slot * sizeof(uint16_t))
-                    .load(std::memory_order_relaxed);
-  ChainWalk walk(*memory_, chain.readable_, chain.writable_);
-  MSB_RETURN_IF_ERROR(walk.WalkQueue(descriptors_, layout_.size, chain.head_));
-  chain.readable_bytes_ = walk.readable_bytes();
-  chain.writable_bytes_ = walk.writable_bytes();
+  MSB_ASSIGN_OR_RETURN(
+      DescriptorChain chain,
+      WalkFrom(Field(driver_area_, virtio::kAvailableRingOffset + slot * sizeof(uint16_t))
+                   .load(std::memory_order_relaxed)));
   ++next_available_;
   return chain;
+}
+
+absl::StatusOr<DescriptorChain> Virtqueue::WalkFrom(uint16_t head) const {
+  DescriptorChain chain;
+  chain.head_ = head;
+  ChainWalk walk(*memory_, chain.readable_, chain.writable_);
+  MSB_RETURN_IF_ERROR(walk.WalkQueue(descriptors_, layout_.size, head));
+  chain.readable_bytes_ = walk.readable_bytes();
+  chain.writable_bytes_ = walk.writable_bytes();
+  return chain;
+}
+
+uint16_t Virtqueue::PublishedUsed() const {
+  return Field(device_area_, virtio::kUsedIndexOffset).load(std::memory_order_acquire);
+}
+
+absl::StatusOr<std::vector<DescriptorChain>> Virtqueue::Recover(uint16_t used,
+                                                                absl::Span<const uint16_t> heads) {
+  if (heads.size() > layout_.size) return RingError("more chains under way than descriptors");
+  SetPosition(static_cast<uint16_t>(used + heads.size()), used);
+  interrupt_is_due_ = true;
+  std::vector<DescriptorChain> chains;
+  for (const uint16_t head : heads) {
+    MSB_ASSIGN_OR_RETURN(DescriptorChain chain, WalkFrom(head));
+    chains.push_back(std::move(chain));
+  }
+  return chains;
 }
 
 void Virtqueue::PutUsed(uint16_t head, uint32_t written) {
@@ -252,7 +277,7 @@ void Virtqueue::PutUsed(uint16_t head, uint32_t written) {
   std::memcpy(device_area_ + virtio::kUsedRingOffset + slot * sizeof(element), &element,
               sizeof(element));
   ++next_used_;
-  if (next_used_ == flushed_used_) completions_wrapped_ = true;
+  if (next_used_ == flushed_used_) interrupt_is_due_ = true;
 }
 
 absl::Status Virtqueue::Complete(DescriptorChain chain, uint32_t written) {
@@ -277,13 +302,13 @@ void Virtqueue::Return(DescriptorChain chain) {
 }
 
 absl::Status Virtqueue::Flush() {
-  if (next_used_ == flushed_used_ && !completions_wrapped_) return absl::OkStatus();
+  if (next_used_ == flushed_used_ && !interrupt_is_due_) return absl::OkStatus();
   // Our index is out before we read whether the driver wants to hear of it (2.7.7.2): it does it
   // the other way round.
   std::atomic_thread_fence(std::memory_order_seq_cst);
-  const bool wanted = completions_wrapped_ || DriverWantsInterrupt();
+  const bool wanted = interrupt_is_due_ || DriverWantsInterrupt();
   flushed_used_ = next_used_;
-  completions_wrapped_ = false;
+  interrupt_is_due_ = false;
   if (wanted) interrupt_();
   return absl::OkStatus();
 }

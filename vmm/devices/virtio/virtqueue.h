@@ -47,6 +47,8 @@ class DescriptorChain {
   absl::Span<const absl::Span<uint8_t>> readable() const { return readable_; }
   // Device to driver.
   absl::Span<const absl::Span<uint8_t>> writable() const { return writable_; }
+  // Its first descriptor: no two chains that are under way have the same.
+  uint16_t head() const { return head_; }
   uint64_t readable_bytes() const { return readable_bytes_; }
   uint64_t writable_bytes() const { return writable_bytes_; }
 
@@ -108,7 +110,20 @@ class Virtqueue {
   void Suspend() { suspended_ = true; }
   void Resume() { suspended_ = false; }
 
+  bool suspended() const { return suspended_; }
+
   const VirtqueueLayout& layout() const { return layout_; }
+  const GuestMemory& memory() const { return *memory_; }
+  bool event_index() const { return event_index_; }
+
+  // Eventfds of the transport, for a device that has its queues served by another process: who
+  // serves reads one for a kick and writes to the other for an interrupt. -1: there is none.
+  struct Events {
+    int kick = -1;
+    int call = -1;
+  };
+  const Events& events() const { return events_; }
+  void set_events(Events events) { events_ = events; }
 
   // For Save: what the driver cannot be asked for.
   uint16_t next_available() const { return next_available_; }
@@ -116,6 +131,14 @@ class Virtqueue {
   // For Restore and vhost-user's SET_VRING_BASE. The difference is what was popped and not
   // completed: zero for a queue that was saved at rest.
   void SetPosition(uint16_t next_available, uint16_t next_used);
+
+  // How far the used ring says that its server came: the guest's word, as all of the ring is.
+  uint16_t PublishedUsed() const;
+  // Goes on where a server that died left the queue: `used` chains are completed, and `heads` are
+  // popped and not completed. Their chains, as far as they can be walked; the driver is interrupted
+  // by the next Flush, whatever it has been told before.
+  absl::StatusOr<std::vector<DescriptorChain>> Recover(uint16_t used,
+                                                       absl::Span<const uint16_t> heads);
 
  private:
   Virtqueue(const GuestMemory& memory, const VirtqueueLayout& layout, bool event_index,
@@ -125,6 +148,7 @@ class Virtqueue {
         event_index_(event_index),
         interrupt_(std::move(interrupt)) {}
 
+  absl::StatusOr<DescriptorChain> WalkFrom(uint16_t head) const;
   void PutUsed(uint16_t head, uint32_t written);
   uint16_t in_flight() const { return static_cast<uint16_t>(next_available_ - next_used_); }
   absl::Status ReadAvailableIndex();
@@ -146,8 +170,10 @@ class Virtqueue {
   uint16_t next_used_ = 0;
   uint16_t flushed_used_ = 0;
   bool suspended_ = false;
-  bool notifications_off_ = false;    // only without event index
-  bool completions_wrapped_ = false;  // 65,536 completions since the last Flush
+  bool notifications_off_ = false;  // only without event index
+  // 65,536 completions since the last Flush, or a server that may have died before its own.
+  bool interrupt_is_due_ = false;
+  Events events_;
 };
 
 }  // namespace msb

@@ -56,6 +56,20 @@ TEST_P(NotificationTest, InterruptsOnceForAllThatWasCompleted) {
   EXPECT_EQ(driver_.interrupts(), 1);
 }
 
+// Whoever served the queue before was stopped in the middle of its work.
+TEST_P(NotificationTest, AsksForKicksWhereAnotherDidNotWantAny) {
+  driver_.AddWritable(1);
+  driver_.AddWritable(1);
+  ASSERT_OK(CompleteOne(device_));
+  ASSERT_OK_AND_ASSIGN(Virtqueue next,
+                       Virtqueue::Create(guest_.memory(), driver_.layout(), GetParam(), [] {}));
+  next.SetPosition(device_.next_available(), device_.next_used());
+  ASSERT_OK(DrainAll(next));
+  driver_.WantsKick();
+  driver_.AddWritable(1);
+  EXPECT_TRUE(driver_.WantsKick());
+}
+
 TEST_P(NotificationTest, StaysQuietWithoutCompletions) {
   driver_.RequestInterrupt();
   driver_.AddWritable(1);

@@ -342,6 +342,44 @@ TEST(VirtqueueTest, GoesOnFromASavedPosition) {
   EXPECT_THAT(guest.queue().Used(), SizeIs(1));
 }
 
+TEST(VirtqueueTest, GoesOnWhereAServerDied) {
+  FakeGuest guest({.queue_sizes = {4}});
+  {
+    Virtqueue& died = guest.queue().device();
+    guest.queue().AddReadable("held");
+    guest.queue().AddWritable(1);
+    ASSERT_OK_AND_ASSIGN(DescriptorChain held, PopNext(died));
+    ASSERT_OK_AND_ASSIGN(DescriptorChain done, PopNext(died));
+    ASSERT_OK(died.Complete(std::move(done), 1));  // and told nobody
+  }
+  guest.queue().AddReadable("next");
+  guest.queue().SuppressInterrupts();
+  int interrupts = 0;
+  ASSERT_OK_AND_ASSIGN(Virtqueue queue,
+                       Virtqueue::Create(guest.memory(), guest.queue().layout(),
+                                         /*event_index=*/true, [&] { ++interrupts; }));
+
+  EXPECT_EQ(queue.PublishedUsed(), 1);
+  ASSERT_OK_AND_ASSIGN(std::vector<DescriptorChain> chains, queue.Recover(1, {0}));
+
+  ASSERT_THAT(chains, SizeIs(1));
+  EXPECT_EQ(Text(chains[0].readable()[0]), "held");
+  ASSERT_OK(queue.Complete(std::move(chains[0]), 0));
+  ASSERT_OK(queue.Flush());
+  EXPECT_EQ(interrupts, 1);
+  EXPECT_THAT(guest.queue().Used(),
+              ElementsAre(UsedElement{.id = 1, .length = 1}, UsedElement{.id = 0, .length = 0}));
+  ASSERT_OK_AND_ASSIGN(DescriptorChain chain, PopNext(queue));
+  EXPECT_EQ(Text(chain.readable()[0]), "next");
+}
+
+TEST(VirtqueueTest, RecoversNothingThatCannotBe) {
+  FakeGuest guest({.queue_sizes = {4}});
+  Virtqueue& queue = guest.queue().device();
+  EXPECT_THAT(queue.Recover(0, {4}), HasReason(Reason::kGuestViolation));
+  EXPECT_THAT(queue.Recover(0, {0, 1, 2, 3, 0}), HasReason(Reason::kGuestViolation));
+}
+
 TEST(VirtqueueTest, OffersNothingWhileSuspended) {
   FakeGuest guest;
   Virtqueue& queue = guest.queue().device();
