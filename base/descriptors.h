@@ -20,7 +20,7 @@
 namespace msb {
 
 // That are sent at once.
-inline constexpr size_t kMaxDescriptorsAtOnce = 4;
+inline constexpr size_t kMaxDescriptorsAtOnce = 16;
 
 // What has come, at most as much as `buffer` has room for, into its front; its descriptors behind
 // those that are there, however many. 0: nothing yet. kUnavailable: the other side has gone.

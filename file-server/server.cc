@@ -3,25 +3,52 @@
 
 #include "file-server/server.h"
 
+#include <poll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <cstring>
 #include <latch>
+#include <optional>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/check.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "base/status_macros.h"
 #include "base/syscall.h"
 
 namespace msb {
 namespace {
 
-// Read ahead: many small requests, or the beginning of a large one.
-constexpr size_t kReadAheadBytes = 64 * 1024;
+// A guest that asks without end does not keep us from hearing the VMM.
+constexpr int kMostServedInARow = 64;
+
+absl::Status GuestError(absl::string_view what) {
+  return MakeError(Reason::kGuestViolation, absl::StrCat("fs: ", what));
+}
+
+// Of a WRITE, what is copied out of the guest's memory; its data is not.
+constexpr size_t kWriteArgumentsBytes = sizeof(fuse_in_header) + sizeof(fuse_write_in);
+
+// Copies it once; what is checked here is what is gone by.
+absl::Status ReadHeader(const DescriptorChain& chain, fuse_in_header& header) {
+  const absl::Span<uint8_t> bytes(reinterpret_cast<uint8_t*>(&header), sizeof(header));
+  if (chain.CopyOut(0, bytes) != bytes.size()) return GuestError("request without a header");
+  if (header.len != chain.readable_bytes()) {
+    return GuestError("request of another length than it says");
+  }
+  if (header.len > kMaxMessageBytes) return GuestError("request longer than any");
+  if (!chain.writable().empty() && chain.writable_bytes() < sizeof(fuse_out_header)) {
+    return GuestError("no room for a reply's header");
+  }
+  return absl::OkStatus();
+}
 
 }  // namespace
 
@@ -54,98 +81,156 @@ void Server::Work() {
       turn_taken_ = true;
       worker.has_turn = true;
     }
-    const absl::StatusOr<bool> goes_on = ServeOne(worker);
-    if (!goes_on.ok() || !*goes_on) return End(goes_on.status());
+    const absl::StatusOr<Progress> progress = Turn(worker);
+    if (!progress.ok() || *progress == Progress::kEnded) return End(progress.status());
   }
 }
 
-absl::StatusOr<bool> Server::ServeOne(Worker& worker) {
-  MSB_ASSIGN_OR_RETURN(const bool has_message, ReadMessage());
-  if (!has_message) return false;
-  // Valid until the turn is passed on, and then the buffer is ours.
-  const uint8_t* const bytes = input_->bytes.get() + input_->begin;
+// One request, or one wait for it.
+absl::StatusOr<Server::Progress> Server::Turn(Worker& worker) {
+  if (queues_ == nullptr || broken_) return Wait(-1);
+  if (++served_in_a_row_ > kMostServedInARow) return Wait(0);
+  absl::StatusOr<std::optional<GuestQueues::Taken>> taken = queues_->Next();
+  if (!taken.ok()) {
+    MSB_RETURN_IF_ERROR(Break(taken.status()));
+    return Progress::kServed;
+  }
+  if (!taken->has_value()) return Wait(-1);
+  MSB_RETURN_IF_ERROR(Serve(worker, *std::move(*taken)));
+  return Progress::kServed;
+}
+
+// For a kick, or a word of the VMM's, which it follows.
+absl::StatusOr<Server::Progress> Server::Wait(int milliseconds) {
+  served_in_a_row_ = 0;
+  std::array<pollfd, 1 + fs_handover::kQueues> ready = {};
+  ready[0] = {.fd = vmm_.get(), .events = POLLIN, .revents = 0};
+  for (size_t i = 0; i < fs_handover::kQueues; ++i) {
+    const bool served = queues_ != nullptr && !broken_;
+    ready[1 + i] = {.fd = served ? queues_->kicks()[i] : -1, .events = POLLIN, .revents = 0};
+  }
+  MSB_RETURN_IF_ERROR(
+      Syscall("wait", [&] { return ::poll(ready.data(), ready.size(), milliseconds); }));
+  // First, for a VMM that has given us up waits for the same kicks.
+  if (ready[0].revents != 0) return FollowOrder();
+  for (size_t i = 1; i < ready.size(); ++i) {
+    uint64_t count = 0;
+    if (ready[i].revents != 0) [[maybe_unused]]
+      const ssize_t got = ::read(ready[i].fd, &count, sizeof(count));
+  }
+  return Progress::kServed;
+}
+
+absl::StatusOr<Server::Progress> Server::FollowOrder() {
+  MSB_ASSIGN_OR_RETURN(std::optional<fs_handover::ReceivedOrder> received,
+                       fs_handover::ReceiveOrder(vmm_.get()));
+  if (!received.has_value()) return Progress::kEnded;
+  switch (received->order.kind) {
+    case fs_handover::OrderKind::kServe: {
+      if (queues_ != nullptr) break;
+      MSB_ASSIGN_OR_RETURN(queues_, GuestQueues::Create(*std::move(received)));
+      return Progress::kServed;
+    }
+    case fs_handover::OrderKind::kStop: {
+      if (queues_ == nullptr) break;
+      MSB_RETURN_IF_ERROR(Stop());
+      return Progress::kServed;
+    }
+  }
+  return MakeError(Reason::kFrameMalformed, "an order of the VMM's that cannot be followed");
+}
+
+// Who completes the last request that is under way tells the VMM.
+absl::Status Server::Stop() {
+  const std::shared_ptr<GuestQueues> queues = std::exchange(queues_, nullptr);
+  broken_ = false;
+  if (queues->Stop() == GuestQueues::Rest::kNotYet) return absl::OkStatus();
+  return AnswerStopped(*queues);
+}
+
+absl::Status Server::AnswerStopped(const GuestQueues& queues) {
+  fs_handover::Answer answer = {};
+  answer.kind = fs_handover::AnswerKind::kStopped;
+  std::copy_n(queues.positions().begin(), fs_handover::kQueues, answer.positions);
+  return Answer(answer);
+}
+
+absl::Status Server::Serve(Worker& worker, GuestQueues::Taken taken) {
+  const std::shared_ptr<GuestQueues> queues = queues_;
   fuse_in_header header;
-  std::memcpy(&header, bytes, sizeof(header));
-  input_->begin += header.len;
+  if (const absl::Status known = ReadHeader(taken.chain, header); !known.ok()) {
+    queues->Drop(std::move(taken));
+    return Break(known);
+  }
+  const GuestQueues::Reply reply = Ask(worker, header, taken.chain);
+  // It may have taken long, and nobody have heard meanwhile that the VMM has given us up.
+  if (VmmIsGone()) queues->Abandon();
+  if (queues->Complete(std::move(taken), reply) == GuestQueues::Rest::kNotYet) {
+    return absl::OkStatus();
+  }
+  return AnswerStopped(*queues);
+}
+
+// The session's answer. Whether one is expected, the room for it says.
+GuestQueues::Reply Server::Ask(Worker& worker, const fuse_in_header& header,
+                               const DescriptorChain& chain) {
+  const bool has_data = header.opcode == FUSE_WRITE;
+  const size_t copied = has_data ? std::min<size_t>(header.len, kWriteArgumentsBytes) : header.len;
+  const absl::Span<uint8_t> arguments(worker.request.get(), copied - sizeof(header));
+  chain.CopyOut(sizeof(header), arguments);
   worker.reply.Clear();
   const std::function<void()> before_slow = [&] { PassTurn(worker); };
-  Session::Call call{
-      .header = header,
-      .in = RequestReader(absl::MakeConstSpan(bytes, header.len).subspan(sizeof(header))),
-      .out = worker.reply,
-      .before_slow = before_slow};
+  Session::Call call{.header = header,
+                     .in = RequestReader(arguments),
+                     .out = worker.reply,
+                     .before_slow = before_slow};
+  if (has_data) call.data.Append(chain.readable(), copied, kMaxDataBytes);
+  if (header.opcode == FUSE_READ) {
+    call.room.Append(chain.writable(), sizeof(fuse_out_header), kMaxDataBytes);
+  }
   const std::optional<Errno> result = session_.Serve(call);
-  if (worker.spare == nullptr) worker.spare = std::move(worker.taken);
-  // Whoever expects no answer says so by the number 0.
-  if (!result.has_value() || header.unique == 0) return true;
-  MSB_RETURN_IF_ERROR(Send(worker.reply.Finish(header.unique, *result)));
-  return true;
+  if (!result.has_value() || chain.writable().empty()) return {};
+  const uint64_t room = chain.writable_bytes() - sizeof(fuse_out_header);
+  const bool fits = worker.reply.in_place() + worker.reply.size() <= room;
+  const absl::Span<const uint8_t> message =
+      worker.reply.Finish(header.unique, fits ? *result : ErrnoValue(EIO));
+  return {.header = message.first(sizeof(fuse_out_header)),
+          .in_place = worker.reply.in_place(),
+          .rest = message.subspan(sizeof(fuse_out_header))};
 }
 
-// A whole message at input_->begin.
-absl::StatusOr<bool> Server::ReadMessage() {
-  Input& input = *input_;
-  if (input.begin == input.end) input.begin = input.end = 0;
-  MSB_ASSIGN_OR_RETURN(const bool has_header, Fill(sizeof(fuse_in_header), kReadAheadBytes));
-  if (!has_header) return false;
-  uint32_t length = 0;
-  std::memcpy(&length, input.bytes.get() + input.begin, sizeof(length));
-  if (length < sizeof(fuse_in_header) || length > kMaxMessageBytes) {
-    return MakeError(Reason::kFrameMalformed,
-                     absl::StrCat("a request of ", length, " bytes is not understood"));
+absl::Status Server::Break(const absl::Status& why) {
+  // Once: a guest that breaks its device and resets it in turn must not fill the log.
+  if (!std::exchange(violation_logged_, true)) {
+    MSB_LOG(kWarning) << "nothing is served until the guest resets its device: " << why.message();
   }
-  MSB_ASSIGN_OR_RETURN(const bool whole, Fill(length, length));
-  if (!whole) return MakeError(Reason::kFrameTruncated, "the stream ended inside a request");
-  return true;
+  broken_ = true;
+  fs_handover::Answer answer = {};
+  answer.kind = fs_handover::AnswerKind::kBroken;
+  return Answer(answer);
 }
 
-// Reads until there are `wanted` bytes at begin, at most `most` in all; false at the end.
-absl::StatusOr<bool> Server::Fill(size_t wanted, size_t most) {
-  Input& input = *input_;
-  if (input.begin + std::max(wanted, most) > kMaxMessageBytes) {
-    std::memmove(input.bytes.get(), input.bytes.get() + input.begin, input.end - input.begin);
-    input.end -= std::exchange(input.begin, 0);
-  }
-  while (input.end - input.begin < wanted) {
-    MSB_ASSIGN_OR_RETURN(const ssize_t got, Syscall("receive a request", [&] {
-                           return ::recv(socket_.get(), input.bytes.get() + input.end,
-                                         most - (input.end - input.begin), 0);
-                         }));
-    if (got == 0) return false;
-    input.end += static_cast<size_t>(got);
-  }
-  return true;
+absl::Status Server::Answer(const fs_handover::Answer& answer) {
+  return Syscall("answer the VMM",
+                 [&] { return ::send(vmm_.get(), &answer, sizeof(answer), MSG_NOSIGNAL); })
+      .status();
 }
 
-// The request at hand stays where it is; what was read ahead goes on with the turn.
+bool Server::VmmIsGone() const {
+  pollfd state{.fd = vmm_.get(), .events = POLLRDHUP, .revents = 0};
+  return ::poll(&state, 1, 0) != 0;
+}
+
 void Server::PassTurn(Worker& worker) {
   if (!worker.has_turn) return;
-  MSB_CHECK(worker.spare != nullptr);
-  Input& next = *worker.spare;
-  next.begin = 0;
-  next.end = input_->end - input_->begin;
-  std::memcpy(next.bytes.get(), input_->bytes.get() + input_->begin, next.end);
-  worker.taken = std::exchange(input_, std::move(worker.spare));
   worker.has_turn = false;
   absl::MutexLock lock(&turn_mutex_);
   turn_taken_ = false;
 }
 
-absl::Status Server::Send(absl::Span<const uint8_t> message) {
-  absl::MutexLock lock(&send_mutex_);
-  while (!message.empty()) {
-    MSB_ASSIGN_OR_RETURN(const ssize_t sent, Syscall("send a reply", [&] {
-                           return ::send(socket_.get(), message.data(), message.size(),
-                                         MSG_NOSIGNAL);
-                         }));
-    message.remove_prefix(static_cast<size_t>(sent));
-  }
-  return absl::OkStatus();
-}
-
-// Others may wait in a receive of theirs, or in a slow request.
+// Others may be in a slow request.
 void Server::End(absl::Status why) {
-  ::shutdown(socket_.get(), SHUT_RDWR);
+  ::shutdown(vmm_.get(), SHUT_RDWR);
   absl::MutexLock lock(&turn_mutex_);
   if (!ended_) end_ = std::move(why);
   ended_ = true;

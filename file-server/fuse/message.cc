@@ -44,13 +44,13 @@ void ReplyBuffer::AppendBytes(const void* bytes, size_t size) {
 }
 
 absl::Span<const uint8_t> ReplyBuffer::Finish(uint64_t unique, Errno error) {
-  if (error != Errno::kNone) size_ = 0;
+  if (error != Errno::kNone) Clear();
   fuse_out_header header = {};
-  header.len = static_cast<uint32_t>(sizeof(header) + size_);
+  header.len = static_cast<uint32_t>(sizeof(header) + in_place_ + size_);
   header.error = -static_cast<int>(error);
   header.unique = unique;
   std::memcpy(bytes_.get(), &header, sizeof(header));
-  return absl::MakeConstSpan(bytes_.get(), header.len);
+  return absl::MakeConstSpan(bytes_.get(), sizeof(header) + size_);
 }
 
 }  // namespace msb

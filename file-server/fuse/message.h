@@ -60,7 +60,7 @@ class ReplyBuffer {
  public:
   ReplyBuffer() : bytes_(new uint8_t[sizeof(fuse_out_header) + kMaxMessageBytes]) {}
 
-  void Clear() { size_ = 0; }
+  void Clear() { size_ = in_place_ = 0; }
   size_t size() const { return size_; }
   size_t room() const { return kMaxMessageBytes - size_; }
 
@@ -75,7 +75,12 @@ class ReplyBuffer {
   uint8_t* Tail() { return body() + size_; }
   void Extend(size_t size) { size_ += size; }
 
-  // The whole message, its header written in front of the body; of an error, the header alone.
+  // The body begins with `size` bytes that are in the guest's memory already; before all others.
+  void ExtendInPlace(size_t size) { in_place_ = size; }
+  size_t in_place() const { return in_place_; }
+
+  // The whole message, its header written in front of the body; of an error, the header alone. What
+  // is in place belongs between the two.
   absl::Span<const uint8_t> Finish(uint64_t unique, Errno error);
 
  private:
@@ -83,6 +88,7 @@ class ReplyBuffer {
 
   std::unique_ptr<uint8_t[]> bytes_;
   size_t size_ = 0;
+  size_t in_place_ = 0;
 };
 
 }  // namespace msb

@@ -39,6 +39,18 @@ ErrnoOr<size_t> ReadFully(int fd, uint8_t* out, size_t size, uint64_t offset) {
   return done;
 }
 
+// The data of a WRITE: what was copied with its arguments, then what is in the guest's memory.
+ErrnoOr<Pieces> TakeData(Session::Call& call, size_t size) {
+  const absl::Span<const uint8_t> copied = call.in.rest();
+  Pieces data;
+  // Only read, whatever the type of an iovec is.
+  data.Append(absl::MakeSpan(const_cast<uint8_t*>(copied.data()), copied.size()));
+  data.Append(call.data);
+  data.Truncate(size);
+  if (data.bytes() < size) return ErrnoValue(EINVAL);
+  return data;
+}
+
 }  // namespace
 
 Errno Session::Open(Call& call) {
@@ -89,29 +101,36 @@ Errno Session::Read(Call& call) {
   MSB_ASSIGN_OR_ERRNO(const fuse_read_in wanted, call.in.Take<fuse_read_in>());
   if (wanted.size > kMaxDataBytes || !IsOffset(wanted.offset)) return ErrnoValue(EINVAL);
   MSB_ASSIGN_OR_ERRNO(const HandleRef handle, FindFile(call.header.nodeid, wanted.fh));
+  Pieces target = call.room;
+  const bool in_place = target.count() > 0;
+  if (!in_place) target.Append(absl::MakeSpan(call.out.Tail(), wanted.size));
+  target.Truncate(wanted.size);
+  if (target.bytes() < wanted.size) return ErrnoValue(EINVAL);  // not what the reply has room for
   // What the page cache has is answered at once; only what waits for storage lets others pass.
-  const iovec part{.iov_base = call.out.Tail(), .iov_len = wanted.size};
-  const ssize_t cached =
-      ::preadv2(handle->fd.get(), &part, 1, static_cast<off_t>(wanted.offset), RWF_NOWAIT);
-  size_t done = cached > 0 ? static_cast<size_t>(cached) : 0;
-  if (done < wanted.size && cached != 0) {
-    struct stat info;
-    const bool at_end = done > 0 && ::fstat(handle->fd.get(), &info) == 0 &&
-                        wanted.offset + done >= static_cast<uint64_t>(info.st_size);
-    if (!at_end) {
-      call.before_slow();
-      MSB_ASSIGN_OR_ERRNO(const size_t rest, ReadFully(handle->fd.get(), call.out.Tail() + done,
-                                                       wanted.size - done, wanted.offset + done));
-      done += rest;
-    }
+  const ssize_t cached = ::preadv2(handle->fd.get(), target.data(), target.count(),
+                                   static_cast<off_t>(wanted.offset), RWF_NOWAIT);
+  const size_t done = cached > 0 ? static_cast<size_t>(cached) : 0;
+  if (in_place) {
+    call.out.ExtendInPlace(done);
+  } else {
+    call.out.Extend(done);
   }
-  call.out.Extend(done);
+  if (done == wanted.size || cached == 0) return Errno::kNone;
+  struct stat info;
+  const bool at_end = done > 0 && ::fstat(handle->fd.get(), &info) == 0 &&
+                      wanted.offset + done >= static_cast<uint64_t>(info.st_size);
+  if (at_end) return Errno::kNone;
+  // Never in place: the VMM may lose patience meanwhile, and the guest's memory be another's.
+  call.before_slow();
+  MSB_ASSIGN_OR_ERRNO(const size_t rest, ReadFully(handle->fd.get(), call.out.Tail(),
+                                                   wanted.size - done, wanted.offset + done));
+  call.out.Extend(rest);
   return Errno::kNone;
 }
 
 Errno Session::Write(Call& call) {
   MSB_ASSIGN_OR_ERRNO(const fuse_write_in wanted, call.in.Take<fuse_write_in>());
-  MSB_ASSIGN_OR_ERRNO(const absl::Span<const uint8_t> data, call.in.TakeBytes(wanted.size));
+  MSB_ASSIGN_OR_ERRNO(Pieces data, TakeData(call, wanted.size));
   if (!IsOffset(wanted.offset)) return ErrnoValue(EINVAL);
   MSB_ASSIGN_OR_ERRNO(const HandleRef handle, FindFile(call.header.nodeid, wanted.fh));
   const bool synchronous = (wanted.flags & (O_SYNC | O_DSYNC)) != 0;
@@ -124,18 +143,17 @@ Errno Session::Write(Call& call) {
                               : change.AdmitWrite(handle->fd.get(),
                                                   static_cast<off_t>(wanted.offset), wanted.size));
   size_t done = 0;
-  while (done < data.size()) {
-    const iovec part{.iov_base = const_cast<uint8_t*>(data.data()) + done,
-                     .iov_len = data.size() - done};
+  while (done < wanted.size) {
     auto put = TrySyscall([&] {
-      return ::pwritev2(handle->fd.get(), &part, 1, static_cast<off_t>(wanted.offset + done),
-                        appends ? RWF_APPEND : 0);
+      return ::pwritev2(handle->fd.get(), data.data(), data.count(),
+                        static_cast<off_t>(wanted.offset + done), appends ? RWF_APPEND : 0);
     });
     if (!put.ok()) {
       if (done > 0) break;  // the error comes again with the rest
       return put.error();
     }
     done += static_cast<size_t>(*put);
+    data.RemovePrefix(static_cast<size_t>(*put));
   }
   fuse_write_out reply = {};
   reply.size = static_cast<uint32_t>(done);

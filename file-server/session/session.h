@@ -26,6 +26,7 @@
 
 #include "file-server/fuse/errno_or.h"
 #include "file-server/fuse/message.h"
+#include "file-server/fuse/pieces.h"
 #include "file-server/quota/change.h"
 #include "file-server/tree/handle_table.h"
 #include "file-server/tree/identity.h"
@@ -59,6 +60,12 @@ class Session {
     ReplyBuffer& out;
     // Called before what may take long: others are served meanwhile. A second call does nothing.
     const std::function<void()>& before_slow;
+    // What WRITE writes, as far as it is not in `in`: in the guest's memory, where it may change
+    // while it is read.
+    Pieces data = {};
+    // Where READ may put what is there at once: the guest's memory behind the reply's header. If
+    // there is none, into `out`.
+    Pieces room = {};
   };
   // The reply's body is in `call.out`; nullopt when the request has no reply.
   std::optional<Errno> Serve(Call& call);

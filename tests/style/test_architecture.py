@@ -8,7 +8,7 @@ ALLOWED = {
     "base": set(),
     "jailer": {"base"},
     "vmm": {"base", "jailer/policy"},
-    "file-server": {"base", "jailer/policy"},
+    "file-server": {"base", "jailer/policy", "vmm/devices/virtio", "vmm/memory"},
     "guest-agent": {"base"},
     "image": {"base"},
     "network": {"base", "jailer/policy"},

@@ -17,8 +17,10 @@ namespace {
 constexpr uint64_t AllBut(uint64_t allowed) { return uint64_t{UINT32_MAX} & ~allowed; }
 
 constexpr Rule kRules[] = {
-    {"recvfrom", "requests"},
-    {"sendto", "replies"},
+    {"poll", "the guest's kicks, and the VMM's orders"},
+    {"recvmsg", "an order, with descriptors of memory, eventfds and a table"},
+    {"fcntl", "whether others can shrink what is to be mapped", ArgumentIs(1, F_GET_SEALS)},
+    {"sendto", "the answer to an order"},
     {"shutdown", "the end, for the other threads too"},
 
     // Names; no device among them.

@@ -3,18 +3,30 @@
 
 #include "vmm/devices/virtio/fs/fs_device.h"
 
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "base/syscall.h"
+#include "base/wait_for.h"
 
 namespace msb {
 namespace {
+
+using fs_handover::Answer;
+using fs_handover::AnswerKind;
 
 virtio::FsConfig MakeConfig(const std::string& tag) {
   virtio::FsConfig config = {};
@@ -27,15 +39,8 @@ absl::Status GuestError(absl::string_view what) {
   return MakeError(Reason::kGuestViolation, absl::StrCat("fs: ", what));
 }
 
-// The bytes of `buffers` behind the first `skip`.
-FuseChannel::Buffers Behind(absl::Span<const absl::Span<uint8_t>> buffers, size_t skip) {
-  FuseChannel::Buffers rest;
-  for (const absl::Span<uint8_t>& buffer : buffers) {
-    const size_t skipped = std::min(skip, buffer.size());
-    skip -= skipped;
-    if (skipped < buffer.size()) rest.push_back(buffer.subspan(skipped));
-  }
-  return rest;
+absl::Status ServerError(absl::string_view what) {
+  return MakeError(Reason::kHostError, absl::StrCat("file server: ", what));
 }
 
 }  // namespace
@@ -46,22 +51,26 @@ absl::StatusOr<std::unique_ptr<FsDevice>> FsDevice::Create(EventLoop& loop, Uniq
     return MakeError(Reason::kVmSpecInvalid,
                      absl::StrCat("a tag has 1..", virtio::kFsTagBytes, " bytes"));
   }
-  std::unique_ptr<FsDevice> device(new FsDevice(loop, std::move(options)));
-  FsDevice* const raw = device.get();
-  FuseChannel::Callbacks callbacks{
-      .on_done = [raw](FuseChannel::Slot slot, uint32_t written) { raw->OnDone(slot, written); },
-      .on_turn_end = [raw] { raw->OnTurnEnd(); },
-      .on_end = [raw](const absl::Status& why) { raw->OnServerEnd(why); }};
-  MSB_ASSIGN_OR_RETURN(device->channel_,
-                       FuseChannel::Create(loop, std::move(server), std::move(callbacks)));
+  MSB_ASSIGN_OR_RETURN(InFlightTable table, InFlightTable::Create());
+  std::unique_ptr<FsDevice> device(
+      new FsDevice(loop, std::move(server), std::move(table), std::move(options)));
+  MSB_RETURN_IF_ERROR(loop.Watch(device->server_.get(), EPOLLIN,
+                                 [raw = device.get()](uint32_t) { raw->OnServerWord(); }));
   return device;
 }
 
-FsDevice::FsDevice(EventLoop& loop, Options options)
-    : options_(std::move(options)),
+FsDevice::FsDevice(EventLoop& loop, UniqueFd server, InFlightTable table, Options options)
+    : loop_(loop),
+      options_(std::move(options)),
       config_(MakeConfig(options_.tag)),
-      in_flight_(FuseChannel::kSlots),
-      next_turn_(loop, [this] { GoOn(); }) {}
+      server_(std::move(server)),
+      table_(std::move(table)),
+      next_turn_(loop, [this] { GoOnRefusing(); }) {}
+
+FsDevice::~FsDevice() {
+  StopRefusing();
+  if (!server_is_gone()) loop_.Unwatch(server_.get());
+}
 
 absl::Span<const uint8_t> FsDevice::config() const {
   return absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(&config_), sizeof(config_));
@@ -69,121 +78,207 @@ absl::Span<const uint8_t> FsDevice::config() const {
 
 absl::Status FsDevice::Activate(uint64_t, absl::Span<Virtqueue* const> queues) {
   std::copy(queues.begin(), queues.end(), queues_.begin());
+  for (uint16_t index = 0; index < queues_.size(); ++index) {
+    if (queues_[index] == nullptr || queues_[index]->suspended()) continue;
+    MSB_RETURN_IF_ERROR(OnNotify(index));
+  }
   return absl::OkStatus();
 }
 
 absl::Status FsDevice::OnNotify(uint16_t index) {
-  MSB_RETURN_IF_ERROR(Forward(index));
-  channel_->Flush();
-  return FlushQueues();
+  if (queues_[index] == nullptr || held_[index]) return absl::OkStatus();
+  // A queue that starts later than another: both are handed over anew, in one order.
+  if (handed_over()) Quiesce();
+  if (!server_is_gone()) HandOver();
+  return server_is_gone() ? StartRefusing() : absl::OkStatus();
 }
 
-absl::Status FsDevice::Forward(uint16_t index) {
-  Virtqueue* const queue = queues_[index];
-  if (queue == nullptr) return absl::OkStatus();
-  for (int taken = 0; taken < kMaxRequestsPerTurn; ++taken) {
-    stalled_[index] = !channel_->ended() && !channel_->has_room();
-    if (stalled_[index]) return absl::OkStatus();  // OnTurnEnd comes back to it
-    MSB_ASSIGN_OR_RETURN(const bool has_next, queue->HasNext());
-    if (!has_next) return absl::OkStatus();
-    MSB_ASSIGN_OR_RETURN(DescriptorChain chain, queue->Pop());
-    MSB_RETURN_IF_ERROR(ForwardOne(index, std::move(chain)));
+void FsDevice::HandOver() {
+  table_.Clear();
+  const absl::Status sent = fs_handover::SendServe(server_.get(), queues_, table_.file());
+  if (!sent.ok()) return OnServerEnd(sent);
+  for (size_t i = 0; i < queues_.size(); ++i) {
+    held_[i] = queues_[i] != nullptr && !queues_[i]->suspended();
   }
-  stalled_[index] = true;
-  next_turn_.Ask();
+}
+
+// When it returns, the server touches memory no more: it has said so, or it is gone.
+absl::StatusOr<FsDevice::TakenBack> FsDevice::TakeBack(TakenBack known) {
+  MSB_RETURN_IF_ERROR(fs_handover::SendStop(server_.get()));
+  const absl::Time deadline = absl::Now() + options_.patience;
+  while (true) {
+    const absl::Status waited = WaitFor(server_.get(), POLLIN, deadline);
+    if (absl::IsDeadlineExceeded(waited)) {
+      return ServerError(
+          absl::StrCat("no end of its requests in ", absl::FormatDuration(options_.patience)));
+    }
+    MSB_RETURN_IF_ERROR(waited);
+    MSB_ASSIGN_OR_RETURN(const std::optional<Answer> answer, ReceiveAnswer());
+    if (!answer.has_value()) continue;
+    if (answer->kind == AnswerKind::kStopped) {
+      MSB_RETURN_IF_ERROR(TakePositions(*answer, known));
+      return known;
+    }
+    if (answer->kind != AnswerKind::kBroken) return ServerError("it answered what is no answer");
+    known = TakenBack::kBroken;  // said before it heard that it is to stop
+  }
+}
+
+absl::Status FsDevice::TakePositions(const Answer& answer, TakenBack how) {
+  for (size_t i = 0; i < queues_.size(); ++i) {
+    if (!held_[i]) continue;
+    const Answer::Position& position = answer.positions[i];
+    if (how == TakenBack::kAtRest && position.next_available != position.next_used) {
+      return ServerError("it gave back a queue with requests under way");
+    }
+    queues_[i]->SetPosition(position.next_available, position.next_used);
+  }
+  held_ = {};
   return absl::OkStatus();
 }
 
-void FsDevice::GoOn() {
+// nullopt when there is none yet.
+absl::StatusOr<std::optional<Answer>> FsDevice::ReceiveAnswer() {
+  Answer answer;
+  const ssize_t got = ::recv(server_.get(), &answer, sizeof(answer), MSG_DONTWAIT);
+  if (got == sizeof(answer)) return answer;
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return std::nullopt;
+  // An answer is sent in one piece, and so it arrives.
+  return ServerError(got == 0 ? "it has hung up" : "it sent a part of an answer");
+}
+
+void FsDevice::OnServerWord() {
+  const absl::StatusOr<std::optional<Answer>> answer = ReceiveAnswer();
+  if (!answer.ok()) return OnServerEnd(answer.status());
+  if (!answer->has_value()) return;
+  if ((*answer)->kind != AnswerKind::kBroken || !handed_over()) {
+    return OnServerEnd(ServerError("it said what it was not asked"));
+  }
+  const auto back = TakeBack(TakenBack::kBroken);
+  if (!back.ok()) return OnServerEnd(back.status());
+  Report(GuestError("request that is none"));
+}
+
+void FsDevice::DropServer(const absl::Status& why) {
+  MSB_LOG(kError) << "mounts of tag " << EscapeForLog(options_.tag)
+                  << " are gone: " << why.message();
+  loop_.Unwatch(server_.get());
+  // One that lives all the same learns of it by this.
+  ::shutdown(server_.get(), SHUT_RDWR);
+  server_.Reset();
+}
+
+void FsDevice::OnServerEnd(const absl::Status& why) {
+  DropServer(why);
   absl::Status status;
   for (uint16_t index = 0; index < queues_.size(); ++index) {
-    if (stalled_[index]) status.Update(Forward(index));
+    if (!std::exchange(held_[index], false)) continue;
+    status.Update(Recover(index));
   }
-  channel_->Flush();
-  status.Update(FlushQueues());
+  if (status.ok()) status.Update(StartRefusing());
   Report(status);
 }
 
-absl::Status FsDevice::ForwardOne(uint16_t index, DescriptorChain chain) {
-  FuseChannel::Request request;
-  const absl::Span<uint8_t> header(reinterpret_cast<uint8_t*>(&request.header),
-                                   sizeof(request.header));
-  if (chain.CopyOut(0, header) != header.size()) return GuestError("request without a header");
-  if (request.header.length != chain.readable_bytes()) {
-    return GuestError("request of another length than it says");
+absl::Status FsDevice::Recover(uint16_t index) {
+  Virtqueue& queue = *queues_[index];
+  const uint16_t used = queue.PublishedUsed();
+  MSB_ASSIGN_OR_RETURN(std::vector<DescriptorChain> chains,
+                       queue.Recover(used, table_.Unanswered(index, queue.layout().size, used)));
+  for (DescriptorChain& chain : chains) {
+    MSB_RETURN_IF_ERROR(RefuseOne(index, std::move(chain)));
   }
-  if (request.header.length > kMaxRequestBytes) return GuestError("request longer than any");
-  if (!chain.writable().empty() && chain.writable_bytes() < sizeof(FuseReplyHeader)) {
-    return GuestError("no room for a reply's header");
+  return queue.Flush();
+}
+
+absl::Status FsDevice::StartRefusing() {
+  StopRefusing();
+  for (uint16_t index = 0; index < queues_.size(); ++index) {
+    if (queues_[index] == nullptr || queues_[index]->suspended()) continue;
+    const int kick = queues_[index]->events().kick;
+    if (kick >= 0) {
+      MSB_RETURN_IF_ERROR(loop_.Watch(kick, EPOLLIN, [this, index](uint32_t) { OnKick(index); }));
+      kicks_[index] = kick;
+    }
+    MSB_RETURN_IF_ERROR(RefuseAvailable(index));
   }
-  if (channel_->ended()) return RefuseOne(index, std::move(chain), request.header.unique);
-  request.body = Behind(chain.readable(), sizeof(request.header));
-  request.reply = Behind(chain.writable(), 0);
-  const FuseChannel::Slot slot = channel_->Submit(std::move(request));
-  in_flight_[slot].emplace(InFlight{index, std::move(chain)});
   return absl::OkStatus();
 }
 
+void FsDevice::StopRefusing() {
+  for (int& kick : kicks_) {
+    if (kick >= 0) loop_.Unwatch(std::exchange(kick, -1));
+  }
+  next_turn_.Cancel();
+  stalled_ = {};
+}
+
+void FsDevice::OnKick(uint16_t index) {
+  uint64_t count = 0;
+  [[maybe_unused]] const ssize_t got = ::read(kicks_[index], &count, sizeof(count));
+  Report(RefuseAvailable(index));
+}
+
+absl::Status FsDevice::RefuseAvailable(uint16_t index) {
+  Virtqueue& queue = *queues_[index];
+  stalled_[index] = false;
+  for (int refused = 0; refused < kMaxRefusalsPerTurn; ++refused) {
+    MSB_ASSIGN_OR_RETURN(const bool has_next, queue.HasNext());
+    if (!has_next) return queue.Flush();
+    MSB_ASSIGN_OR_RETURN(DescriptorChain chain, queue.Pop());
+    MSB_RETURN_IF_ERROR(RefuseOne(index, std::move(chain)));
+  }
+  stalled_[index] = true;
+  next_turn_.Ask();
+  return queue.Flush();
+}
+
 // What the guest's kernel knows as a file system whose server is gone.
-absl::Status FsDevice::RefuseOne(uint16_t index, DescriptorChain chain, uint64_t unique) {
+absl::Status FsDevice::RefuseOne(uint16_t index, DescriptorChain chain) {
+  virtio::FuseRequestHeader header;
+  const absl::Span<uint8_t> bytes(reinterpret_cast<uint8_t*>(&header), sizeof(header));
+  if (chain.CopyOut(0, bytes) != bytes.size()) return GuestError("request without a header");
   if (chain.writable().empty()) return queues_[index]->Complete(std::move(chain), 0);
-  const FuseReplyHeader reply{
-      .length = sizeof(FuseReplyHeader), .error = -ENOTCONN, .unique = unique};
+  const virtio::FuseReplyHeader reply{
+      .length = sizeof(reply), .error = -ENOTCONN, .unique = header.unique};
+  if (chain.writable_bytes() < sizeof(reply)) return GuestError("no room for a reply's header");
   chain.CopyIn(0, absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(&reply), sizeof(reply)));
   return queues_[index]->Complete(std::move(chain), sizeof(reply));
 }
 
-absl::Status FsDevice::FlushQueues() {
-  absl::Status status = std::exchange(completion_, absl::OkStatus());
-  for (Virtqueue* const queue : queues_) {
-    if (queue != nullptr) status.Update(queue->Flush());
-  }
-  return status;
-}
-
-void FsDevice::OnDone(FuseChannel::Slot slot, uint32_t written) {
-  InFlight done = *std::move(in_flight_[slot]);
-  in_flight_[slot].reset();
-  completion_.Update(queues_[done.queue]->Complete(std::move(done.chain), written));
-}
-
-void FsDevice::OnTurnEnd() {
-  Report(FlushQueues());
-  // Not at once: a guest that keeps asking for what needs no reply would keep us here.
-  if (stalled_[0] || stalled_[1]) next_turn_.Ask();
-}
-
-void FsDevice::OnServerEnd(const absl::Status& why) {
-  MSB_LOG(kError) << "mounts of tag " << EscapeForLog(options_.tag)
-                  << " are gone: " << why.message();
+void FsDevice::GoOnRefusing() {
   absl::Status status;
-  for (std::optional<InFlight>& entry : in_flight_) {
-    if (!entry.has_value()) continue;
-    FuseRequestHeader header = {};
-    const absl::Span<uint8_t> bytes(reinterpret_cast<uint8_t*>(&header), sizeof(header));
-    entry->chain.CopyOut(0, bytes);
-    status.Update(RefuseOne(entry->queue, std::move(entry->chain), header.unique));
-    entry.reset();
+  for (uint16_t index = 0; index < queues_.size(); ++index) {
+    if (stalled_[index] && status.ok()) status.Update(RefuseAvailable(index));
   }
-  if (stalled_[0] || stalled_[1]) next_turn_.Ask();
-  status.Update(FlushQueues());
   Report(status);
 }
 
 void FsDevice::Report(const absl::Status& status) {
-  if (!status.ok() && notifier() != nullptr) notifier()->OnGuestViolation(status);
+  if (status.ok()) return;
+  StopRefusing();
+  if (notifier() != nullptr) notifier()->OnGuestViolation(status);
 }
 
 void FsDevice::Reset() {
-  if (!channel_->ended()) channel_->Abandon();
-  for (std::optional<InFlight>& entry : in_flight_) entry.reset();
-  next_turn_.Cancel();
+  if (handed_over()) {
+    const auto back = TakeBack(TakenBack::kAtRest);
+    if (!back.ok()) DropServer(back.status());
+  }
+  StopRefusing();
+  held_ = {};
   queues_ = {};
-  stalled_ = {};
-  completion_ = absl::OkStatus();
 }
 
-void FsDevice::Quiesce() { channel_->Drain(options_.patience); }
+void FsDevice::Quiesce() {
+  absl::Status status;
+  if (handed_over()) {
+    const absl::StatusOr<TakenBack> back = TakeBack(TakenBack::kAtRest);
+    if (!back.ok()) OnServerEnd(back.status());
+    if (back.ok() && *back == TakenBack::kBroken) status = GuestError("request that is none");
+  }
+  StopRefusing();
+  Report(status);
+}
 
 msb::vmm::v1::DeviceState FsDevice::Save() const {
   msb::vmm::v1::DeviceState state;

@@ -1,12 +1,16 @@
 // Copyright 2026 The microsandbox authors
 // SPDX-License-Identifier: Apache-2.0
 
-// A guest that sends what it likes, and a server that answers what it likes.
+// A guest that puts what it likes into its queues, and a server that says what it likes, writes
+// what it likes into the table of requests under way, and dies.
 
+#include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
-#include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,14 +24,36 @@
 namespace msb {
 namespace {
 
+using fs_handover::AnswerKind;
+
 constexpr size_t kMaxBuffers = 6;
+constexpr uint16_t kQueueSize = 16;
 
-enum class Step : uint8_t { kGoodChain, kAnyChain, kAnswer, kNoise, kReset, kQuiesce, kHangUp };
-constexpr uint8_t kSteps = 7;
+enum class Step : uint8_t {
+  kRequest,
+  kAnyChain,
+  kAnyDescriptor,
+  kAnyAvailableIndex,
+  kKick,
+  kStopped,
+  kBroken,
+  kNoise,
+  kUnderWay,
+  kAnswering,
+  kQuiesce,
+  kReset,
+  kHangUp
+};
+constexpr uint8_t kSteps = 13;
 
-class Session {
+class Machine {
  public:
-  explicit Session(FuzzInput input) : input_(input), guest_({.queue_sizes = {16, 16}}) {
+  explicit Machine(FuzzInput input)
+      : input_(input),
+        guest_({.queue_sizes = {kQueueSize, kQueueSize},
+                .event_index = input_.Take<uint8_t>() % 2 == 0,
+                .memory_bytes = 1 << 20,
+                .memory_kind = FakeGuest::MemoryKind::kMemfd}) {
     auto loop = EventLoop::Create();
     MSB_CHECK(loop.ok());
     loop_ = *std::move(loop);
@@ -38,37 +64,66 @@ class Session {
                                    {.tag = "fuzz", .patience = absl::ZeroDuration()});
     MSB_CHECK(device.ok());
     device_ = *std::move(device);
+    for (size_t i = 0; i < 2; ++i) {
+      kicks_[i] = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+      guest_.queue(i).device().set_events({.kick = kicks_[i].get(), .call = kicks_[i].get()});
+    }
     MSB_CHECK(device_->Activate(0, guest_.virtqueues()).ok());
   }
 
   void Run() {
     // Neither memory nor descriptors for long inputs.
-    while (!input_.empty() && guest_.free_bytes() > 256 << 10) {
-      const auto step = static_cast<Step>(input_.Take<uint8_t>() % kSteps);
-      if (!TakeStep(step)) return;
-      Turn();
+    while (!input_.empty() && guest_.free_bytes() > 64 << 10) {
+      TakeOrders();
+      if (!TakeStep(static_cast<Step>(input_.Take<uint8_t>() % kSteps))) break;
+      loop_->Post([this] { loop_->Stop(); });
+      MSB_CHECK(loop_->Run().ok());
     }
+    server_.Reset();
+    device_->Reset();
   }
 
  private:
+  // False when the device has had enough, or the test nothing to go on with.
   bool TakeStep(Step step) {
+    const size_t index = input_.Take<uint8_t>() % 2;
+    FakeQueue& queue = guest_.queue(index);
     switch (step) {
-      case Step::kGoodChain:
-        return AddRequest(guest_.Readable(GoodRequest()));
+      case Step::kRequest:
+        return Add(queue, {guest_.Readable(Request()), guest_.Writable(16 + Byte())});
       case Step::kAnyChain:
-        return AddAnyChain();
-      case Step::kAnswer:
-        Send(GoodReply());
+        return AddAnyChain(queue);
+      case Step::kAnyDescriptor:
+        queue.SetDescriptor(Byte() % kQueueSize, input_.Take<virtio::Descriptor>());
+        return true;
+      case Step::kAnyAvailableIndex:
+        queue.SetAvailableIndex(input_.Take<uint16_t>());
+        return true;
+      case Step::kKick:
+        return device_->OnNotify(static_cast<uint16_t>(index)).ok();
+      case Step::kStopped:
+        Say(AnswerKind::kStopped);
+        return true;
+      case Step::kBroken:
+        Say(AnswerKind::kBroken);
         return true;
       case Step::kNoise:
-        Send(TakeText(input_.Take<uint8_t>()));
+        SayBytes(TakeText(Byte() % 32));
         return true;
-      case Step::kReset:
-        device_->Reset();
-        return false;
+      case Step::kUnderWay:
+        if (table_.has_value()) table_->Add(index, input_.Take<uint16_t>() % 1024);
+        return true;
+      case Step::kAnswering:
+        if (table_.has_value()) {
+          table_->BeginAnswer(index, input_.Take<uint16_t>() & 0x7fff, input_.Take<uint16_t>());
+        }
+        return true;
       case Step::kQuiesce:
         device_->Quiesce();
         return true;
+      case Step::kReset:
+        device_->Reset();
+        return device_->Activate(0, guest_.virtqueues()).ok();
       case Step::kHangUp:
         server_.Reset();
         return true;
@@ -76,65 +131,71 @@ class Session {
     return false;
   }
 
+  uint8_t Byte() { return input_.Take<uint8_t>(); }
   std::string TakeText(size_t size) {
     const absl::Span<const uint8_t> bytes = input_.TakeBytes(size);
     return std::string(bytes.begin(), bytes.end());
   }
-  std::string GoodRequest() {
-    const std::string body = TakeText(input_.Take<uint8_t>());
-    FuseRequestHeader header = {};
+  std::string Request() {
+    const std::string body = TakeText(Byte());
+    virtio::FuseRequestHeader header = {};
     header.length = static_cast<uint32_t>(sizeof(header) + body.size());
-    header.opcode = input_.Take<uint8_t>();
-    header.unique = input_.Take<uint8_t>();
+    header.unique = Byte();
     return std::string(reinterpret_cast<const char*>(&header), sizeof(header)) + body;
   }
-  std::string GoodReply() {
-    const std::string body = TakeText(input_.Take<uint8_t>());
-    FuseReplyHeader header = {};
-    header.length = static_cast<uint32_t>(sizeof(header) + body.size());
-    header.unique = input_.Take<uint8_t>() % 20;
-    return std::string(reinterpret_cast<const char*>(&header), sizeof(header)) + body;
-  }
-  bool AddRequest(const FakeBuffer& request) {
-    return Add({request, guest_.Writable(16 + input_.Take<uint8_t>()),
-                guest_.Writable(1 + input_.Take<uint8_t>())});
-  }
-  bool AddAnyChain() {
+  bool AddAnyChain(FakeQueue& queue) {
     std::vector<FakeBuffer> buffers;
-    for (size_t left = input_.Take<uint8_t>() % kMaxBuffers; left > 0; --left) {
-      buffers.push_back(guest_.Readable(TakeText(input_.Take<uint8_t>()) + "."));
+    for (size_t left = Byte() % kMaxBuffers; left > 0; --left) {
+      buffers.push_back(guest_.Readable(TakeText(Byte()) + "."));
     }
-    for (size_t left = input_.Take<uint8_t>() % kMaxBuffers; left > 0; --left) {
-      buffers.push_back(guest_.Writable(1 + input_.Take<uint8_t>()));
+    for (size_t left = Byte() % kMaxBuffers; left > 0; --left) {
+      buffers.push_back(guest_.Writable(1u + Byte()));
     }
-    return buffers.empty() || Add(buffers);
+    return buffers.empty() || Add(queue, buffers);
   }
-  // False when the device has had enough, or the queue is full.
-  bool Add(const std::vector<FakeBuffer>& buffers) {
-    const size_t index = input_.Take<uint8_t>() % 2;
-    guest_.queue(index).Used();
-    descriptors_[index] += buffers.size();
-    if (descriptors_[index] > 16) return false;
-    guest_.queue(index).AddChain(buffers);
-    return device_->OnNotify(static_cast<uint16_t>(index)).ok();
+  bool Add(FakeQueue& queue, const std::vector<FakeBuffer>& buffers) {
+    descriptors_ += buffers.size();
+    if (descriptors_ > kQueueSize) return false;
+    queue.AddChain(buffers);
+    return true;
   }
-  void Send(const std::string& bytes) {
+
+  // Of what the device has said, the newest table.
+  void TakeOrders() {
+    pollfd ready{.fd = server_.get(), .events = POLLIN, .revents = 0};
+    while (server_.valid() && ::poll(&ready, 1, 0) == 1) {
+      auto received = fs_handover::ReceiveOrder(server_.get());
+      if (!received.ok() || !received->has_value()) return server_.Reset();
+      if ((*received)->order.kind != fs_handover::OrderKind::kServe) continue;
+      auto grant = fs_handover::CheckServe(**std::move(received));
+      MSB_CHECK(grant.ok());
+      auto table = InFlightTable::Map(std::move(grant->table));
+      MSB_CHECK(table.ok());
+      table_.emplace(*std::move(table));
+    }
+  }
+  void Say(AnswerKind kind) {
+    fs_handover::Answer answer = {};
+    answer.kind = kind;
+    for (auto& position : answer.positions) {
+      position.next_available = input_.Take<uint16_t>();
+      position.next_used = Byte() % 2 == 0 ? position.next_available : input_.Take<uint16_t>();
+    }
+    SayBytes({reinterpret_cast<const char*>(&answer), sizeof(answer)});
+  }
+  void SayBytes(const std::string& bytes) {
     if (!server_.valid()) return;
     (void)::send(server_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-    char sink[4096];
-    (void)::recv(server_.get(), sink, sizeof(sink), MSG_DONTWAIT);
-  }
-  void Turn() {
-    loop_->Post([this] { loop_->Stop(); });
-    MSB_CHECK(loop_->Run().ok());
   }
 
   FuzzInput input_;
   FakeGuest guest_;
   std::unique_ptr<EventLoop> loop_;
   UniqueFd server_;
+  std::optional<InFlightTable> table_;
+  UniqueFd kicks_[2];
   std::unique_ptr<FsDevice> device_;
-  size_t descriptors_[2] = {};
+  size_t descriptors_ = 0;
 };
 
 }  // namespace
@@ -146,6 +207,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     return true;
   }();
   (void)quiet;
-  msb::Session(msb::FuzzInput(data, size)).Run();
+  msb::Machine(msb::FuzzInput(data, size)).Run();
   return 0;
 }

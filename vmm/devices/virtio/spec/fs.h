@@ -24,6 +24,27 @@ struct [[gnu::packed]] FsConfig {
 };
 static_assert(sizeof(FsConfig) == 40);
 
+// 5.11.6: what every request begins with, fuse_in_header of <linux/fuse.h>.
+struct FuseRequestHeader {
+  uint32_t length;
+  uint32_t opcode;
+  uint64_t unique;
+  uint64_t node;
+  uint32_t uid;
+  uint32_t gid;
+  uint32_t pid;
+  uint32_t padding;
+};
+static_assert(sizeof(FuseRequestHeader) == 40);
+
+// The same of a reply, fuse_out_header.
+struct FuseReplyHeader {
+  uint32_t length;
+  int32_t error;  // 0 or a negated errno
+  uint64_t unique;
+};
+static_assert(sizeof(FuseReplyHeader) == 16);
+
 }  // namespace msb::virtio
 
 #endif  // MSB_VMM_DEVICES_VIRTIO_SPEC_FS_H_
