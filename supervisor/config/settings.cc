@@ -206,7 +206,7 @@ std::vector<Setting> MountSettings() {
       {"mounts", "memory_mib", int64_t{384},
        NumberSetting{MSB_FIELD(mounts.memory_mib), 16, kMaxMemoryMib},
        "Memory of the process that serves a sandbox's mounts, MiB, with what the host caches for "
-       "it."},
+       "it; beside the guest's memory, whose pages count for it where it touches them first."},
       {"mounts", "cpu_milli", int64_t{1000}, NumberSetting{MSB_FIELD(mounts.cpu_milli), 10, 32000},
        "CPU time per second of that process, in thousandths of a CPU."},
       {"mounts", "max_inodes", int64_t{262'144},

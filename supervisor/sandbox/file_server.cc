@@ -52,7 +52,9 @@ CompanionSpec FileServerOf(const Config& config, const DataDirectory& data,
   companion.identity = CompanionIdentity{
       .uid = record.owner_uid, .gid = record.owner_gid, .groups = record.owner_groups};
   companion.proc = true;
-  companion.memory_mib = config.mounts.memory_mib;
+  // A page of the guest's memory counts for whoever touches it first, and that may be this process:
+  // what a guest reads goes straight into its page cache.
+  companion.memory_mib = config.mounts.memory_mib + record.spec.resources().memory_mib();
   companion.cpu_milli = config.mounts.cpu_milli;
   companion.pids_max = kPidsMax;
   companion.max_open_files =

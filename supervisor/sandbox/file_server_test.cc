@@ -66,6 +66,9 @@ TEST_F(FileServerTest, RunsAsTheUserWhoAskedForTheSandbox) {
   EXPECT_EQ(server.sources[0].path, "/home/a");
   EXPECT_EQ(server.sources[0].access, SourceAccess::kReadOnly);
   EXPECT_EQ(server.sources[0].rights, SourceRights::kIdentity);
+  // The guest's memory may come to count for it.
+  EXPECT_EQ(server.memory_mib,
+            daemon_.config().mounts.memory_mib + daemon_.config().sandbox.memory_mib);
   ASSERT_TRUE(launched_.file_system.has_value());
   EXPECT_EQ(launched_.file_system->companion, 0u);
 }

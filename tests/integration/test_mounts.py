@@ -350,3 +350,15 @@ def test_a_tree_may_have_more_files_than_there_are_descriptors(new_daemon, host)
     assert box.sh("cat /tree/3/* | sort -u") == "new\n"
     assert companion_of(daemon, box)["state"] == "running"
     box.remove()
+
+
+def test_what_a_guest_reads_is_its_own_memory(new_daemon, host):
+    """It is msb-fs that puts it there, and a page counts for whoever touches it first."""
+    with open(host / "large", "wb") as file:
+        file.truncate(300 << 20)
+    daemon = new_daemon("[mounts]\nmemory_mib = 48")
+    box = Box(daemon, *IMAGE, "--memory", "512", "-v", f"{host}:/src")
+    assert box.sh("cat /src/large | wc -c", timeout=120) == f"{300 << 20}\n"
+    assert int(box.sh("awk '$1 == \"Cached:\" { print $2 }' /proc/meminfo")) > 250 << 10
+    assert companion_of(daemon, box)["state"] == "running"
+    box.remove()
