@@ -41,7 +41,7 @@ constexpr char kUsage[] =
     "[option...]\n"
     "       msb-fs --version | --help\n"
     "\n"
-    "  --socket-fd N       connected stream socket: FUSE messages, one after the other\n"
+    "  --socket-fd N       connected stream socket: a VMM's orders to serve its guest's queues\n"
     "  --export FD:ro|rw[:UID:GID[:QUOTA]]\n"
     "                      a directory (O_PATH will do) or regular file; the first is entry \"0\" "
     "of\n"
@@ -204,7 +204,8 @@ absl::Status Serve(const Arguments& arguments) {
   ::signal(SIGPIPE, SIG_IGN);
   // The modes that a guest asks for are what it gets: its own kernel has applied the umask.
   ::umask(0);
-  // No core, no ptrace: a process of the same user looks into no other's session.
+  // No core, no ptrace: a process of the same user looks into no other's session, nor into the
+  // memory of the guest that is mapped here.
   MSB_RETURN_IF_ERROR(
       Syscall("PR_SET_DUMPABLE", [] { return ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); }));
   MSB_ASSIGN_OR_RETURN(std::vector<Export> exports, TakeExports(arguments));

@@ -15,6 +15,9 @@
 // them again with what it was told at the stop. A start that says the same as the stop goes on
 // where the device was; any other resets the device first.
 //
+// A device that watches its kicks itself (virtio_device.h) comes to rest before its interrupt gets
+// another descriptor, and is told of each start: its rings are with another process meanwhile.
+//
 // Threading: the event loop's.
 
 #ifndef MSB_VMM_VHOST_USER_SESSION_H_
