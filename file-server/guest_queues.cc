@@ -61,8 +61,11 @@ absl::StatusOr<std::optional<GuestQueues::Taken>> GuestQueues::NextOfLocked(uint
   return Taken{index, std::move(chain)};
 }
 
-GuestQueues::Rest GuestQueues::Complete(Taken taken, const Reply& reply) {
+GuestQueues::Rest GuestQueues::Complete(Taken taken, const Reply& reply,
+                                        absl::FunctionRef<bool()> is_given_up) {
   absl::MutexLock lock(&mutex_);
+  // Not before the lock, for which it may have waited.
+  abandoned_ = abandoned_ || is_given_up();
   if (abandoned_) return Rest::kNotYet;
   MSB_CHECK(reply.bytes() <= taken.chain.writable_bytes());
   taken.chain.CopyIn(0, reply.header);
@@ -93,11 +96,6 @@ GuestQueues::Rest GuestQueues::RestLocked() {
   if (!stopping_ || abandoned_ || under_way_ > 0) return Rest::kNotYet;
   memory_.reset();
   return Rest::kReached;
-}
-
-void GuestQueues::Abandon() {
-  absl::MutexLock lock(&mutex_);
-  abandoned_ = true;
 }
 
 std::array<int, fs_handover::kQueues> GuestQueues::kicks() const {

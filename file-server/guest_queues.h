@@ -18,6 +18,7 @@
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
@@ -55,15 +56,13 @@ class GuestQueues {
     size_t bytes() const { return header.size() + in_place + rest.size(); }
   };
   // Gives a request back with `reply` (at most its writable bytes) in it, and tells the driver.
-  // Does nothing any more after Abandon.
-  Rest Complete(Taken taken, const Reply& reply);
+  // Once `is_given_up`, the VMM has taken the queues itself, and guest memory is left alone.
+  Rest Complete(Taken taken, const Reply& reply, absl::FunctionRef<bool()> is_given_up);
 
   // No more requests; kReached when none is under way, else a Complete will return it.
   Rest Stop();
   // For the guest broke the rules: what it has asked for besides counts for nothing.
   void Drop(Taken taken);
-  // The VMM is gone, or has given us up: from here on the guest's memory is left alone.
-  void Abandon();
 
   // Readable when the driver has kicked; -1 for a queue that there is not. The counter is to be
   // read before Next.

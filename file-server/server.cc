@@ -80,6 +80,8 @@ void Server::Work() {
       if (ended_) return;
       turn_taken_ = true;
       worker.has_turn = true;
+      // An order may have come meanwhile; it is not to wait behind one slow request after another.
+      served_in_a_row_ = kMostServedInARow;
     }
     const absl::StatusOr<Progress> progress = Turn(worker);
     if (!progress.ok() || *progress == Progress::kEnded) return End(progress.status());
@@ -115,8 +117,12 @@ absl::StatusOr<Server::Progress> Server::Wait(int milliseconds) {
   if (ready[0].revents != 0) return FollowOrder();
   for (size_t i = 1; i < ready.size(); ++i) {
     uint64_t count = 0;
-    if (ready[i].revents != 0) [[maybe_unused]]
-      const ssize_t got = ::read(ready[i].fd, &count, sizeof(count));
+    if (ready[i].revents == 0) continue;
+    const ssize_t got = ::read(ready[i].fd, &count, sizeof(count));
+    const bool is_event = got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR));
+    if (!is_event) {
+      MSB_RETURN_IF_ERROR(Break(MakeError(Reason::kGuestViolation, "a kick that is no event")));
+    }
   }
   return Progress::kServed;
 }
@@ -164,8 +170,8 @@ absl::Status Server::Serve(Worker& worker, GuestQueues::Taken taken) {
   }
   const GuestQueues::Reply reply = Ask(worker, header, taken.chain);
   // It may have taken long, and nobody have heard meanwhile that the VMM has given us up.
-  if (VmmIsGone()) queues->Abandon();
-  if (queues->Complete(std::move(taken), reply) == GuestQueues::Rest::kNotYet) {
+  const auto is_given_up = [this] { return VmmIsGone(); };
+  if (queues->Complete(std::move(taken), reply, is_given_up) == GuestQueues::Rest::kNotYet) {
     return absl::OkStatus();
   }
   return AnswerStopped(*queues);
@@ -183,7 +189,8 @@ GuestQueues::Reply Server::Ask(Worker& worker, const fuse_in_header& header,
   Session::Call call{.header = header,
                      .in = RequestReader(arguments),
                      .out = worker.reply,
-                     .before_slow = before_slow};
+                     .before_slow = before_slow,
+                     .is_given_up = [this] { return VmmIsGone(); }};
   if (has_data) call.data.Append(chain.readable(), copied, kMaxDataBytes);
   if (header.opcode == FUSE_READ) {
     call.room.Append(chain.writable(), sizeof(fuse_out_header), kMaxDataBytes);

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <thread>
@@ -37,6 +38,7 @@ using fs_handover::OrderKind;
 
 constexpr uint16_t kQueueSize = 16;
 constexpr size_t kMaxBuffers = 6;
+constexpr uint64_t kQuotaBytes = 1 << 20;  // of the host that it runs on
 constexpr absl::Duration kLongest = absl::Seconds(20);
 
 enum class Step : uint8_t { kRequest, kAnyChain, kAnyDescriptor, kAnyHead, kAnyIndex, kAnyBytes };
@@ -51,9 +53,10 @@ class Machine {
                 .memory_bytes = 1 << 20,
                 .memory_kind = FakeGuest::MemoryKind::kMemfd}),
         table_(*InFlightTable::Create()) {
+    std::ofstream(directory_.path() + "/file") << std::string(100'000, 'f');
     std::vector<Export> exports;
-    exports.push_back(
-        {UniqueFd(::open(directory_.path().c_str(), O_PATH | O_CLOEXEC)), Access::kReadOnly});
+    exports.push_back({UniqueFd(::open(directory_.path().c_str(), O_PATH | O_CLOEXEC)),
+                       Access::kReadWrite, Owner{}, kQuotaBytes});
     session_ = std::make_unique<Session>(std::move(exports), IdentityMap::PassThrough(),
                                          SessionLimits{.inodes = 32, .handles = 8});
     int ends[2];

@@ -134,16 +134,22 @@ Errno Session::Write(Call& call) {
   if (!IsOffset(wanted.offset)) return ErrnoValue(EINVAL);
   MSB_ASSIGN_OR_ERRNO(const HandleRef handle, FindFile(call.header.nodeid, wanted.fh));
   const bool synchronous = (wanted.flags & (O_SYNC | O_DSYNC)) != 0;
-  if (synchronous || wanted.size >= kSlowWriteBytes) call.before_slow();
+  bool is_slow = false;
+  const std::function<void()> before_slow = [&] {
+    is_slow = true;
+    call.before_slow();
+  };
+  if (synchronous || wanted.size >= kSlowWriteBytes) before_slow();
   // A page of a mapping has its place, whatever the file was opened for.
   const bool appends =
       (wanted.flags & O_APPEND) != 0 && (wanted.write_flags & FUSE_WRITE_CACHE) == 0;
-  QuotaChange change(quotas_, SubjectOf(*handle->inode), call.before_slow);
+  QuotaChange change(quotas_, SubjectOf(*handle->inode), before_slow);
   MSB_RETURN_IF_ERRNO(appends ? change.AdmitAppend(wanted.size)
                               : change.AdmitWrite(handle->fd.get(),
                                                   static_cast<off_t>(wanted.offset), wanted.size));
   size_t done = 0;
   while (done < wanted.size) {
+    if (is_slow && call.is_given_up()) return ErrnoValue(EIO);
     auto put = TrySyscall([&] {
       return ::pwritev2(handle->fd.get(), data.data(), data.count(),
                         static_cast<off_t>(wanted.offset + done), appends ? RWF_APPEND : 0);

@@ -60,6 +60,8 @@ class Session {
     ReplyBuffer& out;
     // Called before what may take long: others are served meanwhile. A second call does nothing.
     const std::function<void()>& before_slow;
+    // Whether whoever asked has given up waiting: what is in `data` may be another's by then.
+    std::function<bool()> is_given_up = [] { return false; };
     // What WRITE writes, as far as it is not in `in`: in the guest's memory, where it may change
     // while it is read.
     Pieces data = {};

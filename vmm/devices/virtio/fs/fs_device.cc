@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/error.h"
@@ -88,12 +89,15 @@ absl::Status FsDevice::Activate(uint64_t, absl::Span<Virtqueue* const> queues) {
 absl::Status FsDevice::OnNotify(uint16_t index) {
   if (queues_[index] == nullptr || held_[index]) return absl::OkStatus();
   // A queue that starts later than another: both are handed over anew, in one order.
-  if (handed_over()) Quiesce();
+  if (!ComeToRest()) return absl::OkStatus();  // the guest has broken it, and has to reset it
   if (!server_is_gone()) HandOver();
   return server_is_gone() ? StartRefusing() : absl::OkStatus();
 }
 
 void FsDevice::HandOver() {
+  const bool has_running = absl::c_any_of(
+      queues_, [](const Virtqueue* queue) { return queue != nullptr && !queue->suspended(); });
+  if (!has_running) return;
   table_.Clear();
   const absl::Status sent = fs_handover::SendServe(server_.get(), queues_, table_.file());
   if (!sent.ok()) return OnServerEnd(sent);
@@ -192,6 +196,12 @@ absl::Status FsDevice::Recover(uint16_t index) {
 
 absl::Status FsDevice::StartRefusing() {
   StopRefusing();
+  const absl::Status started = RefuseAll();
+  if (!started.ok()) StopRefusing();  // the kicks are not ours for longer than that
+  return started;
+}
+
+absl::Status FsDevice::RefuseAll() {
   for (uint16_t index = 0; index < queues_.size(); ++index) {
     if (queues_[index] == nullptr || queues_[index]->suspended()) continue;
     const int kick = queues_[index]->events().kick;
@@ -214,7 +224,9 @@ void FsDevice::StopRefusing() {
 
 void FsDevice::OnKick(uint16_t index) {
   uint64_t count = 0;
-  [[maybe_unused]] const ssize_t got = ::read(kicks_[index], &count, sizeof(count));
+  const ssize_t got = ::read(kicks_[index], &count, sizeof(count));
+  const bool is_event = got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR));
+  if (!is_event) return loop_.Unwatch(std::exchange(kicks_[index], -1));
   Report(RefuseAvailable(index));
 }
 
@@ -270,14 +282,20 @@ void FsDevice::Reset() {
 }
 
 void FsDevice::Quiesce() {
-  absl::Status status;
-  if (handed_over()) {
-    const absl::StatusOr<TakenBack> back = TakeBack(TakenBack::kAtRest);
-    if (!back.ok()) OnServerEnd(back.status());
-    if (back.ok() && *back == TakenBack::kBroken) status = GuestError("request that is none");
+  if (ComeToRest()) StopRefusing();
+}
+
+// False when the guest turns out to have broken the rules, which is reported.
+bool FsDevice::ComeToRest() {
+  if (!handed_over()) return true;
+  const absl::StatusOr<TakenBack> back = TakeBack(TakenBack::kAtRest);
+  if (!back.ok()) {
+    OnServerEnd(back.status());
+    return true;
   }
-  StopRefusing();
-  Report(status);
+  if (*back == TakenBack::kAtRest) return true;
+  Report(GuestError("request that is none"));
+  return false;
 }
 
 msb::vmm::v1::DeviceState FsDevice::Save() const {

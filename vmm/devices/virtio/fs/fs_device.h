@@ -91,7 +91,9 @@ class FsDevice final : public VirtioDevice {
   void OnServerEnd(const absl::Status& why);
   absl::Status Recover(uint16_t index);
   // The rest is of the time when the server is gone.
+  bool ComeToRest();
   absl::Status StartRefusing();
+  absl::Status RefuseAll();
   void StopRefusing();
   void OnKick(uint16_t index);
   absl::Status RefuseAvailable(uint16_t index);
