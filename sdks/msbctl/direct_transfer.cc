@@ -33,7 +33,8 @@ using msb::v1::OpenTransferRequest;
 using msb::v1::OpenTransferResponse;
 
 constexpr int kBulkFields[] = {AgentFrame::kDataFieldNumber};
-constexpr size_t kPieceBytes = size_t{256} << 10;
+// Read, and written, at once: less than the socket holds, so that it is never empty meanwhile.
+constexpr size_t kPieceBytes = size_t{128} << 10;
 constexpr size_t kSendTogetherBytes = 64 * 1024;
 
 absl::Status StatusOf(const OpenTransferResponse& response) {
