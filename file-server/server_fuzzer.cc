@@ -27,6 +27,7 @@
 #include "file-server/server.h"
 #include "tests/support/fuzz_input.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/vmm/any_chains.h"
 #include "tests/support/vmm/fake_guest.h"
 #include "vmm/devices/virtio/fs/in_flight_table.h"
 
@@ -37,7 +38,6 @@ using fs_handover::Order;
 using fs_handover::OrderKind;
 
 constexpr uint16_t kQueueSize = 16;
-constexpr size_t kMaxBuffers = 6;
 constexpr uint64_t kQuotaBytes = 1 << 20;  // of the host that it runs on
 constexpr absl::Duration kLongest = absl::Seconds(20);
 
@@ -103,32 +103,33 @@ class Machine {
                         .bytes = guest_.memory().total_bytes(),
                         .file_offset = 0};
     // The bytes that the input changes.
-    for (size_t left = Byte() % 16; left > 0; --left) {
+    for (size_t left = chains_.Byte() % 16; left > 0; --left) {
       const size_t at = input_.Take<uint16_t>() % sizeof(order);
-      reinterpret_cast<uint8_t*>(&order)[at] = Byte();
+      reinterpret_cast<uint8_t*>(&order)[at] = chains_.Byte();
     }
     const int choice[] = {guest_.memory_fd(), table_.file(), events_[0].get(), calls_.get()};
     std::vector<int> descriptors;
-    for (size_t left = Byte() % kMaxDescriptorsAtOnce; left > 0; --left) {
-      descriptors.push_back(choice[Byte() % 4]);
+    for (size_t left = chains_.Byte() % kMaxDescriptorsAtOnce; left > 0; --left) {
+      descriptors.push_back(choice[chains_.Byte() % 4]);
     }
     (void)SendWithDescriptors(vmm_.get(), {reinterpret_cast<const char*>(&order), sizeof(order)},
                               descriptors);
   }
 
   bool TakeStep(Step step) {
-    const size_t index = Byte() % 2;
+    const size_t index = chains_.Byte() % 2;
     FakeQueue& queue = guest_.queue(index);
     bool goes_on = true;
     switch (step) {
       case Step::kRequest:
-        goes_on = Add(queue, {guest_.Readable(Request()), guest_.Writable(16u + Byte())});
+        goes_on =
+            chains_.Add(queue, {guest_.Readable(Request()), guest_.Writable(16u + chains_.Byte())});
         break;
       case Step::kAnyChain:
-        goes_on = AddAnyChain(queue);
+        goes_on = chains_.AddAny(queue);
         break;
       case Step::kAnyDescriptor:
-        queue.SetDescriptor(Byte() % kQueueSize, input_.Take<virtio::Descriptor>());
+        queue.SetDescriptor(chains_.Byte() % kQueueSize, input_.Take<virtio::Descriptor>());
         break;
       case Step::kAnyHead:
         queue.MakeAvailable(input_.Take<uint16_t>());
@@ -138,7 +139,8 @@ class Machine {
         break;
       case Step::kAnyBytes: {
         const uint64_t at = input_.Take<uint16_t>();
-        guest_.Write(GuestAddress{ToUint64(FakeGuest::kMemoryStart) + at}, TakeText(Byte()));
+        guest_.Write(GuestAddress{ToUint64(FakeGuest::kMemoryStart) + at},
+                     chains_.Text(chains_.Byte()));
         break;
       }
     }
@@ -146,39 +148,18 @@ class Machine {
     [[maybe_unused]] const ssize_t put = ::write(events_[index].get(), &one, sizeof(one));
     return goes_on;
   }
-  uint8_t Byte() { return input_.Take<uint8_t>(); }
-  std::string TakeText(size_t size) {
-    const absl::Span<const uint8_t> bytes = input_.TakeBytes(size);
-    return std::string(bytes.begin(), bytes.end());
-  }
   std::string Request() {
     fuse_in_header header = {};
-    header.opcode = Byte() % 56;
-    header.nodeid = Byte() % 4;
-    header.unique = Byte();
-    const std::string body = TakeText(Byte());
+    header.opcode = chains_.Byte() % 56;
+    header.nodeid = chains_.Byte() % 4;
+    header.unique = chains_.Byte();
+    const std::string body = chains_.Text(chains_.Byte());
     header.len = static_cast<uint32_t>(sizeof(header) + body.size());
     return std::string(reinterpret_cast<const char*>(&header), sizeof(header)) + body;
   }
-  bool AddAnyChain(FakeQueue& queue) {
-    std::vector<FakeBuffer> buffers;
-    for (size_t left = Byte() % kMaxBuffers; left > 0; --left) {
-      buffers.push_back(guest_.Readable(TakeText(Byte()) + "."));
-    }
-    for (size_t left = Byte() % kMaxBuffers; left > 0; --left) {
-      buffers.push_back(guest_.Writable(1u + Byte()));
-    }
-    return buffers.empty() || Add(queue, buffers);
-  }
-  bool Add(FakeQueue& queue, const std::vector<FakeBuffer>& buffers) {
-    descriptors_ += buffers.size();
-    if (descriptors_ > kQueueSize) return false;
-    queue.AddChain(buffers);
-    return true;
-  }
-
   FuzzInput input_;
   FakeGuest guest_;
+  AnyChains chains_{input_, guest_, kQueueSize};
   InFlightTable table_;
   TempDir directory_;
   std::unique_ptr<Session> session_;
@@ -186,7 +167,6 @@ class Machine {
   UniqueFd events_[2];
   UniqueFd calls_{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
   std::unique_ptr<Server> server_;
-  size_t descriptors_ = 0;
 };
 
 }  // namespace

@@ -18,6 +18,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "tests/support/fuzz_input.h"
+#include "tests/support/vmm/any_chains.h"
 #include "tests/support/vmm/fake_guest.h"
 #include "vmm/devices/virtio/fs/fs_device.h"
 
@@ -26,7 +27,6 @@ namespace {
 
 using fs_handover::AnswerKind;
 
-constexpr size_t kMaxBuffers = 6;
 constexpr uint16_t kQueueSize = 16;
 
 enum class Step : uint8_t {
@@ -90,11 +90,12 @@ class Machine {
     FakeQueue& queue = guest_.queue(index);
     switch (step) {
       case Step::kRequest:
-        return Add(queue, {guest_.Readable(Request()), guest_.Writable(16 + Byte())});
+        return chains_.Add(queue,
+                           {guest_.Readable(Request()), guest_.Writable(16 + chains_.Byte())});
       case Step::kAnyChain:
-        return AddAnyChain(queue);
+        return chains_.AddAny(queue);
       case Step::kAnyDescriptor:
-        queue.SetDescriptor(Byte() % kQueueSize, input_.Take<virtio::Descriptor>());
+        queue.SetDescriptor(chains_.Byte() % kQueueSize, input_.Take<virtio::Descriptor>());
         return true;
       case Step::kAnyAvailableIndex:
         queue.SetAvailableIndex(input_.Take<uint16_t>());
@@ -108,7 +109,7 @@ class Machine {
         Say(AnswerKind::kBroken);
         return true;
       case Step::kNoise:
-        SayBytes(TakeText(Byte() % 32));
+        SayBytes(chains_.Text(chains_.Byte() % 32));
         return true;
       case Step::kUnderWay:
         if (table_.has_value()) table_->Add(index, input_.Take<uint16_t>() % 1024);
@@ -131,35 +132,13 @@ class Machine {
     return false;
   }
 
-  uint8_t Byte() { return input_.Take<uint8_t>(); }
-  std::string TakeText(size_t size) {
-    const absl::Span<const uint8_t> bytes = input_.TakeBytes(size);
-    return std::string(bytes.begin(), bytes.end());
-  }
   std::string Request() {
-    const std::string body = TakeText(Byte());
+    const std::string body = chains_.Text(chains_.Byte());
     virtio::FuseRequestHeader header = {};
     header.length = static_cast<uint32_t>(sizeof(header) + body.size());
-    header.unique = Byte();
+    header.unique = chains_.Byte();
     return std::string(reinterpret_cast<const char*>(&header), sizeof(header)) + body;
   }
-  bool AddAnyChain(FakeQueue& queue) {
-    std::vector<FakeBuffer> buffers;
-    for (size_t left = Byte() % kMaxBuffers; left > 0; --left) {
-      buffers.push_back(guest_.Readable(TakeText(Byte()) + "."));
-    }
-    for (size_t left = Byte() % kMaxBuffers; left > 0; --left) {
-      buffers.push_back(guest_.Writable(1u + Byte()));
-    }
-    return buffers.empty() || Add(queue, buffers);
-  }
-  bool Add(FakeQueue& queue, const std::vector<FakeBuffer>& buffers) {
-    descriptors_ += buffers.size();
-    if (descriptors_ > kQueueSize) return false;
-    queue.AddChain(buffers);
-    return true;
-  }
-
   // Of what the device has said, the newest table.
   void TakeOrders() {
     pollfd ready{.fd = server_.get(), .events = POLLIN, .revents = 0};
@@ -179,7 +158,8 @@ class Machine {
     answer.kind = kind;
     for (auto& position : answer.positions) {
       position.next_available = input_.Take<uint16_t>();
-      position.next_used = Byte() % 2 == 0 ? position.next_available : input_.Take<uint16_t>();
+      position.next_used =
+          chains_.Byte() % 2 == 0 ? position.next_available : input_.Take<uint16_t>();
     }
     SayBytes({reinterpret_cast<const char*>(&answer), sizeof(answer)});
   }
@@ -190,12 +170,12 @@ class Machine {
 
   FuzzInput input_;
   FakeGuest guest_;
+  AnyChains chains_{input_, guest_, kQueueSize};
   std::unique_ptr<EventLoop> loop_;
   UniqueFd server_;
   std::optional<InFlightTable> table_;
   UniqueFd kicks_[2];
   std::unique_ptr<FsDevice> device_;
-  size_t descriptors_ = 0;
 };
 
 }  // namespace
