@@ -54,10 +54,9 @@ void DirectTransfer::OnEvents(uint32_t events) {
     if (!goes_on.ok()) Answer(goes_on.status());
     absl::MutexLock lock(&mutex_);
     // A client that has said all, and listens, has lost the guest: what became of it is on its way.
-    if (goes_on.ok() && stream_ != nullptr && handed_over_ &&
-        loop_.Modify(connection_.get(), 0).ok()) {
-      return stream_->Break(
-          MakeError(Reason::kFrameTruncated, "the connection with the guest broke"));
+    if (goes_on.ok() && handed_over_ && loop_.Modify(connection_.get(), 0).ok()) {
+      guest_is_lost_ = true;
+      return BreakStream();
     }
   }
   loop_.Unwatch(connection_.get());
@@ -100,6 +99,13 @@ void DirectTransfer::Opened(absl::StatusOr<std::shared_ptr<AgentStream>> stream)
   absl::MutexLock lock(&mutex_);
   if (gone_) return (*stream)->Close();
   stream_ = *std::move(stream);
+  BreakStream();
+}
+
+// Whichever comes last: the stream, or the news.
+void DirectTransfer::BreakStream() {
+  if (!guest_is_lost_ || stream_ == nullptr) return;
+  stream_->Break(MakeError(Reason::kFrameTruncated, "the connection with the guest broke"));
 }
 
 void DirectTransfer::OnConnected(UniqueFd guest) {

@@ -44,6 +44,7 @@ class DirectTransfer final : public AgentFrameSink,
   absl::StatusOr<bool> Read();
   void Open(const TransferRequestReader::Operation& operation);
   void Opened(absl::StatusOr<std::shared_ptr<AgentStream>> stream);
+  void BreakStream() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void OnConnected(UniqueFd guest);
   void Answer(const absl::Status& status);
   absl::StatusOr<StreamStep> OnFrame(msb::agent::v1::AgentFrame frame, size_t cost) override;
@@ -60,7 +61,8 @@ class DirectTransfer final : public AgentFrameSink,
   absl::Mutex mutex_;
   std::shared_ptr<AgentStream> stream_ ABSL_GUARDED_BY(mutex_);
   bool handed_over_ ABSL_GUARDED_BY(mutex_) = false;
-  bool gone_ ABSL_GUARDED_BY(mutex_) = false;  // the client
+  bool guest_is_lost_ ABSL_GUARDED_BY(mutex_) = false;  // the client says
+  bool gone_ ABSL_GUARDED_BY(mutex_) = false;           // the client
 };
 
 }  // namespace msb
