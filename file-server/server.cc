@@ -5,11 +5,9 @@
 
 #include <poll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstring>
 #include <latch>
 #include <optional>
@@ -22,6 +20,7 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "base/syscall.h"
+#include "vmm/devices/virtio/kick.h"
 
 namespace msb {
 namespace {
@@ -116,13 +115,9 @@ absl::StatusOr<Server::Progress> Server::Wait(int milliseconds) {
   // First, for a VMM that has given us up waits for the same kicks.
   if (ready[0].revents != 0) return FollowOrder();
   for (size_t i = 1; i < ready.size(); ++i) {
-    uint64_t count = 0;
-    if (ready[i].revents == 0) continue;
-    const ssize_t got = ::read(ready[i].fd, &count, sizeof(count));
-    const bool is_event = got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR));
-    if (!is_event) {
-      MSB_RETURN_IF_ERROR(Break(MakeError(Reason::kGuestViolation, "a kick that is no event")));
-    }
+    if (ready[i].revents == 0 || TakeKick(ready[i].fd)) continue;
+    MSB_RETURN_IF_ERROR(Break(GuestError("a kick that is no event")));
+    break;  // told once
   }
   return Progress::kServed;
 }

@@ -84,15 +84,23 @@ class CallDownload final : public Download {
   bool ended_ = false;
 };
 
+// Past the daemon; null where that cannot be.
+absl::StatusOr<std::unique_ptr<Upload>> UploadDirectly(const Client& client,
+                                                       OpenTransferRequest request) {
+  MSB_ASSIGN_OR_RETURN(std::unique_ptr<DirectTransfer> direct,
+                       DirectTransfer::Open(client.endpoint(), std::move(request)));
+  if (direct == nullptr) return nullptr;
+  return NewDirectUpload(std::move(direct));
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Upload>> Upload::File(Client& client,
                                                      const msb::v1::WriteFileOpen& open) {
   OpenTransferRequest request;
   *request.mutable_write_file() = open;
-  MSB_ASSIGN_OR_RETURN(std::unique_ptr<DirectTransfer> direct,
-                       DirectTransfer::Open(client.endpoint(), std::move(request)));
-  if (direct != nullptr) return NewDirectUpload(std::move(direct));
+  MSB_ASSIGN_OR_RETURN(std::unique_ptr<Upload> direct, UploadDirectly(client, std::move(request)));
+  if (direct != nullptr) return direct;
   return std::make_unique<CallUpload<msb::v1::WriteFileRequest, msb::v1::WriteFileResponse>>(
       client,
       [&](auto* context, auto* response) { return client.files().WriteFile(context, response); },
@@ -103,9 +111,8 @@ absl::StatusOr<std::unique_ptr<Upload>> Upload::Tree(Client& client,
                                                      const msb::v1::WriteTreeOpen& open) {
   OpenTransferRequest request;
   *request.mutable_write_tree() = open;
-  MSB_ASSIGN_OR_RETURN(std::unique_ptr<DirectTransfer> direct,
-                       DirectTransfer::Open(client.endpoint(), std::move(request)));
-  if (direct != nullptr) return NewDirectUpload(std::move(direct));
+  MSB_ASSIGN_OR_RETURN(std::unique_ptr<Upload> direct, UploadDirectly(client, std::move(request)));
+  if (direct != nullptr) return direct;
   return std::make_unique<CallUpload<msb::v1::WriteTreeRequest, msb::v1::WriteTreeResponse>>(
       client,
       [&](auto* context, auto* response) { return client.files().WriteTree(context, response); },

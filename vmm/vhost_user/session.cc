@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "vmm/devices/virtio/kick.h"
 #include "vmm/devices/virtio/spec/split_ring.h"
 
 namespace msb::vhost_user {
@@ -382,13 +383,7 @@ void Session::ResetDevice() {
 }
 
 void Session::OnKick(Ring& ring) {
-  uint64_t count = 0;
-  const ssize_t got = ::read(ring.kick.get(), &count, sizeof(count));
-  if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) {
-    // No eventfd that QEMU made ends or fails.
-    loop_.Unwatch(ring.kick.get());
-    return;
-  }
+  if (!TakeKick(ring.kick.get())) return loop_.Unwatch(ring.kick.get());
   Notify(ring);
 }
 

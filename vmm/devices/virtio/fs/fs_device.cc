@@ -6,7 +6,6 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -22,6 +21,7 @@
 #include "base/status_macros.h"
 #include "base/syscall.h"
 #include "base/wait_for.h"
+#include "vmm/devices/virtio/kick.h"
 
 namespace msb {
 namespace {
@@ -223,10 +223,7 @@ void FsDevice::StopRefusing() {
 }
 
 void FsDevice::OnKick(uint16_t index) {
-  uint64_t count = 0;
-  const ssize_t got = ::read(kicks_[index], &count, sizeof(count));
-  const bool is_event = got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR));
-  if (!is_event) return loop_.Unwatch(std::exchange(kicks_[index], -1));
+  if (!TakeKick(kicks_[index])) return loop_.Unwatch(std::exchange(kicks_[index], -1));
   Report(RefuseAvailable(index));
 }
 
